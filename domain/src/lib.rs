@@ -1,0 +1,38 @@
+//! The knowledge of New York's 311 service requests as pure rules: what a row means, what is wrong with it, and what may be done about it.
+//!
+//! The crate does no I/O and looks at no clock, so that the same bytes give the same request wherever and whenever it runs.
+//!
+//! - [`enrich()`] turns a raw row into a [`ServiceRequest`]; the module `enrich` is the list of rules in their order.
+//! - [`peek`] takes the light look at a raw row that the poller and the partition map need.
+//! - [`ServiceRequest::write_json`] and [`ServiceRequest::from_json`] are the value of an `nyc311.enriched` record, [`identity`] tells its version.
+//! - [`quality`] lists every repair and doubt.
+//! - [`geography`] finds what a point lies in, [`category`] and [`agency`] are the tables of complaint types and agencies.
+
+pub mod agency;
+mod borough;
+pub mod category;
+mod duplicate;
+mod enrich;
+pub mod geography;
+mod json;
+pub mod place;
+pub mod quality;
+mod rejection;
+mod row;
+mod scan;
+mod service_request;
+mod state;
+pub mod time;
+mod version;
+pub mod words;
+
+pub use borough::Borough;
+pub use duplicate::{DuplicateGroup, DuplicatePlace};
+pub use enrich::enrich;
+pub use json::Json;
+pub use quality::QualityFlags;
+pub use rejection::Rejection;
+pub use row::{RawHead, known_fields, peek};
+pub use service_request::{EnrichedError, ServiceRequest, identity};
+pub use state::State;
+pub use version::{Identity, RULES_REVISION};

@@ -1,0 +1,371 @@
+//! A raw row of the source: its fields by name, and a light look at the few that the poller needs.
+
+use std::borrow::Cow;
+
+use jiff::Timestamp;
+
+use crate::{
+    borough::Borough,
+    json::{self, ObjectWriter},
+    quality::QualityFlags,
+    scan::{Malformed, Member, Members, Value},
+    time::{self, Moment, StatedTime},
+};
+
+macro_rules! fields {
+    ($($field:ident $name:literal,)*) => {
+        /// A field of the source that has a column here.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum Field { $($field,)* }
+
+        impl Field {
+            pub(crate) const COUNT: usize = [$($name),*].len();
+
+            /// Returns the name that the source gives the field.
+            pub(crate) const fn name(self) -> &'static str {
+                match self { $(Self::$field => $name,)* }
+            }
+        }
+    };
+}
+
+fields! {
+    UniqueKey "unique_key",
+    CreatedDate "created_date",
+    ClosedDate "closed_date",
+    Agency "agency",
+    AgencyName "agency_name",
+    ComplaintType "complaint_type",
+    Descriptor "descriptor",
+    Descriptor2 "descriptor_2",
+    LocationType "location_type",
+    IncidentZip "incident_zip",
+    IncidentAddress "incident_address",
+    StreetName "street_name",
+    CrossStreet1 "cross_street_1",
+    CrossStreet2 "cross_street_2",
+    IntersectionStreet1 "intersection_street_1",
+    IntersectionStreet2 "intersection_street_2",
+    City "city",
+    Landmark "landmark",
+    Status "status",
+    DueDate "due_date",
+    ResolutionDescription "resolution_description",
+    ResolutionActionUpdatedDate "resolution_action_updated_date",
+    CommunityBoard "community_board",
+    CouncilDistrict "council_district",
+    PolicePrecinct "police_precinct",
+    Bbl "bbl",
+    Borough "borough",
+    XStatePlane "x_coordinate_state_plane",
+    YStatePlane "y_coordinate_state_plane",
+    OpenDataChannelType "open_data_channel_type",
+    Latitude "latitude",
+    Longitude "longitude",
+    Version ":version",
+    CreatedAt ":created_at",
+    UpdatedAt ":updated_at",
+}
+
+/// All field names in the order in which the source writes them.
+const ORDER: [&str; 49] = [
+    "unique_key",
+    "created_date",
+    "closed_date",
+    "agency",
+    "agency_name",
+    "complaint_type",
+    "descriptor",
+    "descriptor_2",
+    "location_type",
+    "incident_zip",
+    "incident_address",
+    "street_name",
+    "cross_street_1",
+    "cross_street_2",
+    "intersection_street_1",
+    "intersection_street_2",
+    "address_type",
+    "city",
+    "landmark",
+    "facility_type",
+    "status",
+    "due_date",
+    "resolution_description",
+    "resolution_action_updated_date",
+    "community_board",
+    "council_district",
+    "police_precinct",
+    "bbl",
+    "borough",
+    "x_coordinate_state_plane",
+    "y_coordinate_state_plane",
+    "open_data_channel_type",
+    "park_facility_name",
+    "park_borough",
+    "vehicle_type",
+    "taxi_company_borough",
+    "taxi_pick_up_location",
+    "bridge_highway_name",
+    "bridge_highway_direction",
+    "road_ramp",
+    "bridge_highway_segment",
+    "latitude",
+    "longitude",
+    "location",
+    ":id",
+    ":version",
+    ":created_at",
+    ":updated_at",
+    ":sid",
+];
+
+/// The field of each name of [`ORDER`]; those without a column here go to the details.
+const FIELDS: [Option<Field>; ORDER.len()] = [
+    Some(Field::UniqueKey),
+    Some(Field::CreatedDate),
+    Some(Field::ClosedDate),
+    Some(Field::Agency),
+    Some(Field::AgencyName),
+    Some(Field::ComplaintType),
+    Some(Field::Descriptor),
+    Some(Field::Descriptor2),
+    Some(Field::LocationType),
+    Some(Field::IncidentZip),
+    Some(Field::IncidentAddress),
+    Some(Field::StreetName),
+    Some(Field::CrossStreet1),
+    Some(Field::CrossStreet2),
+    Some(Field::IntersectionStreet1),
+    Some(Field::IntersectionStreet2),
+    None,
+    Some(Field::City),
+    Some(Field::Landmark),
+    None,
+    Some(Field::Status),
+    Some(Field::DueDate),
+    Some(Field::ResolutionDescription),
+    Some(Field::ResolutionActionUpdatedDate),
+    Some(Field::CommunityBoard),
+    Some(Field::CouncilDistrict),
+    Some(Field::PolicePrecinct),
+    Some(Field::Bbl),
+    Some(Field::Borough),
+    Some(Field::XStatePlane),
+    Some(Field::YStatePlane),
+    Some(Field::OpenDataChannelType),
+    None,
+    None,
+    None,
+    None,
+    None,
+    None,
+    None,
+    None,
+    None,
+    Some(Field::Latitude),
+    Some(Field::Longitude),
+    None,
+    None,
+    Some(Field::Version),
+    Some(Field::CreatedAt),
+    Some(Field::UpdatedAt),
+    None,
+];
+
+/// How many names are tried before a key is looked up: enough to pass over the columns that most rows leave out.
+const EXPECTED: usize = 9;
+
+/// A raw row, taken apart: values by field, and everything else as the text of the details.
+pub(crate) struct Row<'a> {
+    values: [Value<'a>; Field::COUNT],
+    pub(crate) details: ObjectWriter,
+    pub(crate) flags: QualityFlags,
+}
+
+impl<'a> Row<'a> {
+    pub(crate) fn read(text: &'a str) -> Result<Self, Malformed> {
+        let mut row = Self {
+            values: [Value::Null; Field::COUNT],
+            details: ObjectWriter::default(),
+            flags: QualityFlags::default(),
+        };
+        let mut members = Members::of_row(text)?;
+        let mut next = 0;
+        loop {
+            let expected = ORDER.get(next..ORDER.len().min(next + EXPECTED)).unwrap_or_default();
+            let Some((member, found)) = members.next_expecting(expected)? else { break };
+            let found = found.map(|index| next + index).or_else(|| find(&member));
+            if let Some(index) = found {
+                next = index + 1;
+            }
+            let field = found.and_then(|index| FIELDS.get(index).copied().flatten());
+            match (field, member.value) {
+                // An array or an object fits no column; it is kept where everything unexpected is.
+                (Some(_), Value::Nested(_)) => {
+                    row.flags.insert(QualityFlags::VALUE_UNREADABLE);
+                    row.keep(&member);
+                }
+                (Some(field), value) => {
+                    if let Some(slot) = row.values.get_mut(field as usize) {
+                        *slot = value;
+                    }
+                }
+                (None, Value::Null) => {}
+                (None, _) => row.keep(&member),
+            }
+        }
+        Ok(row)
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, field: Field) -> Value<'a> {
+        self.values.get(field as usize).copied().unwrap_or(Value::Null)
+    }
+
+    /// Keeps a member in the details, in a form that PostgreSQL can hold.
+    fn keep(&mut self, member: &Member<'a>) {
+        let escaped = match member.value {
+            Value::Text(token) => token.escaped,
+            Value::Nested(_) => true,
+            Value::Number(digits) => {
+                // `jsonb` has no room for 1e200000: such a number is kept as the text that it is.
+                if digits.len() > 40 || digits.bytes().any(|byte| matches!(byte, b'e' | b'E')) {
+                    self.details.push_text(&member.key.text(), digits);
+                    return;
+                }
+                false
+            }
+            Value::Null | Value::Bool(_) => false,
+        };
+        if !escaped && !member.key.escaped {
+            return self.details.push_member(member.text);
+        }
+        let (clean, cleaned) = json::clean_for_postgres(member.text);
+        if cleaned.nul {
+            self.flags.insert(QualityFlags::NUL_STRIPPED);
+        }
+        if cleaned.surrogate {
+            self.flags.insert(QualityFlags::TEXT_DAMAGED);
+        }
+        self.details.push_member(&clean);
+    }
+}
+
+/// Finds the name of a member in [`ORDER`].
+fn find(member: &Member<'_>) -> Option<usize> {
+    // There are many computed regions, and new ones appear; none has a column.
+    if member.key.raw.starts_with(":@") {
+        return None;
+    }
+    ORDER.iter().position(|name| json::key_is(&member.key, name))
+}
+
+/// Names the fields of the source that this program knows, in the source's order. Others are kept all the same, and are worth a look.
+pub fn known_fields() -> impl Iterator<Item = &'static str> {
+    ORDER.into_iter()
+}
+
+/// The few fields of a raw row that decide where it goes and how far the poller has come.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RawHead<'a> {
+    pub unique_key: Option<Cow<'a, str>>,
+    /// The stated borough; none where it is missing or `Unspecified`.
+    pub borough: Option<Borough>,
+    pub updated_at: Option<Timestamp>,
+    pub row_id: Option<Cow<'a, str>>,
+    /// `created_date`, read as New York's clock.
+    pub created_at: Option<Timestamp>,
+}
+
+/// Takes a light look at a raw row. Nothing is an error: what is missing or unreadable is `None`, and so is everything of a row that is
+/// not an object.
+pub fn peek(raw: &[u8]) -> RawHead<'_> {
+    std::str::from_utf8(raw).ok().and_then(|text| head(text).ok()).unwrap_or_default()
+}
+
+fn head(text: &str) -> Result<RawHead<'_>, Malformed> {
+    let mut members = Members::of_row(text)?;
+    let mut head = RawHead::default();
+    while let Some(member) = members.next()? {
+        let key = if member.key.escaped { &*member.key.text() } else { member.key.raw };
+        let text = || json::scalar_text(member.value);
+        match key {
+            "unique_key" => head.unique_key = text(),
+            "borough" => head.borough = text().and_then(|stated| Borough::from_stated(&stated)),
+            "created_date" => head.created_at = text().and_then(|stated| moment_of(&stated)),
+            ":updated_at" => head.updated_at = text().and_then(|stated| time::parse_instant(stated.trim())),
+            ":id" => head.row_id = text(),
+            _ => {}
+        }
+    }
+    Ok(head)
+}
+
+fn moment_of(stated: &str) -> Option<Timestamp> {
+    match time::parse(stated.trim())? {
+        StatedTime::Instant(moment) => Some(moment),
+        StatedTime::Local(local) => match local.in_new_york()? {
+            Moment::Once(moment) | Moment::InGap(moment) | Moment::Twice { first: moment, .. } => {
+                Some(moment)
+            }
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn peek_reads_the_head_of_a_row() {
+        let head = peek(br#"{":id":"row-1","unique_key":"68634446","created_date":"2026-04-12T01:18:41.000","borough":" queens ",":updated_at":"2026-04-13T01:37:29.631Z"}"#);
+        assert_eq!(head.unique_key.as_deref(), Some("68634446"));
+        assert_eq!(head.borough, Some(Borough::Queens));
+        assert_eq!(head.row_id.as_deref(), Some("row-1"));
+        assert_eq!(head.updated_at, "2026-04-13T01:37:29.631Z".parse().ok());
+        assert_eq!(head.created_at, "2026-04-12T05:18:41Z".parse().ok());
+    }
+
+    #[test]
+    fn numbers_are_read_like_texts() {
+        let head = peek(br#"{"unique_key":68634446,"borough":null}"#);
+        assert_eq!(head.unique_key.as_deref(), Some("68634446"));
+        assert_eq!(head.borough, None);
+    }
+
+    #[test]
+    fn row_that_is_not_an_object_has_no_head() {
+        for raw in [&b""[..], b"[]", b"null", b"\xff", br#"{"unique_key":"1""#] {
+            assert_eq!(peek(raw), RawHead::default());
+        }
+    }
+
+    #[test]
+    fn every_field_is_found_in_any_order() {
+        for (name, field) in ORDER.iter().zip(&FIELDS).rev() {
+            let text = format!("{{\"zzz\":1,\"{name}\":\"v\"}}");
+            let row = Row::read(&text).unwrap();
+            match field {
+                Some(field) => {
+                    assert_eq!(field.name(), *name);
+                    assert_eq!(json::scalar_text(row.get(*field)).as_deref(), Some("v"));
+                    assert_eq!(row.details.finish().unwrap().as_str(), r#"{"zzz":1}"#);
+                }
+                None => assert_eq!(
+                    row.details.finish().unwrap().as_str(),
+                    format!("{{\"zzz\":1,\"{name}\":\"v\"}}")
+                ),
+            }
+        }
+        assert_eq!(FIELDS.iter().flatten().count(), Field::COUNT);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(bytes in any::<Vec<u8>>()) {
+            peek(&bytes);
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! What a request's status says about its life: the state.
+//!
+//! The state follows from `status` alone. `closed_date` is no state: every Department of Buildings row arrives with a closed date equal
+//! to the created date while its status says Open.
+
+/// The small set of states that every spelling of a status maps to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum State {
+    Open,
+    InProgress,
+    Pending,
+    Closed,
+    Cancelled,
+    Unknown,
+}
+
+/// Every spelling of a status seen so far, in small letters.
+const SPELLINGS: [(&str, State); 15] = [
+    ("closed", State::Closed),
+    ("in progress", State::InProgress),
+    ("open", State::Open),
+    ("pending", State::Pending),
+    ("assigned", State::InProgress),
+    ("started", State::InProgress),
+    ("email sent", State::InProgress),
+    ("draft", State::Open),
+    ("new", State::Open),
+    ("unassigned", State::Open),
+    ("closed - testing", State::Closed),
+    ("cancel", State::Cancelled),
+    ("cancelled", State::Cancelled),
+    ("canceled", State::Cancelled),
+    ("unspecified", State::Unknown),
+];
+
+impl State {
+    pub const ALL: [Self; 6] =
+        [Self::Open, Self::InProgress, Self::Pending, Self::Closed, Self::Cancelled, Self::Unknown];
+
+    /// Reads a status in any case. `None` for a spelling that is not known, which is worth a look.
+    pub fn from_status(status: &str) -> Option<Self> {
+        let status = status.trim();
+        SPELLINGS.iter().find(|(spelling, _)| spelling.eq_ignore_ascii_case(status)).map(|(_, state)| *state)
+    }
+
+    /// Returns the state's name in the tables.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::InProgress => "in_progress",
+            Self::Pending => "pending",
+            Self::Closed => "closed",
+            Self::Cancelled => "cancelled",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// Says whether someone still waits for the city. Where the status says nothing, a closed date is the only evidence there is.
+    pub const fn is_open(self, has_closed_at: bool) -> bool {
+        match self {
+            Self::Open | Self::InProgress | Self::Pending => true,
+            Self::Closed | Self::Cancelled => false,
+            Self::Unknown => !has_closed_at,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_spelling_maps_to_one_state_in_any_case() {
+        for (status, state) in [
+            ("Closed", State::Closed),
+            ("CLOSED", State::Closed),
+            ("In Progress", State::InProgress),
+            ("Pending", State::Pending),
+            ("Open", State::Open),
+            ("Assigned", State::InProgress),
+            ("Started", State::InProgress),
+            ("Cancel", State::Cancelled),
+            ("Unspecified", State::Unknown),
+        ] {
+            assert_eq!(State::from_status(status), Some(state), "{status}");
+        }
+        assert_eq!(State::from_status("Escalated"), None);
+    }
+}

@@ -1,0 +1,438 @@
+//! Checks the rules over whole real files, against counts made here by other means.
+//!
+//! `NYC311_DATA=DIR cargo test --release -p nyc311-domain --test check_data -- --nocapture` reads every `.ndjson` and `.ndjson.gz` below
+//! DIR. Each row must come back from its JSON unchanged; each flag must occur as often as a plain reading of the row by `serde_json` says;
+//! and what the point says about borough, community district, council district and precinct must agree with what the city says. It prints
+//! the share of every flag, which `docs/quality.md` quotes.
+
+#![allow(clippy::expect_used, reason = "a test may end at the first surprise")]
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fs::File,
+    io::{BufRead, BufReader, Read},
+    path::{Path, PathBuf},
+};
+
+use nyc311_domain::{
+    Borough, QualityFlags, ServiceRequest, enrich, geography, identity, peek, place, quality, words,
+};
+use serde_json::{Map, Value};
+
+type Row = Map<String, Value>;
+
+/// The least share of points whose borough must be the stated one, Marble Hill aside, in a file with enough of them.
+const LEAST_BOROUGH_ACCURACY: f64 = 0.998;
+const ENOUGH_POINTS: u64 = 4_000;
+
+#[test]
+fn real_rows_are_judged_as_a_plain_reading_judges_them() {
+    let folder = std::env::var_os("NYC311_DATA")
+        .expect("NYC311_DATA must name a folder with .ndjson or .ndjson.gz files");
+    let files = row_files(Path::new(&folder));
+    assert!(!files.is_empty(), "no .ndjson or .ndjson.gz file below {}", Path::new(&folder).display());
+    let mut faults = Vec::new();
+    for file in &files {
+        let counts = read(file);
+        println!("\n{}: {} rows, {} rejected", file.display(), counts.rows, counts.rejected);
+        counts.print();
+        counts.check(&file.display().to_string(), &mut faults);
+    }
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+/// What is counted over one file.
+#[derive(Default)]
+struct Counts {
+    rows: u64,
+    rejected: u64,
+    flags: BTreeMap<&'static str, u64>,
+    /// The same by a plain reading.
+    recounted: BTreeMap<&'static str, u64>,
+    accuracy: BTreeMap<&'static str, Accuracy>,
+    groups: HashMap<String, u64>,
+    recounted_groups: HashMap<String, u64>,
+    changed: Vec<String>,
+}
+
+#[derive(Default)]
+struct Accuracy {
+    compared: u64,
+    equal: u64,
+}
+
+fn read(path: &Path) -> Counts {
+    let file = File::open(path).expect("a readable file");
+    let reader: Box<dyn Read> = if path.extension().is_some_and(|extension| extension == "gz") {
+        Box::new(flate2::read::MultiGzDecoder::new(file))
+    } else {
+        Box::new(file)
+    };
+    let mut counts = Counts::default();
+    for line in BufReader::new(reader).split(b'\n') {
+        let line = line.expect("a whole file");
+        if !line.is_empty() {
+            counts.add(&line);
+        }
+    }
+    counts
+}
+
+impl Counts {
+    fn add(&mut self, raw: &[u8]) {
+        self.rows += 1;
+        let Ok(request) = enrich(raw) else {
+            self.rejected += 1;
+            return;
+        };
+        let row: Row = serde_json::from_slice(raw).expect("an object, since it was enriched");
+        self.keeps_its_shape(raw, &row, &request);
+        for flag in request.quality_flags.names() {
+            *self.flags.entry(flag).or_default() += 1;
+        }
+        for flag in plain_flags(&row) {
+            *self.recounted.entry(flag).or_default() += 1;
+        }
+        if let Some(group) = request.duplicate_group().filter(|_| request.latitude.is_some()) {
+            *self.groups.entry(format!("{group:?}")).or_default() += 1;
+        }
+        if let (Some(latitude), Some(longitude)) = (text(&row, "latitude"), text(&row, "longitude")) {
+            let kind = text(&row, "complaint_type").unwrap_or_default().to_lowercase();
+            let (created, descriptor) =
+                (text(&row, "created_date").unwrap_or_default(), text(&row, "descriptor"));
+            if !created.ends_with("T00:00:00.000") {
+                let group = format!("{created} {kind} {descriptor:?} {latitude} {longitude}");
+                *self.recounted_groups.entry(group).or_default() += 1;
+            }
+        }
+        self.compare_places(&row, &request);
+    }
+
+    /// What is written must read back, and enriching again must give the same; nothing that the row has may be lost.
+    fn keeps_its_shape(&mut self, raw: &[u8], row: &Row, request: &ServiceRequest<'_>) {
+        let mut json = Vec::new();
+        request.write_json(&mut json);
+        let back = ServiceRequest::from_json(&json).expect("what was just written");
+        let identity = identity(&json).expect("what was just written");
+        let again = enrich(raw).expect("enriched before");
+        let head = peek(raw);
+        if back != *request
+            || again != *request
+            || identity.unique_key != request.unique_key
+            || head.unique_key.as_deref() != text(row, "unique_key").as_deref()
+            || head.created_at != Some(request.created_at)
+                && !request.quality_flags.contains(QualityFlags::REPEATED_HOUR_RESOLVED)
+        {
+            self.changed.push(format!("{} does not come back the same", request.unique_key));
+        }
+        let written: Row = serde_json::from_slice(&json).expect("an object");
+        let part = |name: &str| written.get(name).and_then(Value::as_object).cloned().unwrap_or_default();
+        let (stated, details) = (part("stated"), part("details"));
+        for (name, value) in row {
+            let kept = stated.get(name) == Some(value)
+                || details.get(name) == Some(value)
+                || written.get(column_of(name)).is_some_and(|column| says_the_same(name, column, value));
+            if !kept {
+                self.changed.push(format!("{} lost {name} {value}", request.unique_key));
+            }
+        }
+    }
+
+    fn compare_places(&mut self, row: &Row, request: &ServiceRequest<'_>) {
+        let Some((latitude, longitude)) = request.latitude.zip(request.longitude) else { return };
+        let places = geography::locate(latitude, longitude);
+        let mut compare = |what, stated: Option<i64>, computed: Option<i64>| {
+            if let (Some(stated), Some(computed)) = (stated, computed) {
+                let accuracy = self.accuracy.entry(what).or_default();
+                accuracy.compared += 1;
+                accuracy.equal += u64::from(stated == computed);
+            }
+        };
+        let number = |borough: Borough| i64::from(borough.city_code());
+        let marble_hill = text(row, "incident_zip").as_deref() == Some("10463");
+        if !marble_hill {
+            let stated = text(row, "borough").and_then(|stated| Borough::from_stated(&stated));
+            compare("borough", stated.map(number), places.borough.map(number));
+        }
+        let board = text(row, "community_board").map(|stated| place::read_community_board(&stated));
+        if let Some(place::CommunityBoard::District(district)) = board {
+            compare("community district", Some(district.into()), places.community_district.map(i64::from));
+        }
+        let council = text(row, "council_district").and_then(|stated| stated.parse().ok());
+        compare("council district", council, places.council_district.map(i64::from));
+        let precinct = text(row, "police_precinct")
+            .and_then(|stated| stated.trim_start_matches("Precinct ").parse().ok());
+        compare("police precinct", precinct, places.police_precinct.map(i64::from));
+        let zip = text(row, "incident_zip").and_then(|stated| stated.parse().ok());
+        compare("ZIP against ZCTA", zip, places.zcta.and_then(|zcta| zcta.parse().ok()));
+    }
+
+    fn print(&self) {
+        let share = |count: u64| 100.0 * count as f64 / self.rows.max(1) as f64;
+        for flag in quality::ALL {
+            let count = self.flags.get(flag.name).copied().unwrap_or_default();
+            if count > 0 {
+                println!("  {:<38} {count:>8} {:>8.3} %", flag.name, share(count));
+            }
+        }
+        for (what, accuracy) in &self.accuracy {
+            println!(
+                "  {what}: {} of {} points agree, {:.3} %",
+                accuracy.equal,
+                accuracy.compared,
+                100.0 * accuracy.share()
+            );
+        }
+        println!("  likely duplicates by point: {}", repeated(&self.groups));
+    }
+
+    fn check(&self, file: &str, faults: &mut Vec<String>) {
+        faults.extend(self.changed.iter().take(5).map(|fault| format!("{file}: {fault}")));
+        for flag in PLAIN_FLAGS {
+            let [judged, recounted] =
+                [&self.flags, &self.recounted].map(|counts| counts.get(flag).copied().unwrap_or_default());
+            if judged != recounted {
+                faults.push(format!("{file}: {flag} on {judged} rows, by a plain reading on {recounted}"));
+            }
+        }
+        if repeated(&self.groups) != repeated(&self.recounted_groups) {
+            faults.push(format!(
+                "{file}: {} duplicates, by a plain reading {}",
+                repeated(&self.groups),
+                repeated(&self.recounted_groups)
+            ));
+        }
+        if let Some(borough) = self.accuracy.get("borough")
+            && borough.compared >= ENOUGH_POINTS
+            && borough.share() < LEAST_BOROUGH_ACCURACY
+        {
+            faults.push(format!(
+                "{file}: only {:.3} % of the points lie in the stated borough",
+                100.0 * borough.share()
+            ));
+        }
+    }
+}
+
+impl Accuracy {
+    fn share(&self) -> f64 {
+        self.equal as f64 / self.compared.max(1) as f64
+    }
+}
+
+/// Counts the members of groups of more than one, without the first.
+fn repeated(groups: &HashMap<String, u64>) -> u64 {
+    groups.values().map(|count| count - 1).sum()
+}
+
+/// The flags that a plain reading of a row decides without a zone database, polygons or tables.
+const PLAIN_FLAGS: [&str; 21] = [
+    "source_time_missing",
+    "nul_stripped",
+    "blanks_collapsed",
+    "not_available_emptied",
+    "double_encoding_repaired",
+    "status_missing",
+    "closed_without_date",
+    "closed_date_while_open",
+    "created_at_midnight",
+    "closed_placeholder_emptied",
+    "closed_before_created",
+    "closed_equals_created",
+    "closed_at_midnight",
+    "resolution_before_created",
+    "resolution_after_closed",
+    "due_before_created",
+    "zip_cut",
+    "zip_impossible",
+    "point_incomplete",
+    "point_at_zero",
+    "community_board_unknown",
+];
+
+/// Names the flags of [`PLAIN_FLAGS`] that a row should have. Times are compared as text, which is right for readings of one clock; rows
+/// in the two odd hours of a year are too few to be in the files.
+fn plain_flags(row: &Row) -> Vec<&'static str> {
+    let get = |name: &str| text(row, name).filter(|value| !value.is_empty());
+    let texts = || {
+        row.iter()
+            .filter(|(name, _)| TEXT_FIELDS.contains(&name.as_str()))
+            .filter_map(|(name, value)| Some((name, value.as_str()?)))
+    };
+    let day = |name: &str| get(name).filter(|date| date.as_str() >= "1901");
+    let (created, closed) = (get("created_date").unwrap_or_default(), day("closed_date"));
+    let (resolved, due) = (day("resolution_action_updated_date"), day("due_date"));
+    let status = get("status").map(|status| status.to_lowercase());
+    let is = |words: &[&str]| status.as_deref().is_some_and(|status| words.contains(&status));
+    let zip = get("incident_zip").filter(|zip| zip != "N/A");
+    let five_digits = |zip: &str| zip.len() == 5 && zip.bytes().all(|byte| byte.is_ascii_digit());
+    let zip_cut =
+        zip.as_deref().is_some_and(|zip| zip.len() > 5 && zip.is_char_boundary(5) && five_digits(&zip[..5]));
+    let decoded = |value: &str| words::decode_twice_encoded(value).unwrap_or_else(|| value.to_owned());
+    let at = |name: &str| get(name).and_then(|value| value.parse::<f64>().ok());
+    let (latitude, longitude) = (at("latitude"), at("longitude"));
+    let board = get("community_board");
+    let checks = [
+        ("source_time_missing", get(":updated_at").is_none()),
+        ("nul_stripped", row.values().any(|value| value.to_string().contains("\\u0000"))),
+        (
+            "blanks_collapsed",
+            texts().any(|(_, value)| {
+                let value = decoded(value);
+                value.trim() != value || value.contains("  ") || value.contains(['\u{a0}', '\t', '\n', '\r'])
+            }),
+        ),
+        (
+            "not_available_emptied",
+            texts().any(|(name, value)| {
+                let answers = ["status", "borough", "community_board", "open_data_channel_type"]
+                    .contains(&name.as_str());
+                value.trim().is_empty()
+                    || !answers && ["n/a", "unspecified"].contains(&value.trim().to_lowercase().as_str())
+            }),
+        ),
+        (
+            "double_encoding_repaired",
+            texts().any(|(_, value)| {
+                value.contains(['â', 'Â', 'Ã'])
+                    && value.chars().any(|character| ('\u{80}'..='\u{bf}').contains(&character))
+            }),
+        ),
+        ("status_missing", status.is_none() || is(&["unspecified"])),
+        ("closed_without_date", is(&["closed"]) && closed.is_none()),
+        (
+            "closed_date_while_open",
+            is(&["open", "in progress", "pending", "assigned", "started"]) && closed.is_some(),
+        ),
+        ("created_at_midnight", created.ends_with("T00:00:00.000")),
+        ("closed_placeholder_emptied", get("closed_date").is_some() && closed.is_none()),
+        ("closed_before_created", closed.as_ref().is_some_and(|closed| *closed < created)),
+        ("closed_equals_created", closed.as_ref() == Some(&created)),
+        ("closed_at_midnight", closed.as_ref().is_some_and(|closed| closed.ends_with("T00:00:00.000"))),
+        ("resolution_before_created", resolved.as_ref().is_some_and(|resolved| *resolved < created)),
+        (
+            "resolution_after_closed",
+            closed.as_ref().zip(resolved.as_ref()).is_some_and(|(closed, resolved)| resolved > closed),
+        ),
+        ("due_before_created", due.is_some_and(|due| due < created)),
+        ("zip_cut", zip_cut),
+        (
+            "zip_impossible",
+            zip.as_deref().is_some_and(|zip| {
+                !zip_cut && (!five_digits(zip) || zip < "00501" || ["10000", "12345", "99999"].contains(&zip))
+            }),
+        ),
+        ("point_incomplete", latitude.is_some() != longitude.is_some()),
+        ("point_at_zero", (latitude, longitude) == (Some(0.0), Some(0.0))),
+        (
+            "community_board_unknown",
+            board.as_deref().is_some_and(|board| {
+                let (number, borough) = board.split_once(' ').unwrap_or((board, ""));
+                let unspecified = number == "Unspecified" || number == "0";
+                let last = match borough {
+                    "MANHATTAN" | "BRONX" => 12,
+                    "BROOKLYN" => 18,
+                    "QUEENS" => 14,
+                    "STATEN ISLAND" => 3,
+                    _ => 0,
+                };
+                // Joint-interest areas have two digits above all boards, and are listed in DATA.md's sources by name.
+                !unspecified
+                    && !number.parse().is_ok_and(|number: u8| (1..=last).contains(&number) || number > 25)
+            }),
+        ),
+    ];
+    assert_eq!(checks.each_ref().map(|(name, _)| *name), PLAIN_FLAGS);
+    checks.into_iter().filter(|(_, set)| *set).map(|(name, _)| name).collect()
+}
+
+/// The fields that are cleaned as words.
+const TEXT_FIELDS: [&str; 21] = [
+    "status",
+    "agency",
+    "agency_name",
+    "complaint_type",
+    "descriptor",
+    "descriptor_2",
+    "location_type",
+    "open_data_channel_type",
+    "resolution_description",
+    "borough",
+    "incident_zip",
+    "city",
+    "incident_address",
+    "street_name",
+    "cross_street_1",
+    "cross_street_2",
+    "intersection_street_1",
+    "intersection_street_2",
+    "landmark",
+    "community_board",
+    "bbl",
+];
+
+fn text(row: &Row, name: &str) -> Option<String> {
+    match row.get(name)? {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+/// Returns the column of a field.
+fn column_of(field: &str) -> &str {
+    match field {
+        "created_date" => "created_at",
+        "closed_date" => "closed_at",
+        "due_date" => "due_at",
+        "resolution_action_updated_date" => "resolution_updated_at",
+        "x_coordinate_state_plane" => "x_state_plane",
+        "y_coordinate_state_plane" => "y_state_plane",
+        ":version" => "source_version",
+        ":created_at" => "source_created_at",
+        ":updated_at" => "source_updated_at",
+        other => other,
+    }
+}
+
+/// Says whether a column holds what the field states: the same text, the same number, or a time.
+fn says_the_same(field: &str, column: &Value, stated: &Value) -> bool {
+    let stated = match stated {
+        Value::String(stated) => stated.clone(),
+        other => other.to_string(),
+    };
+    match column {
+        Value::String(column) => {
+            *column == stated
+                || field == "borough" && column.eq_ignore_ascii_case(&stated)
+                || field.ends_with("_date") && column.ends_with('Z')
+                || field.starts_with(':')
+                    && column.trim_end_matches('Z') == stated.trim_end_matches('Z').trim_end_matches(".000")
+        }
+        Value::Number(column) => {
+            let number = stated.trim_start_matches("Precinct ");
+            // serde_json reads the last digit of a long decimal as it likes.
+            number
+                .parse::<f64>()
+                .ok()
+                .zip(column.as_f64())
+                .is_some_and(|(stated, column)| (stated - column).abs() < 1e-12)
+        }
+        _ => false,
+    }
+}
+
+fn row_files(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let name = path.to_string_lossy().into_owned();
+        if path.is_dir() {
+            files.extend(row_files(&path));
+        } else if name.ends_with(".ndjson") || name.ends_with(".ndjson.gz") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    files
+}

@@ -1,0 +1,625 @@
+//! Each rule on rows in the shape of the city's, all of them invented.
+
+#![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
+
+use proptest::prelude::*;
+
+use nyc311_domain::{QualityFlags, Rejection, ServiceRequest, enrich, identity, known_fields, peek, quality};
+
+/// A row of the usual shape with some fields replaced, added, or (with an empty replacement) left out. Values are JSON.
+fn row(changes: &[(&str, &str)]) -> Vec<u8> {
+    let usual = [
+        ("unique_key", r#""70000001""#),
+        ("created_date", r#""2026-04-12T01:18:41.000""#),
+        ("closed_date", r#""2026-04-12T02:48:41.000""#),
+        ("agency", r#""NYPD""#),
+        ("agency_name", r#""New York City Police Department""#),
+        ("complaint_type", r#""Noise - Residential""#),
+        ("descriptor", r#""Loud Music/Party""#),
+        ("incident_zip", r#""10007""#),
+        ("status", r#""Closed""#),
+        ("community_board", r#""01 MANHATTAN""#),
+        ("council_district", r#""1""#),
+        ("police_precinct", r#""Precinct 1""#),
+        ("borough", r#""MANHATTAN""#),
+        ("latitude", r#""40.71274012""#),
+        ("longitude", r#""-74.00597001""#),
+        (":version", r#""rv-a""#),
+        (":created_at", r#""2026-04-13T01:34:03.189Z""#),
+        (":updated_at", r#""2026-04-13T01:37:29.631Z""#),
+    ];
+    let mut members: Vec<(&str, &str)> = usual.to_vec();
+    for (name, value) in changes {
+        members.retain(|(usual, _)| usual != name);
+        if !value.is_empty() {
+            members.push((name, value));
+        }
+    }
+    let members: Vec<String> = members.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
+    format!("{{{}}}", members.join(",")).into_bytes()
+}
+
+/// Enriches a row and hands the request on, after its JSON has been read back.
+fn enriched(changes: &[(&str, &str)], look: impl FnOnce(&ServiceRequest<'_>)) {
+    let row = row(changes);
+    let request = enrich(&row).unwrap();
+    let mut json = Vec::new();
+    request.write_json(&mut json);
+    assert_eq!(ServiceRequest::from_json(&json).unwrap(), request);
+    look(&request);
+}
+
+/// Asserts the flags of a row, all of them.
+fn flags(changes: &[(&str, &str)], expected: &[&str]) {
+    enriched(changes, |request| {
+        assert_eq!(request.quality_flags.names().collect::<Vec<_>>(), expected, "{changes:?}");
+    });
+}
+
+fn stated<'a>(request: &'a ServiceRequest<'_>) -> &'a str {
+    request.stated.as_ref().map_or("", |stated| stated.as_str())
+}
+
+#[test]
+fn sound_row_has_no_flags_and_nothing_replaced() {
+    enriched(&[], |request| {
+        assert!(request.quality_flags.is_empty(), "{:?}", request.quality_flags);
+        assert_eq!(request.stated, None);
+        assert_eq!(request.details, None);
+        assert_eq!(request.created_at.to_string(), "2026-04-12T05:18:41Z");
+        assert_eq!(request.response_hours, Some(1.5));
+        assert_eq!((request.state.as_ref(), request.is_open), ("closed", false));
+        assert_eq!(request.category.as_deref(), Some("noise"));
+        assert_eq!((request.community_district, request.police_precinct), (Some(101), Some(1)));
+        assert_eq!((request.nta2020.as_deref(), request.zcta.as_deref()), (Some("MN0102"), Some("10007")));
+    });
+}
+
+#[test]
+fn row_without_key_or_created_date_is_rejected_with_its_reason() {
+    let rejected = |changes: &[(&str, &str)]| {
+        let Rejection { reason, field, unique_key, .. } = enrich(&row(changes)).unwrap_err();
+        (reason, field, unique_key)
+    };
+    let key = Some(70_000_001);
+    assert_eq!(rejected(&[("unique_key", "")]), ("missing_unique_key", Some("unique_key"), None));
+    assert_eq!(rejected(&[("unique_key", r#""12a""#)]), ("bad_unique_key", Some("unique_key"), None));
+    assert_eq!(rejected(&[("unique_key", r#""-1""#)]), ("bad_unique_key", Some("unique_key"), None));
+    assert_eq!(rejected(&[("created_date", "null")]), ("missing_created_date", Some("created_date"), key));
+    assert_eq!(
+        rejected(&[("created_date", r#""yesterday""#)]),
+        ("bad_created_date", Some("created_date"), key)
+    );
+    assert_eq!(enrich(b"[1]").unwrap_err().reason, "not_an_object");
+    assert_eq!(enrich(b"{\"a\":\"\xff\"}").unwrap_err().reason, "not_utf8");
+    assert_eq!(enrich(b"").unwrap_err().unique_key, None);
+}
+
+#[test]
+fn values_may_come_as_json_numbers() {
+    let numbers = [
+        ("unique_key", "70000001"),
+        ("latitude", "40.71274012"),
+        ("council_district", "1"),
+        ("incident_zip", "10007"),
+    ];
+    enriched(&numbers, |request| {
+        assert_eq!(
+            (request.unique_key, request.latitude, request.council_district),
+            (70_000_001, Some(40.712_740_12), Some(1))
+        );
+        assert_eq!(request.incident_zip.as_deref(), Some("10007"));
+        assert!(request.quality_flags.is_empty());
+    });
+}
+
+#[test]
+fn unknown_columns_are_details_and_unreadable_values_stay() {
+    let changes = [
+        ("brand_new", r#"{"a":[1,2]}"#),
+        (":@computed_region_yeji_bk3q", r#""3""#),
+        ("council_district", r#""twelve""#),
+        ("descriptor", r#"["a"]"#),
+        ("due_date", r#""soon""#),
+    ];
+    enriched(&changes, |request| {
+        let details = request.details.as_ref().unwrap().as_str();
+        assert_eq!(
+            details,
+            r#"{"brand_new":{"a":[1,2]},":@computed_region_yeji_bk3q":"3","descriptor":["a"]}"#
+        );
+        assert_eq!(stated(request), r#"{"due_date":"soon","council_district":"twelve"}"#);
+        assert!(request.quality_flags.contains(QualityFlags::VALUE_UNREADABLE));
+        assert_eq!((request.due_at, request.council_district), (None, Some(1)));
+    });
+}
+
+#[test]
+fn nul_never_reaches_the_database() {
+    let changes = [("city", r#""NEW\u0000 YORK""#), ("extra\\u0000", r#""a\u0000b\ud800""#)];
+    enriched(&changes, |request| {
+        assert_eq!(request.city.as_deref(), Some("NEW YORK"));
+        assert_eq!(stated(request), r#"{"city":"NEW YORK"}"#);
+        assert_eq!(request.details.as_ref().unwrap().as_str(), "{\"extra\":\"ab\u{FFFD}\"}");
+    });
+    flags(&changes, &["nul_stripped", "text_damaged"]);
+}
+
+#[test]
+fn words_are_cleaned_and_what_was_said_is_kept() {
+    let changes = [
+        ("street_name", r#"" NORTH    4 STREET""#),
+        ("descriptor", r#""N/A""#),
+        ("agency_name", r#""BCC - Queens""#),
+        ("complaint_type", r#""NOISE - RESIDENTIAL""#),
+        ("resolution_description", "\"Transportation\u{e2}\u{80}\u{99}s website\""),
+        ("open_data_channel_type", r#""Unspecified""#),
+    ];
+    enriched(&changes, |request| {
+        assert_eq!(request.street_name.as_deref(), Some("NORTH 4 STREET"));
+        assert_eq!(request.descriptor, None);
+        assert_eq!(request.agency_name.as_deref(), Some("New York City Police Department"));
+        assert_eq!(request.complaint_type, "Noise - Residential");
+        assert_eq!(request.resolution_description.as_deref(), Some("Transportation’s website"));
+        assert_eq!(request.open_data_channel_type.as_deref(), Some("Unspecified"));
+        let kept: serde_json::Value = serde_json::from_str(stated(request)).unwrap();
+        assert_eq!(kept["street_name"], " NORTH    4 STREET");
+        assert_eq!(kept["descriptor"], "N/A");
+        assert_eq!(kept["agency_name"], "BCC - Queens");
+        assert_eq!(kept["complaint_type"], "NOISE - RESIDENTIAL");
+        assert_eq!(kept.as_object().unwrap().len(), 5);
+    });
+    let expected = [
+        "blanks_collapsed",
+        "not_available_emptied",
+        "double_encoding_repaired",
+        "agency_name_standardised",
+        "complaint_type_respelled",
+    ];
+    flags(&changes, &expected);
+}
+
+#[test]
+fn first_thing_said_is_the_one_that_is_kept() {
+    enriched(&[("complaint_type", r#""  noise -  residential""#)], |request| {
+        assert_eq!(stated(request), r#"{"complaint_type":"  noise -  residential"}"#);
+    });
+}
+
+#[test]
+fn missing_words_are_unspecified_where_a_column_must_say_something() {
+    enriched(&[("agency", ""), ("complaint_type", r#""N/A""#), ("agency_name", "")], |request| {
+        assert_eq!(
+            (request.agency.as_ref(), request.complaint_type.as_ref()),
+            ("Unspecified", "Unspecified")
+        );
+        assert_eq!(request.category.as_deref(), Some("other"));
+    });
+    flags(&[("agency", "")], &["agency_missing"]);
+    flags(&[("agency_name", "")], &["agency_name_filled"]);
+    flags(&[("complaint_type", r#""Drone Race""#)], &["complaint_type_unknown"]);
+}
+
+#[test]
+fn state_follows_the_status_and_contradictions_are_kept() {
+    enriched(&[("status", r#""Open""#)], |request| {
+        assert_eq!((request.state.as_ref(), request.is_open), ("open", true));
+        assert!(request.closed_at.is_some() && request.response_hours.is_none());
+    });
+    flags(&[("status", r#""Open""#)], &["closed_date_while_open"]);
+    flags(&[("closed_date", "")], &["closed_without_date"]);
+    flags(&[("status", r#""Escalated""#)], &["status_unknown"]);
+    flags(&[("status", r#""Unspecified""#), ("closed_date", "")], &["status_missing"]);
+    enriched(&[("status", ""), ("closed_date", "")], |request| {
+        assert_eq!(
+            (request.state.as_ref(), request.is_open, request.status.as_deref()),
+            ("unknown", true, None)
+        );
+    });
+    enriched(&[("status", "")], |request| {
+        assert_eq!(
+            (request.state.as_ref(), request.is_open, request.response_hours),
+            ("unknown", false, None)
+        );
+    });
+    enriched(&[("status", r#""CANCEL""#)], |request| {
+        assert_eq!(
+            (request.state.as_ref(), request.is_open, request.status.as_deref()),
+            ("cancelled", false, Some("CANCEL"))
+        );
+    });
+}
+
+#[test]
+fn closed_before_created_stands_without_a_response_time() {
+    let changes = [("closed_date", r#""2026-04-11T23:00:00.000""#)];
+    enriched(&changes, |request| {
+        assert_eq!(request.closed_at.unwrap().to_string(), "2026-04-12T03:00:00Z");
+        assert_eq!(request.response_hours, None);
+    });
+    flags(&changes, &["closed_before_created"]);
+    enriched(&[("closed_date", r#""2026-04-12T01:18:41.000""#)], |request| {
+        assert_eq!(request.response_hours, Some(0.0))
+    });
+    flags(&[("closed_date", r#""2026-04-12T01:18:41.000""#)], &["closed_equals_created"]);
+}
+
+#[test]
+fn placeholder_dates_are_emptied_and_kept_in_stated() {
+    for year in ["1899-12-31", "1900-01-01"] {
+        let closed = format!("\"{year}T00:00:00.000\"");
+        enriched(&[("closed_date", &closed), ("due_date", &closed)], |request| {
+            assert_eq!((request.closed_at, request.due_at, request.response_hours), (None, None, None));
+            assert!(stated(request).contains(&format!("\"closed_date\":{closed}")));
+        });
+        let expected = ["closed_without_date", "closed_placeholder_emptied", "other_placeholder_emptied"];
+        flags(&[("closed_date", &closed), ("due_date", &closed)], &expected);
+    }
+}
+
+#[test]
+fn times_that_cannot_have_been_are_doubted() {
+    flags(&[("closed_date", r#""2026-04-13T10:00:00.000""#)], &["closed_after_publication"]);
+    flags(
+        &[("closed_date", r#""2026-04-12T00:00:00.000""#), ("created_date", r#""2026-04-11T00:00:00.000""#)],
+        &["created_at_midnight", "closed_at_midnight"],
+    );
+    flags(
+        &[("resolution_action_updated_date", r#""2026-04-12T00:00:00.000""#)],
+        &["resolution_before_created"],
+    );
+    flags(
+        &[("resolution_action_updated_date", r#""2026-04-12T02:48:45.000""#)],
+        &["resolution_after_closed"],
+    );
+    flags(
+        &[("resolution_action_updated_date", r#""2027-04-12T02:48:45.000""#)],
+        &["resolution_after_closed", "resolution_after_publication"],
+    );
+    flags(&[("due_date", r#""2026-04-12T00:00:00.000""#)], &["due_before_created"]);
+    flags(
+        &[("created_date", r#""2027-01-01T08:00:00.000""#)],
+        &["created_after_publication", "closed_before_created"],
+    );
+}
+
+#[test]
+fn time_in_the_gap_is_moved_and_kept() {
+    let changes = [("created_date", r#""2026-03-08T02:30:00.000""#)];
+    enriched(&changes, |request| {
+        assert_eq!(request.created_at.to_string(), "2026-03-08T07:30:00Z");
+        assert_eq!(stated(request), r#"{"created_date":"2026-03-08T02:30:00.000"}"#);
+    });
+    flags(&changes, &["time_in_dst_gap"]);
+}
+
+#[test]
+fn order_of_events_decides_the_repeated_hour() {
+    let night = |created: &str, closed: &str| {
+        [
+            ("created_date", format!("\"2025-11-02T{created}.000\"")),
+            ("closed_date", format!("\"2025-11-02T{closed}.000\"")),
+        ]
+    };
+    let hours = |created: &str, closed: &str, flag: &[&str]| {
+        let times = night(created, closed);
+        let changes = times.each_ref().map(|(name, value)| (*name, value.as_str()));
+        flags(&changes, flag);
+        let mut hours = None;
+        enriched(&changes, |request| hours = request.response_hours);
+        hours
+    };
+    // Created at 01:40 and closed at 01:10: the clock went back in between.
+    assert_eq!(hours("01:40:00", "01:10:00", &["repeated_hour_resolved"]), Some(0.5));
+    // Nothing tells these apart: the first hour is taken.
+    assert_eq!(hours("01:10:00", "01:40:00", &["repeated_hour_ambiguous"]), Some(0.5));
+    assert_eq!(hours("00:40:00", "01:10:00", &["repeated_hour_ambiguous"]), Some(0.5));
+    assert_eq!(hours("01:40:00", "02:10:00", &["repeated_hour_ambiguous"]), Some(1.5));
+}
+
+#[test]
+fn nothing_happened_after_it_was_published() {
+    // Published at 01:50 in the first of the two hours: what happened at 01:40 was the first.
+    let changes = [
+        ("created_date", r#""2025-11-02T00:40:00.000""#),
+        ("closed_date", r#""2025-11-02T01:40:00.000""#),
+        (":updated_at", r#""2025-11-02T05:50:00.000Z""#),
+    ];
+    flags(&changes, &["repeated_hour_resolved"]);
+}
+
+#[test]
+fn missing_borough_comes_from_point_then_zip_then_board() {
+    let unspecified = ("borough", r#""Unspecified""#);
+    let no_point = [("latitude", ""), ("longitude", ""), ("council_district", ""), ("police_precinct", "")];
+    let with = |more: &[(&'static str, &'static str)]| [&[unspecified], &no_point[..], more].concat();
+    let borough = |changes: &[(&str, &str)], expected: Option<&str>, flag: &str| {
+        enriched(changes, |request| {
+            assert_eq!(request.borough.as_deref(), expected);
+            assert!(request.quality_flags.names().any(|name| name == flag), "{:?}", request.quality_flags);
+            assert!(stated(request).contains(r#""borough":"Unspecified""#));
+        });
+    };
+    borough(&[unspecified], Some("MANHATTAN"), "borough_from_point");
+    borough(
+        &with(&[("incident_zip", r#""11209""#), ("community_board", r#""0 Unspecified""#)]),
+        Some("BROOKLYN"),
+        "borough_from_zip",
+    );
+    let board = ("community_board", r#""Unspecified QUEENS""#);
+    borough(&with(&[("incident_zip", r#""11370""#), board]), Some("QUEENS"), "borough_from_community_board");
+    borough(
+        &with(&[("incident_zip", ""), ("community_board", r#""07 BRONX""#)]),
+        Some("BRONX"),
+        "borough_from_community_board",
+    );
+    borough(&with(&[("incident_zip", ""), ("community_board", "")]), None, "borough_unknown");
+    flags(&[("borough", "")], &["borough_from_point"]);
+}
+
+#[test]
+fn stated_place_wins_and_disagreement_is_flagged() {
+    let changes = [
+        ("borough", r#""QUEENS""#),
+        ("community_board", r#""10 QUEENS""#),
+        ("council_district", r#""28""#),
+        ("police_precinct", r#""Precinct 106""#),
+        ("incident_zip", r#""11420""#),
+        ("bbl", r#""3023507502""#),
+    ];
+    enriched(&changes, |request| {
+        assert_eq!(request.borough.as_deref(), Some("QUEENS"));
+        assert_eq!(
+            (request.community_district, request.council_district, request.police_precinct),
+            (Some(410), Some(28), Some(106))
+        );
+        assert_eq!(
+            (request.incident_zip.as_deref(), request.zcta.as_deref()),
+            (Some("11420"), Some("10007"))
+        );
+        assert_eq!(request.stated, None);
+    });
+    flags(
+        &changes,
+        &[
+            "borough_differs_from_point",
+            "zip_differs_from_point",
+            "community_board_differs_from_point",
+            "council_district_differs_from_point",
+            "police_precinct_differs_from_point",
+            "bbl_differs_from_borough",
+        ],
+    );
+}
+
+#[test]
+fn missing_districts_come_from_the_point() {
+    let changes = [
+        ("community_board", r#""Unspecified MANHATTAN""#),
+        ("council_district", ""),
+        ("police_precinct", ""),
+    ];
+    enriched(&changes, |request| {
+        assert_eq!(
+            (request.community_district, request.council_district, request.police_precinct),
+            (Some(101), Some(1), Some(1))
+        );
+        assert_eq!(request.community_board.as_deref(), Some("Unspecified MANHATTAN"));
+    });
+    flags(
+        &changes,
+        &["community_district_from_point", "council_district_from_point", "police_precinct_from_point"],
+    );
+    flags(
+        &[("community_board", r#""99 QUEENS""#)],
+        &["community_district_from_point", "community_board_unknown"],
+    );
+}
+
+#[test]
+fn marble_hill_and_rikers_island_are_right_as_they_are() {
+    let marble_hill = [
+        ("borough", r#""BRONX""#),
+        ("incident_zip", r#""10463""#),
+        ("community_board", r#""08 BRONX""#),
+        ("bbl", r#""1022150001""#),
+        ("latitude", r#""40.87612345""#),
+        ("longitude", r#""-73.91012345""#),
+        ("council_district", ""),
+        ("police_precinct", ""),
+    ];
+    flags(&marble_hill, &["council_district_from_point", "police_precinct_from_point"]);
+    let rikers_island = [
+        ("borough", r#""BRONX""#),
+        ("incident_zip", r#""11370""#),
+        ("community_board", ""),
+        ("bbl", r#""2026050040""#),
+        ("latitude", r#""40.79321234""#),
+        ("longitude", r#""-73.88601234""#),
+        ("council_district", ""),
+        ("police_precinct", ""),
+    ];
+    flags(
+        &rikers_island,
+        &["community_district_from_point", "council_district_from_point", "police_precinct_from_point"],
+    );
+}
+
+#[test]
+fn joint_interest_areas_are_boards() {
+    let park = [
+        ("community_board", r#""64 MANHATTAN""#),
+        ("incident_zip", ""),
+        ("council_district", ""),
+        ("police_precinct", ""),
+        ("latitude", r#""40.78291234""#),
+        ("longitude", r#""-73.96541234""#),
+    ];
+    enriched(&park, |request| assert_eq!(request.community_district, Some(164)));
+    flags(&park, &["council_district_from_point", "police_precinct_from_point"]);
+}
+
+#[test]
+fn points_that_are_none_compute_nothing() {
+    let point =
+        |latitude: &'static str, longitude: &'static str| [("latitude", latitude), ("longitude", longitude)];
+    for (changes, flag) in [
+        (point(r#""0""#, r#""0.0""#), "point_at_zero"),
+        (point(r#""41""#, r#""-74.0""#), "point_whole_degrees"),
+        (point(r#""40.6892001""#, r#""-74.3044001""#), "point_outside_city"),
+        (point(r#""40.71274012""#, ""), "point_incomplete"),
+    ] {
+        flags(&changes, &[flag]);
+        enriched(&changes, |request| {
+            assert_eq!((request.nta2020.as_deref(), request.zcta.as_deref()), (None, None));
+            assert!(request.latitude.is_some());
+        });
+    }
+}
+
+#[test]
+fn impossible_zips_and_lots_are_emptied() {
+    enriched(&[("incident_zip", r#""10463-1234""#)], |request| {
+        assert_eq!(request.incident_zip.as_deref(), Some("10463"))
+    });
+    for zip in [r#""10000""#, r#""00083""#, r#""1055O""#, r#""Unkno""#, r#""12345""#] {
+        flags(&[("incident_zip", zip)], &["zip_impossible"]);
+        enriched(&[("incident_zip", zip)], |request| {
+            assert_eq!(request.incident_zip, None);
+            assert_eq!(stated(request), format!("{{\"incident_zip\":{zip}}}"));
+        });
+    }
+    flags(&[("incident_zip", r#""07310""#)], &["zip_differs_from_point", "zip_outside_city"]);
+    flags(&[("bbl", r#""0000000000""#)], &["bbl_impossible"]);
+}
+
+#[test]
+fn row_without_publication_time_is_stored_all_the_same() {
+    enriched(&[(":updated_at", ""), (":version", "")], |request| {
+        assert_eq!(request.source_updated_at.to_string(), "2026-04-13T01:34:03.189Z");
+        assert_eq!(request.source_version, "");
+    });
+    enriched(&[(":updated_at", ""), (":created_at", "")], |request| {
+        assert_eq!(request.source_updated_at.as_second(), 0)
+    });
+    flags(&[(":updated_at", ""), (":created_at", "")], &["source_time_missing"]);
+}
+
+#[test]
+fn every_flag_is_described_in_the_quality_page() {
+    let page = include_str!("../../docs/quality.md");
+    for flag in quality::ALL {
+        let line =
+            format!("| {} | `{}` | {} | {} | {} |", flag.bit, flag.name, flag.kind, flag.meaning, flag.rule);
+        assert!(page.contains(&line), "docs/quality.md lacks or misstates:\n{line}");
+    }
+    let described =
+        page.lines().filter(|line| line.contains("| repair |") || line.contains("| doubt |")).count();
+    assert_eq!(described, quality::ALL.len(), "docs/quality.md describes a flag that there is not");
+}
+
+/// Values that the city might send, and some that it should not.
+fn value() -> impl Strategy<Value = String> {
+    let odd = [
+        "null",
+        "true",
+        "0",
+        "-1",
+        "1e400",
+        "41.0",
+        "[1,2]",
+        "{\"a\":null}",
+        r#""""#,
+        r#"" ""#,
+        r#""N/A""#,
+        r#""Unspecified""#,
+        r#""\u0000""#,
+        r#""\ud83d""#,
+        r#""Closed""#,
+        r#""OPEN""#,
+        r#""1900-01-01T00:00:00.000""#,
+        r#""2025-11-02T01:30:00.000""#,
+        r#""2025-11-02T01:10:00.000""#,
+        r#""2026-03-08T02:30:00.000""#,
+        r#""9999-12-31T23:59:59.000""#,
+        r#""0000-01-01""#,
+        r#""2026-04-13T01:37:29.631Z""#,
+        r#""10463-1234""#,
+        r#""12345""#,
+        r#""0 Unspecified""#,
+        r#""64 MANHATTAN""#,
+        r#""40.7""#,
+        r#""-73.9""#,
+        r#""PLUMBING""#,
+        r#""HPD""#,
+        r#""70000002""#,
+        r#""  NORTH    4 STREET""#,
+    ];
+    prop_oneof![
+        3 => proptest::sample::select(odd.to_vec()).prop_map(str::to_owned),
+        1 => any::<String>().prop_map(|text| serde_json::to_string(&text).unwrap()),
+        1 => any::<f64>().prop_map(|number| if number.is_finite() { format!("\"{number}\"") } else { "null".to_owned() }),
+        1 => "[\u{80}-\u{ff}’€ ]{1,6}".prop_map(|text| format!("\"{text}\"")),
+    ]
+}
+
+fn changes() -> impl Strategy<Value = Vec<(&'static str, String)>> {
+    let fields: Vec<&'static str> = known_fields().collect();
+    proptest::collection::vec((proptest::sample::select(fields), value()), 0..12)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn any_row_is_enriched_or_rejected_and_comes_back_the_same(changes in changes()) {
+        let changes: Vec<(&str, &str)> = changes.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let row = row(&changes);
+        match enrich(&row) {
+            Ok(request) => {
+                let mut json = Vec::new();
+                request.write_json(&mut json);
+                prop_assert_eq!(ServiceRequest::from_json(&json).unwrap(), request.clone());
+                prop_assert_eq!(identity(&json).unwrap().unique_key, request.unique_key);
+                prop_assert!(!String::from_utf8(json).unwrap().contains("\\u0000"));
+                prop_assert!(request.response_hours.is_none_or(|hours| hours >= 0.0 && request.state == "closed"));
+                prop_assert_eq!(enrich(&row).unwrap(), request);
+            }
+            Err(rejection) => prop_assert!(Rejection::REASONS.contains(&rejection.reason)),
+        }
+    }
+
+    /// A row of which the words are replaced by what they became has nothing left to clean.
+    #[test]
+    fn repaired_words_repaired_again_stay_the_same(street in any::<String>(), latin in "[a\u{80}-\u{ff}’€ N/]{0,12}", kind in "[A-Za-z -/]{0,12}") {
+        let quoted = [street, latin, kind].map(|text| serde_json::to_string(&text).unwrap());
+        let [street, latin, kind] = quoted.each_ref().map(String::as_str);
+        let first = row(&[("street_name", street), ("resolution_description", latin), ("complaint_type", kind)]);
+        let first = enrich(&first).unwrap();
+        let again = |text: Option<&str>| text.map_or_else(|| "null".to_owned(), |text| serde_json::to_string(text).unwrap());
+        let street = again(first.street_name.as_deref());
+        let latin = again(first.resolution_description.as_deref());
+        let kind = again(Some(&first.complaint_type));
+        let second = row(&[("street_name", &street), ("resolution_description", &latin), ("complaint_type", &kind)]);
+        let second = enrich(&second).unwrap();
+        prop_assert_eq!(&second.street_name, &first.street_name);
+        prop_assert_eq!(&second.resolution_description, &first.resolution_description);
+        prop_assert_eq!(&second.complaint_type, &first.complaint_type);
+    }
+
+    #[test]
+    fn damaged_rows_never_panic(cut in any::<proptest::sample::Index>(), byte in any::<u8>(), truncate in any::<bool>()) {
+        let mut row = row(&[("extra", r#"{"a":["\u00e9",1.5e3,{}]}"#)]);
+        let at = cut.index(row.len());
+        row[at] = byte;
+        if truncate {
+            row.truncate(at);
+        }
+        let _ = (enrich(&row), peek(&row), ServiceRequest::from_json(&row), identity(&row));
+    }
+
+    #[test]
+    fn no_bytes_panic(bytes in any::<Vec<u8>>()) {
+        let _ = (enrich(&bytes), peek(&bytes));
+    }
+}
