@@ -1,0 +1,85 @@
+//! Keeps everything durable that is not Kafka's: facts, positions, polls, dead letters.
+//!
+//! A [`Store`] is a handle to a pool of PostgreSQL connections. The connections live on a small
+//! runtime of the store's own: a stage that is torn down takes none of its neighbours' connections
+//! with it, and a stage that hangs holds up nobody else's traffic.
+
+mod connections;
+mod dead_letters;
+mod error;
+mod migrations;
+pub mod polls;
+mod positions;
+mod replays;
+mod write;
+
+pub use dead_letters::DeadLetter;
+pub use error::StoreError;
+pub use migrations::Migrated;
+pub use positions::{Position, PositionRow};
+pub use replays::{LetterKey, LetterSelection, StoredLetter};
+pub use write::{IncomingRow, PositionAdvance, WriteBatch, WriteError, WriteSummary};
+
+use crate::config::DatabaseSettings;
+use deadpool_postgres::{Client, Pool};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A handle to the database; clones share one pool.
+#[derive(Clone)]
+pub struct Store {
+    pool: Pool,
+    limits: Limits,
+    // kept for its drop: the last handle ends the connections' runtime
+    _runtime: Arc<connections::ConnectionRuntime>,
+}
+
+/// Bounds on time that the store itself watches.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    statement: Duration,
+    copy: Duration,
+}
+
+impl Store {
+    /// Makes a store; connects only when first used.
+    pub fn new(settings: &DatabaseSettings) -> Result<Self, StoreError> {
+        let runtime = connections::ConnectionRuntime::start()?;
+        let pool = connections::pool(settings, runtime.handle())?;
+        let limits = Limits { statement: settings.statement_timeout, copy: settings.copy_timeout };
+        Ok(Self { pool, limits, _runtime: Arc::new(runtime) })
+    }
+
+    /// Takes a connection from the pool.
+    pub async fn client(&self) -> Result<Client, StoreError> {
+        Ok(self.pool.get().await?)
+    }
+
+    /// Asks the database for a sign of life.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        let client = self.client().await?;
+        self.bounded(async { Ok(client.simple_query("select 1").await.map(drop)?) }).await
+    }
+
+    /// Returns the pool's connections: open, and of those idle.
+    pub fn connections(&self) -> (usize, usize) {
+        let status = self.pool.status();
+        (status.size, status.available)
+    }
+
+    /// Bounds work by a little more than the server's own statement timeout, for a server or a network
+    /// that no longer answers at all.
+    async fn bounded<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        let limit = self.limits.statement + Duration::from_secs(5);
+        match tokio::time::timeout(limit, work).await {
+            Ok(result) => result,
+            Err(_) => Err(StoreError::Timeout { detail: format!("no answer within {limit:?}") }),
+        }
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,115 @@
+//! Opens connections, on a runtime of their own, with the session settings that every caller relies on.
+
+use super::StoreError;
+use crate::config::DatabaseSettings;
+use deadpool_postgres::{Connect, Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use futures_util::future::BoxFuture;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio_postgres::{Client, Config, Error, NoTls};
+
+/// A transaction whose client no longer speaks holds its locks no longer than this.
+const IDLE_IN_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// One thread that carries the traffic of all connections.
+pub(super) struct ConnectionRuntime(Option<tokio::runtime::Runtime>);
+
+impl ConnectionRuntime {
+    pub(super) fn start() -> Result<Self, StoreError> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("store")
+            .enable_all()
+            .build()
+            .map_err(|error| StoreError::other(format!("cannot start the connection thread: {error}")))?;
+        Ok(Self(Some(runtime)))
+    }
+
+    pub(super) fn handle(&self) -> Option<tokio::runtime::Handle> {
+        self.0.as_ref().map(|runtime| runtime.handle().clone())
+    }
+}
+
+impl Drop for ConnectionRuntime {
+    fn drop(&mut self) {
+        // the last handle may be dropped on another runtime, where waiting is not allowed
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Connects on the store's runtime, whoever asks.
+struct ConnectOn(tokio::runtime::Handle);
+
+impl Connect for ConnectOn {
+    fn connect(&self, config: &Config) -> BoxFuture<'_, Result<(Client, JoinHandle<()>), Error>> {
+        let config = config.clone();
+        let runtime = self.0.clone();
+        Box::pin(async move {
+            let (sender, receiver) = tokio::sync::oneshot::channel();
+            let task = runtime.spawn(async move {
+                match config.connect(NoTls).await {
+                    Ok((client, connection)) => {
+                        if sender.send(Ok(client)).is_ok()
+                            && let Err(error) = connection.await
+                        {
+                            tracing::warn!(%error, "database connection lost");
+                        }
+                    }
+                    Err(error) => drop(sender.send(Err(error))),
+                }
+            });
+            match receiver.await {
+                Ok(Ok(client)) => Ok((client, task)),
+                Ok(Err(error)) => Err(error),
+                // the runtime is going down; the pool's own bound on connecting ends the wait
+                Err(_) => std::future::pending().await,
+            }
+        })
+    }
+}
+
+/// Builds the pool; nothing is connected yet.
+pub(super) fn pool(
+    settings: &DatabaseSettings,
+    runtime: Option<tokio::runtime::Handle>,
+) -> Result<Pool, StoreError> {
+    let runtime = runtime.ok_or_else(|| StoreError::other("the connection thread has ended"))?;
+    let mut config: Config =
+        settings.url.expose().parse().map_err(|error: Error| {
+            StoreError::other(format!("database.url is no PostgreSQL URL: {error}"))
+        })?;
+    config.connect_timeout(settings.connect_timeout);
+    if config.get_application_name().is_none() {
+        config.application_name("nyc311");
+    }
+    // a peer that vanished without a word is noticed by the kernel, not by a statement timeout
+    config.keepalives_idle(Duration::from_secs(30)).tcp_user_timeout(Duration::from_secs(30));
+
+    // a batch of 10,000 rows is 12 MB: it fits, and nothing is sorted or kept on disk
+    let session = format!(
+        "set lock_timeout = {}; set statement_timeout = {}; \
+         set idle_in_transaction_session_timeout = {}; set client_min_messages = warning; \
+         set timezone = 'UTC'; set jit = off; set work_mem = '32MB'; set temp_buffers = '32MB'",
+        settings.lock_timeout.as_millis(),
+        settings.statement_timeout.as_millis(),
+        IDLE_IN_TRANSACTION_TIMEOUT.as_millis(),
+    );
+    let manager = Manager::from_connect(
+        config,
+        ConnectOn(runtime),
+        ManagerConfig { recycling_method: RecyclingMethod::Fast },
+    );
+    Pool::builder(manager)
+        .max_size(settings.pool_size)
+        .runtime(Runtime::Tokio1)
+        .wait_timeout(Some(settings.statement_timeout))
+        .create_timeout(Some(settings.connect_timeout + Duration::from_secs(1)))
+        .post_create(Hook::async_fn(move |client, _| {
+            let session = session.clone();
+            Box::pin(async move { client.batch_execute(&session).await.map_err(HookError::Backend) })
+        }))
+        .build()
+        .map_err(|error| StoreError::other(format!("cannot build the pool: {error}")))
+}

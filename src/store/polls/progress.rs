@@ -1,0 +1,349 @@
+//! Records the steps of a running poll, each in one transaction that its lease token guards.
+//!
+//! Order: Kafka acknowledges a page, then [`Store::record_page`] moves the cursors. After the last page
+//! [`Store::begin_storing`] notes the ends of the poll's records; when all stored positions are past
+//! what follows from them, [`Store::finish_poll`] ends the poll and `stored` catches up with
+//! `published`. A crash between two steps repeats the later one.
+
+use super::{FROZEN_COUNTS, LeaseError};
+use crate::fault_point;
+use crate::store::dead_letters::{self, DeadLetter};
+use crate::store::{Store, StoreError};
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+use tokio_postgres::Transaction;
+use uuid::Uuid;
+
+/// What one acknowledged page adds to its poll.
+#[derive(Debug, Clone, Default)]
+pub struct PageRecord {
+    pub rows: u64,
+    pub published: u64,
+    /// The last row of the page that can be resumed from; none keeps the cursor.
+    pub cursor: Option<(Timestamp, String)>,
+    pub newest_updated_at: Option<Timestamp>,
+    pub newest_created_at: Option<Timestamp>,
+    /// Where the durable cursor may go; none for a window, which does not move it.
+    pub published_updated_at: Option<Timestamp>,
+    pub source: String,
+    pub cluster_id: String,
+    /// Rows that Kafka cannot take.
+    pub dead_letters: Vec<DeadLetter>,
+}
+
+/// Why a poll failed.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct PollError {
+    pub code: String,
+    pub stage: String,
+    pub detail: String,
+    pub http_status: Option<u16>,
+    pub retryable: bool,
+}
+
+/// How far a source has been read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourcePosition {
+    pub published_updated_at: Option<Timestamp>,
+    pub stored_updated_at: Option<Timestamp>,
+    /// The Kafka that acknowledged what is published.
+    pub kafka_cluster_id: Option<String>,
+}
+
+impl Store {
+    /// Records a page that Kafka has acknowledged: counts, the poll's cursor, the durable cursor (never
+    /// backwards), and the dead letters of rows that Kafka cannot take.
+    pub async fn record_page(&self, id: Uuid, token: Uuid, page: &PageRecord) -> Result<(), LeaseError> {
+        let (cursor_updated_at, cursor_row_id) = page.cursor.clone().unzip();
+        let (rows, published) = (signed(page.rows)?, signed(page.published)?);
+        let mut client = self.client().await?;
+        self.leased(async {
+            let transaction = client.transaction().await?;
+            let held = transaction
+                .execute(
+                    "update nyc311.poll
+                     set pages = pages + 1, fetched = fetched + $3, published = published + $4,
+                         cursor_updated_at = coalesce($5, cursor_updated_at),
+                         cursor_row_id = case when $5::timestamptz is null then cursor_row_id else $6 end,
+                         newest_source_updated_at = greatest(newest_source_updated_at, $7),
+                         newest_created_at = greatest(newest_created_at, $8)
+                     where poll_id = $1 and lease_token = $2 and state = 'running'",
+                    &[
+                        &id,
+                        &token,
+                        &rows,
+                        &published,
+                        &cursor_updated_at,
+                        &cursor_row_id,
+                        &page.newest_updated_at,
+                        &page.newest_created_at,
+                    ],
+                )
+                .await?;
+            if held == 0 {
+                return Err(LeaseError::Lost);
+            }
+            if let Some(reached) = &page.published_updated_at {
+                transaction
+                    .execute(
+                        "insert into nyc311.source_position as s
+                             (source, published_updated_at, kafka_cluster_id, poll_id, moved_at)
+                         values ($1, $2, $3, $4, now())
+                         on conflict (source) do update
+                         set published_updated_at =
+                                 greatest(s.published_updated_at, excluded.published_updated_at),
+                             kafka_cluster_id = excluded.kafka_cluster_id,
+                             poll_id = excluded.poll_id, moved_at = now()",
+                        &[&page.source, reached, &page.cluster_id, &id],
+                    )
+                    .await?;
+            }
+            dead_letters::insert(&transaction, &page.dead_letters).await?;
+            count_dead_letters(&transaction, id, &page.dead_letters).await?;
+            fault_point!("poller:record_page:before");
+            transaction.commit().await?;
+            fault_point!("poller:record_page:after");
+            Ok(())
+        })
+        .await
+    }
+
+    /// Notes the end of the poll's records in each raw partition: from now on it waits for the tables.
+    pub async fn begin_storing(
+        &self,
+        id: Uuid,
+        token: Uuid,
+        raw_ends: &[(i32, i64)],
+    ) -> Result<(), LeaseError> {
+        let (partitions, ends): (Vec<i32>, Vec<i64>) = raw_ends.iter().copied().unzip();
+        let mut client = self.client().await?;
+        self.leased(async {
+            let transaction = client.transaction().await?;
+            let held = transaction
+                .execute(
+                    "update nyc311.poll
+                     set state = 'storing', storing_at = coalesce(storing_at, now())
+                     where poll_id = $1 and lease_token = $2 and state in ('running', 'storing')",
+                    &[&id, &token],
+                )
+                .await?;
+            if held == 0 {
+                return Err(LeaseError::Lost);
+            }
+            // the ends of an earlier attempt say nothing about this one
+            transaction
+                .execute("update nyc311.poll_partition set raw_end_offset = null where poll_id = $1", &[&id])
+                .await?;
+            transaction
+                .execute(
+                    "insert into nyc311.poll_partition (poll_id, kafka_partition, raw_end_offset)
+                     select $1, kafka_partition, raw_end_offset
+                     from unnest($2::int[], $3::bigint[]) as e (kafka_partition, raw_end_offset)
+                     order by kafka_partition
+                     on conflict (poll_id, kafka_partition) do update
+                     set raw_end_offset = excluded.raw_end_offset",
+                    &[&id, &partitions, &ends],
+                )
+                .await?;
+            transaction.commit().await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Returns the ends that [`Store::begin_storing`] noted, by partition.
+    pub async fn raw_ends(&self, id: Uuid) -> Result<Vec<(i32, i64)>, StoreError> {
+        let client = self.client().await?;
+        self.bounded(async {
+            let rows = client
+                .query(
+                    "select kafka_partition, raw_end_offset from nyc311.poll_partition
+                     where poll_id = $1 and raw_end_offset is not null order by kafka_partition",
+                    &[&id],
+                )
+                .await?;
+            Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+        })
+        .await
+    }
+
+    /// Ends a poll whose rows are in the tables: freezes its counts, and what is published from this
+    /// source is stored now. (Whatever was published before the ends were noted lies before them, also
+    /// the rows of an earlier poll that failed.)
+    pub async fn finish_poll(&self, id: Uuid, token: Uuid, source: &str) -> Result<(), LeaseError> {
+        let mut client = self.client().await?;
+        self.leased(async {
+            let transaction = client.transaction().await?;
+            let sql = format!(
+                "update nyc311.poll p
+                 set state = 'succeeded', finished_at = now(), lease_token = null, lease_until = null,
+                     {FROZEN_COUNTS}
+                 where poll_id = $1 and lease_token = $2 and state = 'storing'"
+            );
+            if transaction.execute(&sql, &[&id, &token]).await? == 0 {
+                return Err(LeaseError::Lost);
+            }
+            transaction
+                .execute(
+                    "update nyc311.source_position
+                     set stored_updated_at = greatest(stored_updated_at, published_updated_at),
+                         moved_at = now()
+                     where source = $1 and stored_updated_at is distinct from published_updated_at",
+                    &[&source],
+                )
+                .await?;
+            fault_point!("poller:finish:before");
+            transaction.commit().await?;
+            fault_point!("poller:finish:after");
+            Ok(())
+        })
+        .await
+    }
+
+    /// Ends a poll with an error; its cursor stays for another attempt.
+    pub async fn fail_poll(&self, id: Uuid, token: Uuid, error: &PollError) -> Result<(), LeaseError> {
+        let status = error.http_status.map(i32::from);
+        let client = self.client().await?;
+        self.leased(async {
+            let sql = format!(
+                "update nyc311.poll p
+                 set state = 'failed', finished_at = now(), lease_token = null, lease_until = null,
+                     error_code = $3, error_stage = $4, error_detail = $5, error_http_status = $6,
+                     error_retryable = $7, {FROZEN_COUNTS}
+                 where poll_id = $1 and lease_token = $2 and state in ('running', 'storing')"
+            );
+            let detail = error.detail.replace('\0', "\u{fffd}");
+            let held = client
+                .execute(&sql, &[&id, &token, &error.code, &error.stage, &detail, &status, &error.retryable])
+                .await?;
+            if held == 0 { Err(LeaseError::Lost) } else { Ok(()) }
+        })
+        .await
+    }
+
+    /// Ends a poll as somebody asked; its cursor stays for another attempt.
+    pub async fn finish_cancelled(&self, id: Uuid, token: Uuid) -> Result<(), LeaseError> {
+        let client = self.client().await?;
+        self.leased(async {
+            let sql = format!(
+                "update nyc311.poll p
+                 set state = 'cancelled', finished_at = now(), lease_token = null, lease_until = null,
+                     {FROZEN_COUNTS}
+                 where poll_id = $1 and lease_token = $2 and state in ('running', 'storing')"
+            );
+            if client.execute(&sql, &[&id, &token]).await? == 0 { Err(LeaseError::Lost) } else { Ok(()) }
+        })
+        .await
+    }
+
+    /// Returns how far a source has been read; none where it never was.
+    pub async fn source_position(&self, source: &str) -> Result<Option<SourcePosition>, StoreError> {
+        let client = self.client().await?;
+        self.bounded(async {
+            let row = client
+                .query_opt(
+                    "select published_updated_at, stored_updated_at, kafka_cluster_id
+                     from nyc311.source_position where source = $1",
+                    &[&source],
+                )
+                .await?;
+            Ok(row.map(|row| SourcePosition {
+                published_updated_at: row.get(0),
+                stored_updated_at: row.get(1),
+                kafka_cluster_id: row.get(2),
+            }))
+        })
+        .await
+    }
+
+    /// Takes note that Kafka has lost what it acknowledged: the source is read again from what is
+    /// stored, the poll under way starts again from its beginning, and no poll goes on at a cursor
+    /// whose rows may be gone.
+    pub async fn note_kafka_loss(&self, source: &str, detail: &str) -> Result<(), StoreError> {
+        let mut client = self.client().await?;
+        self.bounded(async {
+            let transaction = client.transaction().await?;
+            let active = transaction
+                .query_opt(
+                    "update nyc311.poll
+                     set state = 'running', cursor_updated_at = null, cursor_row_id = null, pages = 0,
+                         fetched = 0, published = 0, storing_at = null, lease_owner = null,
+                         lease_token = null, lease_until = null
+                     where state in ('running', 'storing') returning poll_id",
+                    &[],
+                )
+                .await?;
+            let active: Option<Uuid> = active.map(|row| row.get(0));
+            transaction
+                .execute(
+                    "update nyc311.poll_partition set raw_end_offset = null where poll_id = $1",
+                    &[&active],
+                )
+                .await?;
+            transaction
+                .execute(
+                    "update nyc311.poll
+                     set cursor_lost = true
+                     where state in ('failed', 'cancelled') and cursor_row_id is not null",
+                    &[],
+                )
+                .await?;
+            transaction
+                .execute(
+                    "update nyc311.poll
+                     set cursor_updated_at = null, cursor_row_id = null, pages = 0, fetched = 0,
+                         published = 0
+                     where state = 'queued' and cursor_row_id is not null",
+                    &[],
+                )
+                .await?;
+            transaction
+                .execute(
+                    "update nyc311.source_position
+                     set published_updated_at = stored_updated_at, kafka_cluster_id = null,
+                         moved_at = now()
+                     where source = $1",
+                    &[&source],
+                )
+                .await?;
+            transaction.commit().await?;
+            tracing::warn!(source, detail, poll_id = ?active, "kafka lost acknowledged rows, reading the source again");
+            Ok(())
+        })
+        .await
+    }
+
+    /// As [`Store::bounded`], for steps that a lost lease refuses.
+    async fn leased<T>(&self, work: impl Future<Output = Result<T, LeaseError>>) -> Result<T, LeaseError> {
+        self.bounded(async { Ok(work.await) }).await?
+    }
+}
+
+/// Adds dead letters to the counts of the poll that met them.
+async fn count_dead_letters(
+    transaction: &Transaction<'_>,
+    id: Uuid,
+    dead_letters: &[DeadLetter],
+) -> Result<(), StoreError> {
+    let mut by_partition: BTreeMap<i32, i64> = BTreeMap::new();
+    for dead_letter in dead_letters {
+        *by_partition.entry(dead_letter.raw_partition).or_default() += 1;
+    }
+    let (partitions, counts): (Vec<i32>, Vec<i64>) = by_partition.into_iter().unzip();
+    transaction
+        .execute(
+            "insert into nyc311.poll_partition as n (poll_id, kafka_partition, dead_lettered)
+             select $1, kafka_partition, dead_lettered
+             from unnest($2::int[], $3::bigint[]) as d (kafka_partition, dead_lettered)
+             order by kafka_partition
+             on conflict (poll_id, kafka_partition) do update
+             set dead_lettered = n.dead_lettered + excluded.dead_lettered",
+            &[&id, &partitions, &counts],
+        )
+        .await?;
+    Ok(())
+}
+
+fn signed(count: u64) -> Result<i64, StoreError> {
+    i64::try_from(count).map_err(|_| StoreError::other("a count is out of range"))
+}

@@ -1,0 +1,62 @@
+-- Looks at the facts after the upsert, which holds a lock on every key of the batch: what is not the
+-- current version is superseded or late, and belongs to the history, whoever else writes.
+-- The joins are full ones, though the left side has every row, because PostgreSQL then never chooses a
+-- nested loop over two sets whose size it cannot know.
+with placed as materialized (
+    select i.unique_key, i.source_updated_at, i.source_version, i.rules_revision, i.status, i.state,
+           i.closed_at, i.agency, i.complaint_type, i.descriptor, i.borough, i.poll_id, i.raw_partition,
+           coalesce((i.source_updated_at, i.source_version) = (s.source_updated_at, s.source_version), false)
+               as is_current,
+           -- written by this transaction
+           coalesce(s.xmin = pg_current_xact_id()::xid and s.last_changed_at = now(), false) as is_written
+    from pg_temp.incoming i
+    -- offset 0: by the index, row by row, whatever the planner believes about a table that grows fast
+    left join lateral (
+        select r.source_updated_at, r.source_version, r.last_changed_at, r.xmin
+        from nyc311.service_request r
+        where r.unique_key = i.unique_key
+        offset 0
+    ) s on true
+), superseded as (
+    insert into nyc311.service_request_history as h
+        (unique_key, source_updated_at, source_version, rules_revision, status, state, closed_at, agency,
+         complaint_type, descriptor, borough)
+    select unique_key, source_updated_at, source_version, rules_revision, status, state, closed_at, agency,
+           complaint_type, descriptor, borough
+    from placed
+    where not is_current
+    order by unique_key, source_updated_at, source_version
+    on conflict (unique_key, source_updated_at, source_version) do update
+    set rules_revision = excluded.rules_revision, status = excluded.status, state = excluded.state,
+        closed_at = excluded.closed_at, agency = excluded.agency,
+        complaint_type = excluded.complaint_type, descriptor = excluded.descriptor,
+        borough = excluded.borough
+    where excluded.rules_revision > h.rules_revision
+    returning h.unique_key, h.source_updated_at, h.source_version, false as is_current,
+              -- a row that was inserted, not updated, has no deleter
+              h.xmax = 0 as is_new
+), reenriched as (
+    select unique_key, true as is_current, true as is_reenriched from pg_temp.reenriched
+), outcome as (
+    select p.poll_id, p.raw_partition,
+           case
+               when p.is_current and not p.is_written then 'duplicate'
+               when p.is_current and r.is_reenriched then 'reenriched'
+               when p.is_current then 'stored'
+               when h.is_new then 'stored'
+               when h.is_new is not null then 'reenriched'
+               else 'duplicate'
+           end as outcome
+    from placed p
+    full join superseded h
+        on h.unique_key = p.unique_key and h.source_updated_at = p.source_updated_at
+       and h.source_version = p.source_version and h.is_current = p.is_current
+    full join reenriched r
+        on r.unique_key = p.unique_key and r.is_current = p.is_current
+)
+select poll_id, raw_partition,
+       count(*) filter (where outcome = 'stored') as stored,
+       count(*) filter (where outcome = 'duplicate') as duplicate,
+       count(*) filter (where outcome = 'reenriched') as reenriched
+from outcome
+group by poll_id, raw_partition

@@ -1,0 +1,389 @@
+//! Writes a batch of enriched rows, and everything that follows from it, in one transaction.
+//!
+//! # Delivery
+//!
+//! Everything that a batch changes becomes durable at one moment, the commit: the positions that it
+//! covers, the facts, the history, the rollups, the dead letters, the counts of its polls. So
+//!
+//! - a crash anywhere before the commit leaves nothing, and whoever claims the partitions next reads the
+//!   same records again from the stored positions;
+//! - a crash after the commit, also before anybody heard of it, repeats nothing: the positions have
+//!   moved. A caller that lost the connection during the commit and writes the batch again is told
+//!   [`WriteError::Fenced`], because the positions are no longer where the batch begins;
+//! - a writer that was taken over is refused by the epoch, whatever it still holds.
+//!
+//! And where records do come again (a page that was published twice, a rewind), the tables stay the same,
+//! because they depend on the set of versions seen and on nothing else.
+//!
+//! # Order inside the transaction
+//!
+//! 1. COPY into a temporary table. A writer that stops in the middle of this holds no lock that another
+//!    waits for, and no statement timeout of the server's applies; ours does.
+//! 2. The positions, locked in the order of their keys and compared with the batch.
+//! 3. The facts, in the order of their keys. Triggers keep what is replaced and collect what it means
+//!    for the rollups.
+//! 4. In a statement of its own, so that it sees what 3 did: every version of the batch that is not
+//!    current goes to the history. From 3 on each key of the batch is locked, by which every access to
+//!    the history of a key is in turn.
+//! 5. The rollups, each in one upsert in the order of its cells.
+//! 6. Dead letters and the counts of polls, in the order of their keys.
+//!
+//! All writers take all locks in the same order, so they wait for each other and do not deadlock. Should
+//! PostgreSQL report a conflict nevertheless, the transaction is tried again.
+//!
+//! A batch that PostgreSQL refuses because of its data is searched for the rows to blame; they become
+//! dead letters, and the rest is committed with the positions of all.
+
+mod bisect;
+mod counts;
+mod encode;
+mod statements;
+
+use super::dead_letters::{self, DeadLetter};
+use super::{Store, StoreError};
+use crate::fault_point;
+use bytes::Bytes;
+use counts::Counts;
+use encode::Encoded;
+use futures_util::SinkExt;
+use nyc311_domain::Identity;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio_postgres::Transaction;
+use uuid::Uuid;
+
+/// A transaction that meets a conflict is tried this often.
+const ATTEMPTS: u32 = 6;
+/// A batch is searched for refused rows this often: a row may hide behind another one's refusal.
+const SEARCHES: u32 = 3;
+
+/// What one transaction writes.
+#[derive(Debug, Clone)]
+pub struct WriteBatch {
+    /// The Kafka that the positions are about.
+    pub cluster_id: Arc<str>,
+    /// Sorted by identity, each version once.
+    pub rows: Vec<IncomingRow>,
+    pub dead_letters: Vec<DeadLetter>,
+    pub advances: Vec<PositionAdvance>,
+    /// Repeats of versions that were folded away before: poll, raw partition, how many. They count as
+    /// duplicates.
+    pub folded: Vec<(Option<Uuid>, i32, u64)>,
+}
+
+/// One record of the enriched topic.
+#[derive(Debug, Clone)]
+pub struct IncomingRow {
+    /// The enriched JSON.
+    pub value: Bytes,
+    pub identity: Identity,
+    pub poll_id: Option<Uuid>,
+    pub raw_partition: i32,
+    pub topic: Arc<str>,
+    pub partition: i32,
+    pub offset: i64,
+    /// The dead letter whose replay this row is.
+    pub replay_of: Option<[u8; 32]>,
+}
+
+/// A step of one partition's position, from the first record of the batch to past its last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PositionAdvance {
+    pub topic: Arc<str>,
+    pub partition: i32,
+    pub epoch: i64,
+    pub from: i64,
+    pub to: i64,
+}
+
+/// What a write did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct WriteSummary {
+    /// New versions, current or into the history.
+    pub stored: u64,
+    /// Versions that were known.
+    pub duplicate: u64,
+    /// Known versions that better rules have replaced.
+    pub reenriched: u64,
+    /// All dead letters of the batch: its own, unreadable values and refused rows.
+    pub dead_lettered: u64,
+    /// Those of them that PostgreSQL refused.
+    pub refused: u64,
+    /// From the first attempt to the commit.
+    pub duration: Duration,
+}
+
+/// Why a batch was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The partition has another owner, was rewound, or the batch was committed before. The batch is
+    /// worthless: claim the position and go on from there.
+    #[error(
+        "position of {topic}/{partition} is not where the batch begins: \
+         expected epoch {} offset {}, found {found:?}", expected.0, expected.1
+    )]
+    Fenced {
+        topic: String,
+        partition: i32,
+        /// Epoch and offset that the batch carries.
+        expected: (i64, i64),
+        /// Epoch and offset that are stored.
+        found: Option<(i64, i64)>,
+    },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<tokio_postgres::Error> for WriteError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+#[cfg(feature = "fault-points")]
+impl From<crate::faults::Injected> for WriteError {
+    fn from(fault: crate::faults::Injected) -> Self {
+        Self::Store(fault.into())
+    }
+}
+
+impl IncomingRow {
+    /// Makes a dead letter of the row's bytes and origin; stage and reason are the caller's.
+    fn dead_letter(&self, cluster_id: &str) -> DeadLetter {
+        DeadLetter {
+            payload: self.value.clone(),
+            stage: String::new(),
+            reason: String::new(),
+            field: None,
+            detail: None,
+            unique_key: Some(self.identity.unique_key),
+            kafka_cluster_id: Some(cluster_id.to_owned()),
+            topic: Some(self.topic.to_string()),
+            partition: Some(self.partition),
+            offset: Some(self.offset),
+            headers: None,
+            poll_id: self.poll_id,
+            raw_partition: self.raw_partition,
+        }
+    }
+}
+
+/// What is to be committed: grows by the dead letters of refused rows.
+struct Plan<'a> {
+    batch: &'a WriteBatch,
+    encoded: Encoded,
+    /// Indices into the encoded rows.
+    chosen: Vec<usize>,
+    dead_letters: Vec<DeadLetter>,
+    /// Counts of what is known before the transaction.
+    counts: Counts,
+    refused: u64,
+}
+
+impl Store {
+    /// Writes a batch, whole or not at all, except for rows that PostgreSQL refuses.
+    #[tracing::instrument(level = "debug", skip_all, fields(rows = batch.rows.len()))]
+    pub async fn write(&self, batch: &WriteBatch) -> Result<WriteSummary, WriteError> {
+        let started = Instant::now();
+        if !batch.rows.is_sorted_by(|one, other| one.identity < other.identity) {
+            return Err(StoreError::other("the rows of a batch are not sorted by identity").into());
+        }
+        let mut plan = Plan::new(batch);
+        let mut conflicts = 0;
+        let mut searches = 0;
+        let summary = loop {
+            let error = match self.commit(&plan).await {
+                Ok(counts) => break plan.summary(&counts, started.elapsed()),
+                Err(error) => error,
+            };
+            match &error {
+                WriteError::Store(StoreError::Conflict { detail, .. }) if conflicts + 1 < ATTEMPTS => {
+                    conflicts += 1;
+                    tracing::warn!(attempt = conflicts, detail, "write conflict, trying again");
+                    let wait_ms = 10 * (1 << conflicts) + fastrand::u64(0..20);
+                    tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+                }
+                WriteError::Store(StoreError::Refused { .. }) if searches < SEARCHES => {
+                    searches += 1;
+                    let refused = self.find_refused(&plan.encoded, &plan.chosen).await?;
+                    if refused.is_empty() {
+                        return Err(error);
+                    }
+                    tracing::warn!(rows = refused.len(), "rows refused by the database");
+                    plan.refuse(refused);
+                }
+                _ => return Err(error),
+            }
+        };
+        tracing::debug!(?summary, "batch stored");
+        Ok(summary)
+    }
+
+    /// Makes one attempt at the transaction.
+    async fn commit(&self, plan: &Plan<'_>) -> Result<Counts, WriteError> {
+        let mut client = self.writing_client().await?;
+        let work = async {
+            let transaction = client.transaction().await?;
+            self.copy_incoming(&transaction, &plan.encoded, &plan.chosen).await?;
+            advance_positions(&transaction, plan.batch).await?;
+            let mut counts = plan.counts.clone();
+            counts.add_placed(&store_incoming(&transaction).await?);
+            apply_rollups(&transaction).await?;
+            dead_letters::insert(&transaction, &plan.dead_letters).await?;
+            resolve_dead_letters(&transaction, plan).await?;
+            counts.write(&transaction).await?;
+            fault_point!("writer:commit:before");
+            transaction.commit().await?;
+            fault_point!("writer:commit:after");
+            Ok(counts)
+        };
+        self.bounded(async { Ok(work.await) }).await?
+    }
+
+    /// Takes a connection whose session has the temporary tables.
+    async fn writing_client(&self) -> Result<deadpool_postgres::Client, StoreError> {
+        let client = self.client().await?;
+        self.bounded(async {
+            client.batch_execute(&statements::CREATE_INCOMING).await?;
+            Ok(())
+        })
+        .await?;
+        Ok(client)
+    }
+
+    /// Sends rows to the temporary table. The server's timeouts do not cover COPY.
+    async fn copy_incoming(
+        &self,
+        transaction: &Transaction<'_>,
+        encoded: &Encoded,
+        chosen: &[usize],
+    ) -> Result<(), StoreError> {
+        // the triggers leave the rollups to the end of this transaction
+        transaction.batch_execute("set local nyc311.writing = on").await?;
+        let copy = async {
+            let sink = transaction.copy_in::<_, Bytes>(&*statements::COPY_INCOMING).await?;
+            futures_util::pin_mut!(sink);
+            for message in encoded.copy_data(chosen) {
+                sink.send(message).await?;
+            }
+            sink.finish().await?;
+            Ok(())
+        };
+        match tokio::time::timeout(self.limits.copy, copy).await {
+            Ok(result) => result,
+            Err(_) => Err(StoreError::Timeout { detail: "copying a batch took too long".to_owned() }),
+        }
+    }
+}
+
+impl<'a> Plan<'a> {
+    fn new(batch: &'a WriteBatch) -> Self {
+        let read = encode::encode(&batch.cluster_id, &batch.rows);
+        let mut counts = Counts::default();
+        for (poll_id, raw_partition, repeats) in &batch.folded {
+            counts.of(*poll_id, *raw_partition).duplicate += repeats;
+        }
+        for row in read.folded.iter().filter_map(|source| batch.rows.get(*source)) {
+            counts.of(row.poll_id, row.raw_partition).duplicate += 1;
+        }
+        let mut dead_letters = batch.dead_letters.clone();
+        dead_letters.extend(read.unreadable);
+        counts.add_dead_letters(&dead_letters);
+        let chosen = (0..read.encoded.rows().len()).collect();
+        Self { batch, encoded: read.encoded, chosen, dead_letters, counts, refused: 0 }
+    }
+
+    /// Makes dead letters of rows.
+    fn refuse(&mut self, refused: Vec<bisect::RefusedRow>) {
+        self.chosen.retain(|index| refused.iter().all(|row| row.index != *index));
+        self.refused += refused.len() as u64;
+        let dead_letters: Vec<DeadLetter> = refused
+            .into_iter()
+            .filter_map(|refused| {
+                let row = self.row(refused.index)?;
+                Some(DeadLetter {
+                    stage: "writer".to_owned(),
+                    reason: "refused_by_database".to_owned(),
+                    detail: Some(refused.detail),
+                    ..row.dead_letter(&self.batch.cluster_id)
+                })
+            })
+            .collect();
+        self.counts.add_dead_letters(&dead_letters);
+        self.dead_letters.extend(dead_letters);
+    }
+
+    fn row(&self, index: usize) -> Option<&IncomingRow> {
+        self.batch.rows.get(self.encoded.rows().get(index)?.source)
+    }
+
+    fn summary(&self, counts: &Counts, duration: Duration) -> WriteSummary {
+        let total = counts.total();
+        WriteSummary {
+            stored: total.stored,
+            duplicate: total.duplicate,
+            reenriched: total.reenriched,
+            dead_lettered: total.dead_lettered,
+            refused: self.refused,
+            duration,
+        }
+    }
+}
+
+/// Locks the positions, compares them with the batch, and moves them.
+async fn advance_positions(transaction: &Transaction<'_>, batch: &WriteBatch) -> Result<(), WriteError> {
+    if batch.advances.is_empty() {
+        return Ok(());
+    }
+    let topics: Vec<&str> = batch.advances.iter().map(|advance| &*advance.topic).collect();
+    let partitions: Vec<i32> = batch.advances.iter().map(|advance| advance.partition).collect();
+    let next_offsets: Vec<i64> = batch.advances.iter().map(|advance| advance.to).collect();
+    let cluster_id = &*batch.cluster_id;
+
+    let rows = transaction.query(statements::LOCK_POSITIONS, &[&cluster_id, &topics, &partitions]).await?;
+    let stored: HashMap<(String, i32), (i64, i64)> =
+        rows.iter().map(|row| ((row.get(0), row.get(1)), (row.get(2), row.get(3)))).collect();
+    for advance in &batch.advances {
+        let found = stored.get(&(advance.topic.to_string(), advance.partition)).copied();
+        let expected = (advance.epoch, advance.from);
+        if found != Some(expected) || advance.to < advance.from {
+            return Err(WriteError::Fenced {
+                topic: advance.topic.to_string(),
+                partition: advance.partition,
+                expected,
+                found,
+            });
+        }
+    }
+    transaction
+        .execute(statements::ADVANCE_POSITIONS, &[&cluster_id, &topics, &partitions, &next_offsets])
+        .await?;
+    Ok(())
+}
+
+/// Moves what was copied into the facts and the history; returns the outcomes by poll and partition.
+async fn store_incoming(transaction: &Transaction<'_>) -> Result<Vec<tokio_postgres::Row>, StoreError> {
+    // these are planned anew each time: a plan that was made for an empty table must not be kept
+    transaction.execute(&*statements::UPSERT_NEWEST, &[]).await?;
+    Ok(transaction.query(statements::PLACE_SUPERSEDED, &[]).await?)
+}
+
+async fn apply_rollups(transaction: &Transaction<'_>) -> Result<(), StoreError> {
+    transaction.execute("select nyc311.apply_rollups()", &[]).await?;
+    Ok(())
+}
+
+/// Marks the dead letters whose replay is now stored.
+async fn resolve_dead_letters(transaction: &Transaction<'_>, plan: &Plan<'_>) -> Result<(), StoreError> {
+    let resolved: Vec<&[u8]> = plan
+        .chosen
+        .iter()
+        .filter_map(|index| plan.row(*index)?.replay_of.as_ref().map(<[u8; 32]>::as_slice))
+        .collect();
+    if resolved.is_empty() {
+        return Ok(());
+    }
+    transaction.execute(statements::RESOLVE_DEAD_LETTERS, &[&resolved]).await?;
+    Ok(())
+}

@@ -1,0 +1,118 @@
+//! Holds the SQL of the write transaction; the columns of a row are listed here once.
+
+use std::sync::LazyLock;
+
+/// The columns of `service_request` that a row itself decides, in the order in which it is encoded.
+pub(super) const COLUMNS: &[(&str, &str)] = &[
+    ("unique_key", "bigint not null"),
+    ("source_updated_at", "timestamptz not null"),
+    ("source_version", "text collate \"C\" not null"),
+    ("rules_revision", "smallint not null"),
+    ("source_created_at", "timestamptz"),
+    ("created_at", "timestamptz not null"),
+    ("closed_at", "timestamptz"),
+    ("due_at", "timestamptz"),
+    ("resolution_updated_at", "timestamptz"),
+    ("response_hours", "double precision"),
+    ("quality_flags", "bigint not null"),
+    ("status", "text"),
+    ("state", "text not null"),
+    ("is_open", "boolean not null"),
+    ("agency", "text not null"),
+    ("agency_name", "text"),
+    ("complaint_type", "text not null"),
+    ("category", "text"),
+    ("descriptor", "text"),
+    ("descriptor_2", "text"),
+    ("location_type", "text"),
+    ("open_data_channel_type", "text"),
+    ("resolution_description", "text"),
+    ("borough", "text"),
+    ("incident_zip", "text"),
+    ("city", "text"),
+    ("incident_address", "text"),
+    ("street_name", "text"),
+    ("cross_street_1", "text"),
+    ("cross_street_2", "text"),
+    ("intersection_street_1", "text"),
+    ("intersection_street_2", "text"),
+    ("landmark", "text"),
+    ("bbl", "bigint"),
+    ("latitude", "double precision"),
+    ("longitude", "double precision"),
+    ("x_state_plane", "integer"),
+    ("y_state_plane", "integer"),
+    ("community_board", "text"),
+    ("community_district", "smallint"),
+    ("council_district", "smallint"),
+    ("police_precinct", "smallint"),
+    ("nta2020", "text"),
+    ("zcta", "text"),
+    ("stated", "jsonb"),
+    ("details", "jsonb"),
+];
+
+/// Makes the session's temporary tables, once.
+pub(super) static CREATE_INCOMING: LazyLock<String> = LazyLock::new(|| {
+    let definitions = joined(|(name, definition)| format!("{name} {definition}"));
+    include_str!("../sql/create_incoming.sql").replace("{definitions}", &definitions)
+});
+
+pub(super) static COPY_INCOMING: LazyLock<String> = LazyLock::new(|| {
+    let columns = joined(|(name, _)| (*name).to_owned());
+    format!("copy pg_temp.incoming ({columns}, poll_id, raw_partition, newest) from stdin (format binary)")
+});
+
+pub(super) static UPSERT_NEWEST: LazyLock<String> = LazyLock::new(|| {
+    let columns = joined(|(name, _)| (*name).to_owned());
+    let assignments = joined(|(name, _)| format!("{name} = excluded.{name}"));
+    include_str!("../sql/upsert_newest.sql")
+        .replace("{columns}", &columns)
+        .replace("{assignments}", &assignments)
+});
+
+pub(super) const PLACE_SUPERSEDED: &str = include_str!("../sql/place_superseded.sql");
+
+/// Locks the positions that a batch covers, in one order for all writers.
+pub(super) const LOCK_POSITIONS: &str = "
+    select p.topic, p.kafka_partition, p.epoch, p.next_offset
+    from nyc311.consumer_position p
+    join unnest($2::text[], $3::int[]) as a (topic, kafka_partition)
+        on p.topic = a.topic and p.kafka_partition = a.kafka_partition
+    where p.kafka_cluster_id = $1
+    order by p.topic, p.kafka_partition
+    for update of p";
+
+pub(super) const ADVANCE_POSITIONS: &str = "
+    update nyc311.consumer_position p
+    set next_offset = a.next_offset, updated_at = now()
+    from unnest($2::text[], $3::int[], $4::bigint[]) as a (topic, kafka_partition, next_offset)
+    where p.kafka_cluster_id = $1 and p.topic = a.topic and p.kafka_partition = a.kafka_partition";
+
+pub(super) const RESOLVE_DEAD_LETTERS: &str = "
+    update nyc311.dead_letter d
+    set state = 'resolved'
+    from (
+        select payload_sha256 from nyc311.dead_letter
+        where payload_sha256 = any ($1::bytea[]) and state in ('open', 'replayed')
+        order by payload_sha256 for no key update
+    ) r
+    where d.payload_sha256 = r.payload_sha256";
+
+/// Adds to the counts of polls. A poll that succeeded is settled; one that is unknown counts nowhere.
+pub(super) const COUNT_BY_POLL: &str = "
+    insert into nyc311.poll_partition as n
+        (poll_id, kafka_partition, stored, duplicate, reenriched, dead_lettered)
+    select c.poll_id, c.kafka_partition, c.stored, c.duplicate, c.reenriched, c.dead_lettered
+    from unnest($1::uuid[], $2::int[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
+        as c (poll_id, kafka_partition, stored, duplicate, reenriched, dead_lettered)
+    join nyc311.poll p on p.poll_id = c.poll_id and p.state <> 'succeeded'
+    order by c.poll_id, c.kafka_partition
+    on conflict (poll_id, kafka_partition) do update
+    set stored = n.stored + excluded.stored, duplicate = n.duplicate + excluded.duplicate,
+        reenriched = n.reenriched + excluded.reenriched,
+        dead_lettered = n.dead_lettered + excluded.dead_lettered";
+
+fn joined(text: impl Fn(&(&str, &str)) -> String) -> String {
+    COLUMNS.iter().map(text).collect::<Vec<_>>().join(", ")
+}
