@@ -1,0 +1,27 @@
+//! A Socrata stand-in for demos, tests and benchmarks.
+//!
+//! It serves versions of rows in the source's order (`table`) from files (`files`) or from a generated city (`city`),
+//! speaks the part of SoQL that the pipeline needs and refuses the rest (`soql`), shows what its `clock` has reached,
+//! and fails on request (`faults`).
+
+mod answer;
+mod city;
+mod clock;
+mod command;
+mod faults;
+mod files;
+mod night;
+mod operator;
+mod options;
+mod resource;
+mod row_id;
+mod server;
+mod soql;
+mod table;
+
+pub use clock::Clock;
+pub use command::run;
+pub use faults::{Fault, FaultKind};
+pub use files::LoadError;
+pub use options::SimulatorOptions;
+pub use server::{DATASET, Simulator, SimulatorError, serve};

@@ -1,0 +1,104 @@
+//! Requests of the simulator's own: its clock, its faults, what it holds.
+
+use std::time::Duration;
+
+use actix_web::{HttpResponse, web};
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::faults::Fault;
+use super::server::State;
+use super::soql::write_fixed;
+
+pub fn routes(config: &mut web::ServiceConfig) {
+    config
+        .route("/simulator", web::get().to(status))
+        .route("/simulator/clock", web::get().to(status))
+        .route("/simulator/clock", web::post().to(move_clock))
+        .route("/simulator/faults", web::get().to(list_faults))
+        .route("/simulator/faults", web::post().to(add_faults))
+        .route("/simulator/faults", web::delete().to(clear_faults));
+}
+
+/// `{"now": TIME}`, `{"advance": DURATION}`, `{"rate": N}`, `{"page_step": DURATION}`, in any combination.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ClockRequest {
+    now: Option<Timestamp>,
+    advance: Option<String>,
+    rate: Option<f64>,
+    page_step: Option<String>,
+}
+
+async fn status(state: web::Data<State>) -> HttpResponse {
+    HttpResponse::Ok().json(describe(&state))
+}
+
+fn describe(state: &State) -> Value {
+    let table = &state.table;
+    let versions = table.len();
+    let edge = |position: u64| (versions > 0).then(|| write_fixed(table.stamp(position).updated_at_ms));
+    json!({
+        "now": write_fixed(state.clock.now_ms()),
+        "versions": versions,
+        "first_updated_at": edge(0),
+        "last_updated_at": edge(versions.saturating_sub(1)),
+        "requests": state.requests.load(std::sync::atomic::Ordering::Relaxed),
+    })
+}
+
+async fn move_clock(state: web::Data<State>, body: web::Bytes) -> HttpResponse {
+    let request: ClockRequest = match serde_json::from_slice(&body) {
+        Ok(request) => request,
+        Err(error) => return refused(&error.to_string()),
+    };
+    let duration = |text: Option<String>| {
+        text.map(|text| humantime::parse_duration(&text).map_err(|error| format!("{text}: {error}")))
+            .transpose()
+    };
+    let (advance, page_step): (Option<Duration>, Option<Duration>) =
+        match (duration(request.advance), duration(request.page_step)) {
+            (Ok(advance), Ok(page_step)) => (advance, page_step),
+            (Err(error), _) | (_, Err(error)) => return refused(&error),
+        };
+    if let Some(now) = request.now {
+        state.clock.set_ms(now.as_millisecond());
+    }
+    if let Some(advance) = advance {
+        state.clock.advance(advance);
+    }
+    if let Some(rate) = request.rate {
+        state.clock.set_rate(rate);
+    }
+    if let Some(page_step) = page_step {
+        state.clock.set_page_step(page_step);
+    }
+    status(state).await
+}
+
+async fn list_faults(state: web::Data<State>) -> HttpResponse {
+    HttpResponse::Ok().json(json!({"faults": state.faults.list()}))
+}
+
+/// Takes one fault, or an array of them.
+async fn add_faults(state: web::Data<State>, body: web::Bytes) -> HttpResponse {
+    let faults = match body.trim_ascii_start().first() {
+        Some(b'[') => serde_json::from_slice::<Vec<Fault>>(&body),
+        _ => serde_json::from_slice(&body).map(|fault| vec![fault]),
+    };
+    match faults {
+        Ok(faults) => faults.into_iter().for_each(|fault| state.faults.add(fault)),
+        Err(error) => return refused(&error.to_string()),
+    }
+    list_faults(state).await
+}
+
+async fn clear_faults(state: web::Data<State>) -> HttpResponse {
+    state.faults.clear();
+    list_faults(state).await
+}
+
+fn refused(message: &str) -> HttpResponse {
+    HttpResponse::BadRequest().json(json!({"code": "invalid_request", "error": true, "message": message}))
+}

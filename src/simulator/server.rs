@@ -1,0 +1,189 @@
+//! The HTTP face of the simulator.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use actix_web::dev::ServerHandle;
+use actix_web::{App, HttpServer, web};
+
+use super::city::{City, Plan};
+use super::clock::{Clock, milliseconds};
+use super::faults::{Fault, Faults};
+use super::files::{FileTable, LoadError};
+use super::options::SimulatorOptions;
+use super::table::Table;
+use super::{operator, resource};
+
+/// The dataset that is served, as the city names it.
+pub const DATASET: &str = "erm2-nwe9";
+/// The clock stands so far after the last row, unless it is set: the durable cursor keeps two hours' distance from it.
+const REST_AFTER_LAST_ROW: Duration = Duration::from_secs(3 * 60 * 60);
+/// How long a stop waits for answers in flight.
+const STOP_SECONDS: u64 = 2;
+
+#[derive(Debug, thiserror::Error)]
+pub enum SimulatorError {
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    #[error("cannot listen on {address}: {error}")]
+    Listen { address: SocketAddr, error: std::io::Error },
+}
+
+/// What all requests share.
+pub struct State {
+    pub table: Arc<dyn Table>,
+    pub clock: Clock,
+    pub faults: Faults,
+    pub token: Option<String>,
+    pub gzip: bool,
+    pub requests: AtomicU64,
+    pub malformed_rows: AtomicU64,
+}
+
+impl State {
+    fn load(options: &SimulatorOptions) -> Result<Self, SimulatorError> {
+        let late_ms = milliseconds(options.visible_after);
+        let table: Arc<dyn Table> = if options.file.is_empty() {
+            Arc::new(City::new(Plan {
+                requests: options.rows,
+                requests_per_day: options.rows_per_day,
+                seed: options.seed,
+                shows_every_version: options.every_version,
+                visible_after_ms: late_ms,
+            }))
+        } else {
+            Arc::new(FileTable::load(&options.file, options.every_version, late_ms)?)
+        };
+        let start_ms = options.clock.map_or_else(
+            || table.all_visible_at_ms() + milliseconds(REST_AFTER_LAST_ROW),
+            |clock| clock.as_millisecond(),
+        );
+        let faults = Faults::default();
+        for fault in &options.fault {
+            faults.add(fault.clone());
+        }
+        Ok(Self {
+            table,
+            clock: Clock::new(start_ms, options.clock_rate, options.clock_step),
+            faults,
+            token: options.token.clone(),
+            gzip: options.gzip,
+            requests: AtomicU64::new(0),
+            malformed_rows: AtomicU64::new(0),
+        })
+    }
+}
+
+/// A simulator that runs on a thread of its own until it is stopped or dropped.
+pub struct Simulator {
+    address: SocketAddr,
+    state: Arc<State>,
+    handle: ServerHandle,
+    thread: Option<JoinHandle<std::io::Result<()>>>,
+}
+
+impl Simulator {
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Returns what `source.url` is to be set to.
+    pub fn resource_url(&self) -> String {
+        format!("http://{}/resource/{DATASET}.json", self.address)
+    }
+
+    pub fn clock(&self) -> &Clock {
+        &self.state.clock
+    }
+
+    pub fn inject(&self, fault: Fault) {
+        self.state.faults.add(fault);
+    }
+
+    pub fn clear_faults(&self) {
+        self.state.faults.clear();
+    }
+
+    /// Counts the requests for rows so far.
+    pub fn requests(&self) -> u64 {
+        self.state.requests.load(Ordering::Relaxed)
+    }
+
+    pub fn stop(mut self) {
+        self.end();
+    }
+
+    /// Waits until the server ends by itself: after SIGTERM or SIGINT.
+    pub fn wait(mut self) -> std::io::Result<()> {
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(ended)) => ended,
+            Some(Err(_)) => Err(std::io::Error::other("the simulator's thread panicked")),
+            None => Ok(()),
+        }
+    }
+
+    fn end(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            // The command is sent at once; the future only waits for it to be carried out, which the thread's end shows.
+            drop(self.handle.stop(false));
+            if thread.join().is_err() {
+                tracing::warn!("simulator thread panicked");
+            }
+        }
+    }
+}
+
+impl Drop for Simulator {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Starts a simulator. The library leaves signals alone; the command line does not.
+pub fn serve(options: &SimulatorOptions) -> Result<Simulator, SimulatorError> {
+    start(options, false)
+}
+
+pub(super) fn start(options: &SimulatorOptions, handles_signals: bool) -> Result<Simulator, SimulatorError> {
+    let refused = |error| SimulatorError::Listen { address: options.listen, error };
+    let listener = TcpListener::bind(options.listen).map_err(refused)?;
+    let address = listener.local_addr().map_err(refused)?;
+    let state = Arc::new(State::load(options)?);
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let shared = state.clone();
+    let thread = std::thread::Builder::new().name("simulator".to_owned()).spawn(move || {
+        actix_web::rt::System::new().block_on(async move {
+            let data = web::Data::from(shared);
+            let server = HttpServer::new(move || {
+                App::new()
+                    .app_data(data.clone())
+                    .route("/resource/{dataset}.json", web::get().to(resource::answer))
+                    .configure(operator::routes)
+                    .default_service(web::to(resource::not_found))
+            })
+            .workers(2)
+            .shutdown_timeout(STOP_SECONDS);
+            let server = if handles_signals { server } else { server.disable_signals() };
+            match server.listen(listener) {
+                Ok(server) => {
+                    let server = server.run();
+                    let _ = sender.send(Ok(server.handle()));
+                    server.await
+                }
+                Err(error) => {
+                    let _ = sender.send(Err(error));
+                    Ok(())
+                }
+            }
+        })
+    });
+    let thread = thread.map_err(refused)?;
+    let handle = receiver
+        .recv()
+        .unwrap_or_else(|_| Err(std::io::Error::other("the simulator's thread ended")))
+        .map_err(refused)?;
+    Ok(Simulator { address, state, handle, thread: Some(thread) })
+}

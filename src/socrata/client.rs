@@ -1,0 +1,305 @@
+//! Fetches pages over HTTP: the token, the timeouts, and which answers are asked for again.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use jiff::Timestamp;
+use reqwest::header::{DATE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::{Response, StatusCode, Url};
+use serde::Deserialize;
+
+use super::error::SocrataError;
+use super::page::{Page, PageHead};
+use super::query::PageRequest;
+use super::scan::Malformed;
+use crate::config::SourceSettings;
+use crate::retry::{Failure, RetryPolicy, retry};
+
+/// Bounds the memory that one answer can take (law 10). 50,000 rows of the city are 70 MB.
+const MAX_BODY_BYTES: usize = 512 << 20;
+/// How much of an answer that is not understood goes into the error.
+const MAX_EXCERPT_CHARS: usize = 200;
+
+/// One request as it went, for the metrics.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// The HTTP status, or what came instead of an answer: `unreachable`, `timed_out`, `truncated`, `not_json`, `too_large`.
+    pub code: Cow<'static, str>,
+    pub duration: Duration,
+}
+
+/// Hears of every request.
+pub type Observer = Arc<dyn Fn(&Attempt) + Send + Sync>;
+
+/// Reads one dataset of a Socrata service.
+#[derive(Clone)]
+pub struct SocrataClient {
+    http: reqwest::Client,
+    url: Url,
+    columns: Vec<String>,
+    retry: RetryPolicy,
+    observer: Observer,
+}
+
+impl SocrataClient {
+    pub fn new(settings: &SourceSettings, observer: Observer) -> Result<Self, SocrataError> {
+        let unusable = |what: &str, error: &dyn std::fmt::Display| SocrataError::Settings {
+            detail: format!("{what}: {error}"),
+        };
+        let url = Url::parse(&settings.url).map_err(|error| unusable("source.url", &error))?;
+        let mut headers = HeaderMap::new();
+        if let Some(token) = &settings.app_token {
+            let mut token = HeaderValue::from_str(token.expose())
+                .map_err(|error| unusable("source.app_token", &error))?;
+            token.set_sensitive(true);
+            headers.insert("X-App-Token", token);
+        }
+        let http = reqwest::Client::builder()
+            .user_agent(concat!("nyc311/", env!("CARGO_PKG_VERSION")))
+            .default_headers(headers)
+            .gzip(true)
+            .connect_timeout(settings.connect_timeout)
+            .read_timeout(settings.read_timeout)
+            .build()
+            .map_err(|error| unusable("http client", &chain(&error)))?;
+        let retry = RetryPolicy {
+            initial_interval: settings.retry_initial_interval,
+            max_interval: settings.retry_max_interval,
+            max_elapsed: settings.retry_max_elapsed,
+        };
+        Ok(Self { http, url, columns: settings.columns.clone(), retry, observer })
+    }
+
+    /// Fetches one page, again and again while the source is away or busy, as long as the settings allow.
+    /// Dropping the future cuts it short, also between two attempts.
+    pub async fn fetch_page(&self, request: &PageRequest) -> Result<Page, SocrataError> {
+        let parameters = request.parameters(&self.columns);
+        let pausing = |error: &SocrataError, pause: Duration| {
+            tracing::warn!(code = error.code(), %error, pause_ms = pause.as_millis(), "source request failed, trying again");
+        };
+        let attempt = || async {
+            let started = Instant::now();
+            let answer = self.attempt(&parameters).await;
+            let code = answer.as_ref().err().map_or(Cow::Borrowed("200"), attempt_code);
+            (self.observer)(&Attempt { code, duration: started.elapsed() });
+            answer.map_err(|error| match error.is_transient() {
+                true => Failure::Transient { after: error.retry_after(), error },
+                false => Failure::Permanent(error),
+            })
+        };
+        retry(self.retry, pausing, attempt).await
+    }
+
+    async fn attempt(&self, parameters: &[(&'static str, String)]) -> Result<Page, SocrataError> {
+        let request = self.http.get(self.url.clone()).query(parameters);
+        let response = request.send().await.map_err(|error| request_error(&error))?;
+        let status = response.status();
+        let headers = response.headers().clone();
+        let body = read_body(response).await?;
+        if status != StatusCode::OK {
+            return Err(status_error(status, &headers, &body));
+        }
+        let head = page_head(&headers);
+        let excerpt = body.clone();
+        Page::slice(body, head).map_err(|malformed| body_error(&excerpt, malformed))
+    }
+}
+
+fn attempt_code(error: &SocrataError) -> Cow<'static, str> {
+    match error {
+        SocrataError::Rejected { http_status, .. } | SocrataError::Unavailable { http_status, .. } => {
+            Cow::Owned(http_status.to_string())
+        }
+        SocrataError::Settings { .. } => Cow::Borrowed("settings"),
+        SocrataError::Unreachable { .. } => Cow::Borrowed("unreachable"),
+        SocrataError::TimedOut { .. } => Cow::Borrowed("timed_out"),
+        SocrataError::Truncated { .. } => Cow::Borrowed("truncated"),
+        SocrataError::NotJson { .. } => Cow::Borrowed("not_json"),
+        SocrataError::TooLarge { .. } => Cow::Borrowed("too_large"),
+    }
+}
+
+async fn read_body(mut response: Response) -> Result<Bytes, SocrataError> {
+    let announced = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
+    let too_large = SocrataError::TooLarge { limit_bytes: MAX_BODY_BYTES };
+    if announced > MAX_BODY_BYTES {
+        return Err(too_large);
+    }
+    let mut body = BytesMut::with_capacity(announced);
+    while let Some(chunk) = response.chunk().await.map_err(|error| body_read_error(&error))? {
+        if body.len() + chunk.len() > MAX_BODY_BYTES {
+            return Err(too_large);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
+}
+
+fn request_error(error: &reqwest::Error) -> SocrataError {
+    let detail = chain(error);
+    if error.is_builder() || error.is_redirect() {
+        SocrataError::Settings { detail }
+    } else if error.is_timeout() {
+        SocrataError::TimedOut { detail }
+    } else {
+        SocrataError::Unreachable { detail }
+    }
+}
+
+fn body_read_error(error: &reqwest::Error) -> SocrataError {
+    let detail = chain(error);
+    if error.is_timeout() { SocrataError::TimedOut { detail } } else { SocrataError::Truncated { detail } }
+}
+
+fn body_error(body: &[u8], malformed: Malformed) -> SocrataError {
+    if malformed.ended && !body.is_empty() {
+        return SocrataError::Truncated {
+            detail: format!("it ends within a row, after {} bytes", body.len()),
+        };
+    }
+    SocrataError::NotJson { detail: format!("at byte {} of {}: {}", malformed.at, body.len(), excerpt(body)) }
+}
+
+/// What Socrata says in an error; newer parts of it write `errorCode`.
+#[derive(Deserialize)]
+struct Refusal {
+    #[serde(alias = "errorCode")]
+    code: Option<String>,
+    message: Option<String>,
+}
+
+fn status_error(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> SocrataError {
+    let refusal = serde_json::from_slice(body).unwrap_or(Refusal { code: None, message: None });
+    let message = refusal.message.unwrap_or_else(|| match excerpt(body) {
+        text if text.is_empty() => status.canonical_reason().unwrap_or("no message").to_lowercase(),
+        text => text,
+    });
+    let (http_status, code) = (status.as_u16(), refusal.code);
+    // 202 is Socrata's "still working on it, ask again".
+    let later = status.is_server_error()
+        || matches!(
+            status,
+            StatusCode::ACCEPTED | StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS
+        );
+    if later {
+        SocrataError::Unavailable { http_status, code, message, retry_after: retry_after(headers) }
+    } else {
+        SocrataError::Rejected { http_status, code, message }
+    }
+}
+
+/// Reads `Retry-After`: seconds, or a date by the answer's own clock.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse::<u32>() {
+        return Some(Duration::from_secs(seconds.into()));
+    }
+    let named = http_date(text)?;
+    let answered_at = time_header(headers, DATE.as_str()).unwrap_or_else(Timestamp::now);
+    Some(Duration::try_from(named.duration_since(answered_at)).unwrap_or(Duration::ZERO))
+}
+
+fn page_head(headers: &HeaderMap) -> PageHead {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    PageHead {
+        answered_at: time_header(headers, DATE.as_str()),
+        out_of_date: text("X-SODA2-Data-Out-Of-Date")
+            .is_some_and(|value| value.trim().eq_ignore_ascii_case("true")),
+        truth_modified_at: time_header(headers, "X-SODA2-Truth-Last-Modified"),
+        replica_modified_at: time_header(headers, "X-SODA2-Secondary-Last-Modified"),
+        fields: text("X-SODA2-Fields").map(str::to_owned),
+    }
+}
+
+fn time_header(headers: &HeaderMap, name: &str) -> Option<Timestamp> {
+    http_date(headers.get(name)?.to_str().ok()?)
+}
+
+fn http_date(text: &str) -> Option<Timestamp> {
+    jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text.trim()).ok()
+}
+
+fn excerpt(body: &[u8]) -> String {
+    let head = &body[..body.len().min(MAX_EXCERPT_CHARS * 4)];
+    String::from_utf8_lossy(head).trim().chars().take(MAX_EXCERPT_CHARS).collect()
+}
+
+/// Writes an error with its causes: reqwest's own text names only the url.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value))).collect()
+    }
+
+    #[test]
+    fn reads_what_the_source_says_of_itself() {
+        let head = page_head(&headers(&[
+            ("date", "Thu, 21 May 2026 06:00:00 GMT"),
+            ("x-soda2-data-out-of-date", "true"),
+            ("x-soda2-truth-last-modified", "Thu, 21 May 2026 01:41:00 GMT"),
+            ("x-soda2-fields", "[\"unique_key\"]"),
+        ]));
+        assert_eq!(head.answered_at, Some("2026-05-21T06:00:00Z".parse().unwrap()));
+        assert_eq!(head.truth_modified_at, Some("2026-05-21T01:41:00Z".parse().unwrap()));
+        assert_eq!((head.out_of_date, head.replica_modified_at), (true, None));
+        assert_eq!(head.fields.as_deref(), Some("[\"unique_key\"]"));
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        assert_eq!(retry_after(&headers(&[("retry-after", "7")])), Some(Duration::from_secs(7)));
+        let dated =
+            [("date", "Thu, 21 May 2026 06:00:00 GMT"), ("retry-after", "Thu, 21 May 2026 06:00:30 GMT")];
+        assert_eq!(retry_after(&headers(&dated)), Some(Duration::from_secs(30)));
+        let past =
+            [("date", "Thu, 21 May 2026 06:00:00 GMT"), ("retry-after", "Thu, 21 May 2026 05:00:30 GMT")];
+        assert_eq!(retry_after(&headers(&past)), Some(Duration::ZERO));
+        assert_eq!(retry_after(&headers(&[("retry-after", "soon")])), None);
+    }
+
+    #[test]
+    fn only_answers_that_may_get_better_are_transient() {
+        for (status, transient) in [
+            (400, false),
+            (401, false),
+            (403, false),
+            (404, false),
+            (408, true),
+            (429, true),
+            (500, true),
+            (503, true),
+        ] {
+            let error = status_error(StatusCode::from_u16(status).unwrap(), &HeaderMap::new(), b"");
+            assert_eq!((error.is_transient(), error.http_status()), (transient, Some(status)));
+        }
+    }
+
+    #[test]
+    fn the_source_is_quoted() {
+        let body =
+            br#"{"code":"query.soql.no-such-column","error":true,"message":"No such column: x","data":{}}"#;
+        let error = status_error(StatusCode::BAD_REQUEST, &HeaderMap::new(), body);
+        let SocrataError::Rejected { code, message, .. } = error else { panic!("{error}") };
+        assert_eq!(
+            (code.as_deref(), message.as_str()),
+            (Some("query.soql.no-such-column"), "No such column: x")
+        );
+        let error = status_error(StatusCode::BAD_GATEWAY, &HeaderMap::new(), b"<html>down</html>");
+        assert!(error.to_string().contains("<html>down</html>"));
+    }
+}
