@@ -1,0 +1,231 @@
+//! Questions to the cluster: its id, its topics, the ends of its logs, what a group has committed.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use rdkafka::{
+    ClientConfig, Offset, TopicPartitionList,
+    admin::AdminClient,
+    consumer::{BaseConsumer, CommitMode, Consumer},
+};
+use tokio::task::spawn_blocking;
+
+use super::{
+    client::{Logged, base, overridden},
+    failure::KafkaFailure,
+};
+use crate::config::KafkaSettings;
+
+/// The first and the next offset of a partition's log, aborted and open transactions included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogEnds {
+    pub low: i64,
+    pub high: i64,
+}
+
+/// A client for questions; every clone shares it.
+#[derive(Clone)]
+pub struct Admin {
+    client: Arc<AdminClient<Logged>>,
+    /// Asks for log ends: a client of its own, because only a consumer can be told to read uncommitted.
+    reader: Arc<BaseConsumer<Logged>>,
+    config: ClientConfig,
+    timeout: Duration,
+}
+
+impl Admin {
+    /// Creates the client; no connection is needed yet.
+    pub fn new(settings: &KafkaSettings) -> Result<Self, KafkaFailure> {
+        let mut config = base(settings);
+        // Law 11 asks for ends that no open transaction holds back.
+        config.set("isolation.level", "read_uncommitted");
+        let config = overridden(config, settings);
+        Ok(Self {
+            client: Arc::new(config.create_with_context(Logged)?),
+            reader: Arc::new(config.create_with_context(Logged)?),
+            config,
+            timeout: settings.request_timeout,
+        })
+    }
+
+    /// Returns librdkafka's own admin client.
+    pub fn client(&self) -> &AdminClient<Logged> {
+        &self.client
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&Self) -> Result<T, KafkaFailure> + Send + 'static,
+    ) -> Result<T, KafkaFailure> {
+        let admin = self.clone();
+        spawn_blocking(move || call(&admin)).await.map_err(|error| KafkaFailure::Other(error.to_string()))?
+    }
+
+    /// Returns the cluster's id: a Kafka whose volume was wiped has another one.
+    pub async fn cluster_id(&self) -> Result<Arc<str>, KafkaFailure> {
+        self.blocking(|admin| {
+            // A cluster id is kept by the client once known, so ask the brokers first whether they are there at all.
+            admin.reader.client().fetch_metadata(None, admin.timeout)?;
+            let id = admin.client.inner().fetch_cluster_id(admin.timeout);
+            id.map(Arc::from)
+                .ok_or_else(|| KafkaFailure::Unavailable("no answer with a cluster id".to_owned()))
+        })
+        .await
+    }
+
+    /// Returns every topic with its number of partitions.
+    pub async fn topics(&self) -> Result<HashMap<String, i32>, KafkaFailure> {
+        self.blocking(|admin| {
+            let metadata = admin.reader.client().fetch_metadata(None, admin.timeout)?;
+            let count = |topic: &rdkafka::metadata::MetadataTopic| {
+                i32::try_from(topic.partitions().len()).unwrap_or(0)
+            };
+            let topics = metadata.topics().iter().filter(|topic| topic.error().is_none());
+            Ok(topics.map(|topic| (topic.name().to_owned(), count(topic))).collect())
+        })
+        .await
+    }
+
+    /// Waits until new topics are known to the brokers with a leader for each partition.
+    pub async fn wait_for_topics(&self, names: &[&str], partitions: i32) -> Result<(), KafkaFailure> {
+        let deadline = tokio::time::Instant::now() + self.timeout;
+        loop {
+            let known = self.topics().await?;
+            let mut ready = names.iter().all(|name| known.get(*name) == Some(&partitions));
+            if ready {
+                for name in names {
+                    ready &= self.log_ends(name, 0..partitions).await.is_ok();
+                }
+            }
+            if ready {
+                return Ok(());
+            }
+            if tokio::time::Instant::now() > deadline {
+                return Err(KafkaFailure::Unavailable(format!(
+                    "topics {} have no leaders yet",
+                    names.join(", ")
+                )));
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Returns the ends of the logs of `partitions`, in their order.
+    pub async fn log_ends(
+        &self,
+        topic: &str,
+        partitions: impl IntoIterator<Item = i32>,
+    ) -> Result<Vec<LogEnds>, KafkaFailure> {
+        let (topic, partitions): (String, Vec<_>) = (topic.to_owned(), partitions.into_iter().collect());
+        self.blocking(move |admin| {
+            let ends = partitions.iter().map(|partition| {
+                let (low, high) =
+                    admin.reader.client().fetch_watermarks(&topic, *partition, admin.timeout)?;
+                Ok(LogEnds { low, high })
+            });
+            ends.collect()
+        })
+        .await
+    }
+
+    /// Returns what `group` has committed for `partitions` of `topic`; none where it never has.
+    ///
+    /// While a transaction that holds offsets of the group is open, Kafka does not answer until it has ended; `patience`
+    /// bounds the wait.
+    pub async fn committed(
+        &self,
+        group: &str,
+        topic: &str,
+        partitions: &[i32],
+        patience: Duration,
+    ) -> Result<Vec<Option<i64>>, KafkaFailure> {
+        let (group, topic, partitions) = (group.to_owned(), topic.to_owned(), partitions.to_vec());
+        self.blocking(move |admin| {
+            let consumer = admin.group_client(&group)?;
+            // The list must be gone before the consumer is dropped, or the drop hangs: hence the inner scope.
+            let committed = {
+                let mut wanted = TopicPartitionList::new();
+                for partition in &partitions {
+                    wanted.add_partition(&topic, *partition);
+                }
+                let list = consumer.committed_offsets(wanted, patience)?;
+                let offset = |partition: &i32| match list.find_partition(&topic, *partition)?.offset() {
+                    Offset::Offset(offset) => Some(offset),
+                    _ => None,
+                };
+                partitions.iter().map(offset).collect::<Vec<_>>()
+            };
+            Ok(committed)
+        })
+        .await
+    }
+
+    /// Returns how many members `group` has now.
+    pub async fn group_members(&self, group: &str) -> Result<usize, KafkaFailure> {
+        let group = group.to_owned();
+        self.blocking(move |admin| {
+            let list = admin.client.inner().fetch_group_list(Some(&group), admin.timeout)?;
+            Ok(list
+                .groups()
+                .iter()
+                .find(|found| found.name() == group)
+                .map_or(0, |found| found.members().len()))
+        })
+        .await
+    }
+
+    /// Commits positions for a group without members; Kafka refuses it for a group with some.
+    pub async fn commit(
+        &self,
+        group: &str,
+        topic: &str,
+        positions: &[(i32, i64)],
+    ) -> Result<(), KafkaFailure> {
+        let (group, topic, positions) = (group.to_owned(), topic.to_owned(), positions.to_vec());
+        self.blocking(move |admin| {
+            let consumer = admin.group_client(&group)?;
+            {
+                let mut list = TopicPartitionList::new();
+                for (partition, next_offset) in &positions {
+                    list.add_partition_offset(&topic, *partition, Offset::Offset(*next_offset))?;
+                }
+                consumer.commit(&list, CommitMode::Sync)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Returns, for each partition, the first offset whose record was appended at or after `time_ms` (milliseconds
+    /// since 1970), or the log's end where there is none.
+    pub async fn offsets_at(
+        &self,
+        topic: &str,
+        partitions: &[i32],
+        time_ms: i64,
+    ) -> Result<Vec<(i32, i64)>, KafkaFailure> {
+        let ends = self.log_ends(topic, partitions.iter().copied()).await?;
+        let (topic, partitions) = (topic.to_owned(), partitions.to_vec());
+        self.blocking(move |admin| {
+            let mut wanted = TopicPartitionList::new();
+            for partition in &partitions {
+                wanted.add_partition_offset(&topic, *partition, Offset::Offset(time_ms))?;
+            }
+            let found = admin.reader.offsets_for_times(wanted, admin.timeout)?;
+            let offset = |(partition, ends): (&i32, &LogEnds)| {
+                let offset = match found.find_partition(&topic, *partition).map(|found| found.offset()) {
+                    Some(Offset::Offset(offset)) if offset >= 0 => offset,
+                    _ => ends.high,
+                };
+                (*partition, offset)
+            };
+            Ok(partitions.iter().zip(&ends).map(offset).collect())
+        })
+        .await
+    }
+
+    fn group_client(&self, group: &str) -> Result<BaseConsumer<Logged>, KafkaFailure> {
+        let mut config = self.config.clone();
+        config.set("group.id", group).set("enable.auto.commit", "false");
+        Ok(config.create_with_context(Logged)?)
+    }
+}

@@ -1,0 +1,58 @@
+//! The settings that every Kafka client of this program shares, each with its reason.
+
+use rdkafka::{
+    ClientConfig, ClientContext, config::RDKafkaLogLevel, consumer::ConsumerContext, error::KafkaError,
+};
+
+use crate::config::KafkaSettings;
+
+/// Returns the settings that all clients share; what the user put into `kafka.properties` overrides them.
+pub fn base(settings: &KafkaSettings) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", &settings.bootstrap_servers)
+        .set("client.id", "nyc311")
+        // Only one broker has to come back for work to go on: look for it often.
+        .set("reconnect.backoff.ms", "100")
+        .set("reconnect.backoff.max.ms", "2000")
+        .set("socket.keepalive.enable", "true")
+        // The topics are this program's own and are created with their partitions; a typo must not make one.
+        .set("allow.auto.create.topics", "false")
+        .set_log_level(RDKafkaLogLevel::Warning);
+    config
+}
+
+/// Puts the user's properties over ours.
+pub fn overridden(mut config: ClientConfig, settings: &KafkaSettings) -> ClientConfig {
+    for (name, value) in &settings.properties {
+        config.set(name, value);
+    }
+    config
+}
+
+/// Sends librdkafka's log lines and errors to tracing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Logged;
+
+impl ClientContext for Logged {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        // A broker that is away is not an error of ours; the stages say what they wait for.
+        tracing::debug!(%error, reason, "kafka client error");
+    }
+}
+
+impl ConsumerContext for Logged {}
+
+/// Maps a log line of librdkafka to tracing: connection trouble shows as readiness, so its lines are only for debugging.
+pub fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    match level {
+        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
+            tracing::error!(facility, "{message}");
+        }
+        _ => tracing::debug!(facility, "{message}"),
+    }
+}

@@ -1,0 +1,591 @@
+//! The consumer thread: polls one group member and turns what it gets into events for an actor.
+//!
+//! A `BaseConsumer` is polled on a thread of its own, because the async consumers of the crate can stall without a
+//! word, and because the poll loop has to go on whatever the pipeline behind it does.
+//!
+//! Assignment is taken in two steps. Kafka assigns a partition to this member, and the thread only reports it; the
+//! actor then finds the durable position (and ends what a dead predecessor left open) and sends [`Command::Open`] with
+//! the position to read from. Nothing is read before that, and `auto.offset.reset` is `error`: a position outside the
+//! log is an event with a decision, never a silent jump.
+//!
+//! Memory is bounded: a batch counts as in flight until the actor says [`Command::Done`]. With the window full the
+//! thread stops taking records, and when that lasts it pauses the partitions and keeps polling, so that the group does
+//! not expel it. librdkafka's own queue is bounded by [`config`].
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, mpsc},
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+use rdkafka::{
+    ClientConfig, ClientContext, Message, Offset, TopicPartitionList,
+    config::RDKafkaLogLevel,
+    consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, ConsumerGroupMetadata},
+    error::{KafkaError, RDKafkaErrorCode},
+    message::BorrowedMessage,
+    types::RDKafkaRespErr,
+};
+
+use super::{
+    client::{base, log, overridden},
+    failure::KafkaFailure,
+    headers::{HeaderList, Origin},
+    record::{Record, RecordBatch},
+};
+use crate::config::Settings;
+
+/// The identity of a group member at the moment a batch was read.
+pub type GroupMetadata = ConsumerGroupMetadata;
+
+/// How much one consumer holds in flight, and how it cuts batches.
+#[derive(Debug, Clone, Copy)]
+pub struct Window {
+    /// Records in one batch at most.
+    pub batch_rows: usize,
+    /// Bytes of values in one batch at most (a single larger record makes a batch of its own).
+    pub batch_bytes: usize,
+    /// Batches of one partition that may be unanswered; a mailbox keeps the order of 15 at most.
+    pub batches_per_partition: usize,
+    /// Bytes of all unanswered batches together.
+    pub bytes: usize,
+    /// How long a batch that is not full waits for more.
+    pub linger: Duration,
+}
+
+/// A partition of a topic.
+pub type Partition = (Arc<str>, i32);
+
+/// What the actor tells the thread.
+#[derive(Debug)]
+pub enum Command {
+    /// Read the partition from `next_offset` on, as opening `opening`.
+    Open { partition: Partition, next_offset: i64, opening: u64 },
+    /// Stop reading the partition and forget what is in flight of it.
+    Close(Partition),
+    /// A batch of the opening is done.
+    Done { partition: Partition, opening: u64, bytes: usize },
+    /// Commit the position in the group, without a transaction.
+    Commit { partition: Partition, next_offset: i64 },
+    /// Read nothing more; what is in flight may still be finished.
+    Quiesce,
+}
+
+/// A batch as the thread read it.
+pub struct ReadBatch {
+    pub records: RecordBatch,
+    pub opening: u64,
+    pub group: Option<Arc<GroupMetadata>>,
+}
+
+/// What the thread tells the actor.
+pub enum Event {
+    Assigned(Vec<Partition>),
+    Revoked(Vec<Partition>),
+    Batch(ReadBatch),
+    /// A position lies outside its log: every opening has to be decided again.
+    OutOfRange,
+    /// The consumer cannot go on: a newer member has taken its place, or librdkafka gave up.
+    Fatal(KafkaFailure),
+}
+
+enum Rebalance {
+    Assigned(Vec<Partition>),
+    Revoked(Vec<Partition>),
+}
+
+/// Takes rebalances without reading anything: see the module's words on the two steps.
+#[derive(Default)]
+struct Assignment {
+    opened: Mutex<HashSet<Partition>>,
+    events: Mutex<Vec<Rebalance>>,
+}
+
+fn list_of(partitions: &[Partition]) -> TopicPartitionList {
+    let mut list = TopicPartitionList::with_capacity(partitions.len());
+    for (topic, partition) in partitions {
+        list.add_partition(topic, *partition);
+    }
+    list
+}
+
+impl ClientContext for Assignment {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "kafka consumer error");
+    }
+}
+
+impl ConsumerContext for Assignment {
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, kind: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        let named: Vec<Partition> =
+            list.elements().iter().map(|element| (Arc::from(element.topic()), element.partition())).collect();
+        let outcome = if kind == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+            self.events.lock().push(Rebalance::Assigned(named));
+            consumer.incremental_assign(&TopicPartitionList::new())
+        } else {
+            let mut opened = self.opened.lock();
+            let leaving: Vec<_> =
+                named.iter().filter(|partition| opened.remove(*partition)).cloned().collect();
+            drop(opened);
+            self.events.lock().push(Rebalance::Revoked(named));
+            consumer.incremental_unassign(&list_of(&leaving))
+        };
+        if let Err(error) = outcome {
+            tracing::warn!(%error, "rebalance was not taken cleanly");
+        }
+    }
+}
+
+/// Returns the settings of a group member.
+fn config(settings: &Settings, group: &str) -> ClientConfig {
+    let mut config = base(&settings.kafka);
+    config
+        .set("group.id", group)
+        .set("partition.assignment.strategy", "cooperative-sticky")
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("auto.offset.reset", "error")
+        .set("isolation.level", "read_committed")
+        // Positions step over control records only at the end of a partition, and only with this.
+        .set("enable.partition.eof", "true")
+        // A dead member is noticed after 6 s; 45 s is the default.
+        .set("session.timeout.ms", "6000")
+        .set("heartbeat.interval.ms", "1500")
+        // librdkafka's defaults would hold 64 MB per consumer and fetch 50 MB at once.
+        .set("queued.max.messages.kbytes", "12288")
+        .set("fetch.max.bytes", "8388608")
+        .set("max.partition.fetch.bytes", "2097152")
+        // With a full queue the next fetch would wait a second by default.
+        .set("fetch.queue.backoff.ms", "10")
+        .set("fetch.wait.max.ms", "100");
+    if settings.instance.stable {
+        // A member with a stable name gets its partitions back at once after a crash, without a rebalance.
+        config.set("group.instance.id", &settings.instance.id);
+    }
+    overridden(config, &settings.kafka)
+}
+
+/// The seat of a consumer: one incarnation at a time, because two members of one name would fence each other.
+#[derive(Default)]
+pub struct Seat(Mutex<Option<std::thread::JoinHandle<()>>>);
+
+/// The actor's side of the thread. Dropping it ends the thread.
+pub struct ConsumerThread {
+    commands: mpsc::Sender<Command>,
+}
+
+impl ConsumerThread {
+    /// Starts the thread for `topics`; events arrive at the receiver until the thread ends.
+    pub fn start(
+        seat: &Arc<Seat>,
+        settings: &Settings,
+        group: &str,
+        topics: Vec<Arc<str>>,
+        window: Window,
+    ) -> Result<(Self, tokio::sync::mpsc::UnboundedReceiver<Event>), std::io::Error> {
+        let (commands, orders) = mpsc::channel();
+        // Unbounded as a type, bounded by the window: every batch in it counts as in flight.
+        let (events, received) = tokio::sync::mpsc::unbounded_channel();
+        let config = config(settings, group);
+        let mut place = seat.0.lock();
+        let predecessor = place.take();
+        let thread = std::thread::Builder::new().name(format!("consumer-{group}")).spawn(move || {
+            if let Some(predecessor) = predecessor {
+                // Its actor is gone, so it is leaving; a panic of it is not ours.
+                let _ = predecessor.join();
+            }
+            match config.create_with_context::<_, BaseConsumer<Assignment>>(Assignment::default()) {
+                Ok(consumer) => Reader::new(consumer, topics, window, orders, events).run(),
+                Err(error) => drop(events.send(Event::Fatal(error.into()))),
+            }
+        })?;
+        *place = Some(thread);
+        Ok((Self { commands }, received))
+    }
+
+    /// Sends a command; a thread that has ended reported why as its last event.
+    pub fn send(&self, command: Command) {
+        let _ = self.commands.send(command);
+    }
+}
+
+struct Opened {
+    opening: u64,
+    /// Where the batch under construction starts.
+    from: i64,
+    /// The position after the last record taken.
+    to: i64,
+    in_flight: usize,
+    in_flight_bytes: usize,
+    buffer: Vec<u8>,
+    records: Vec<Unfinished>,
+    since: Instant,
+    appended_at_ms: Option<i64>,
+}
+
+struct Unfinished {
+    offset: i64,
+    key_end: Option<usize>,
+    start: usize,
+    end: usize,
+    headers: HeaderList,
+}
+
+struct Reader {
+    consumer: BaseConsumer<Assignment>,
+    topics: Vec<Arc<str>>,
+    window: Window,
+    orders: mpsc::Receiver<Command>,
+    events: tokio::sync::mpsc::UnboundedSender<Event>,
+    opened: HashMap<Partition, Opened>,
+    in_flight_bytes: usize,
+    last_origin: Option<Arc<Origin>>,
+    quiet: bool,
+    paused: bool,
+    blocked_since: Option<Instant>,
+}
+
+/// How long the window may be full before the partitions are paused, which throws away what was fetched ahead.
+const PAUSE_AFTER: Duration = Duration::from_secs(2);
+
+impl Reader {
+    fn new(
+        consumer: BaseConsumer<Assignment>,
+        topics: Vec<Arc<str>>,
+        window: Window,
+        orders: mpsc::Receiver<Command>,
+        events: tokio::sync::mpsc::UnboundedSender<Event>,
+    ) -> Self {
+        Self {
+            consumer,
+            topics,
+            window,
+            orders,
+            events,
+            opened: HashMap::new(),
+            in_flight_bytes: 0,
+            last_origin: None,
+            quiet: false,
+            paused: false,
+            blocked_since: None,
+        }
+    }
+
+    fn run(mut self) {
+        let names: Vec<&str> = self.topics.iter().map(AsRef::as_ref).collect();
+        if let Err(error) = self.consumer.subscribe(&names) {
+            self.tell(Event::Fatal(error.into()));
+            return;
+        }
+        loop {
+            let full = self.full();
+            match self.take_orders(full) {
+                Ok(()) => {}
+                Err(()) => return, // the actor is gone
+            }
+            let full = self.full();
+            self.hold_back(full);
+            if full {
+                if self.paused && !self.poll(Duration::ZERO) {
+                    return;
+                }
+                continue;
+            }
+            if !self.poll(self.patience()) {
+                return;
+            }
+            self.flush_ripe();
+        }
+    }
+
+    fn tell(&self, event: Event) {
+        // A receiver that is gone ends the thread at the next look at its orders.
+        let _ = self.events.send(event);
+    }
+
+    fn full(&self) -> bool {
+        self.in_flight_bytes >= self.window.bytes
+            || self
+                .opened
+                .values()
+                .any(|opened| opened.in_flight >= self.window.batches_per_partition && self.is_ripe(opened))
+    }
+
+    fn is_ripe(&self, opened: &Opened) -> bool {
+        opened.records.len() >= self.window.batch_rows || opened.buffer.len() >= self.window.batch_bytes
+    }
+
+    /// How long a poll may wait: a batch that is under way must not wait longer than its linger.
+    fn patience(&self) -> Duration {
+        if self.opened.values().any(|opened| !opened.records.is_empty()) {
+            self.window.linger
+        } else {
+            Duration::from_millis(20)
+        }
+    }
+
+    fn take_orders(&mut self, wait: bool) -> Result<(), ()> {
+        if wait {
+            match self.orders.recv_timeout(Duration::from_millis(50)) {
+                Ok(order) => self.obey(order),
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+                Err(mpsc::RecvTimeoutError::Disconnected) => return Err(()),
+            }
+        }
+        loop {
+            match self.orders.try_recv() {
+                Ok(order) => self.obey(order),
+                Err(mpsc::TryRecvError::Empty) => return Ok(()),
+                Err(mpsc::TryRecvError::Disconnected) => return Err(()),
+            }
+        }
+    }
+
+    fn obey(&mut self, order: Command) {
+        match order {
+            Command::Open { partition, next_offset, opening } => self.open(partition, next_offset, opening),
+            Command::Close(partition) => self.close(&partition),
+            Command::Done { partition, opening, bytes } => {
+                if let Some(opened) =
+                    self.opened.get_mut(&partition).filter(|opened| opened.opening == opening)
+                {
+                    opened.in_flight -= 1;
+                    opened.in_flight_bytes -= bytes;
+                    self.in_flight_bytes -= bytes;
+                }
+            }
+            Command::Commit { partition: (topic, partition), next_offset } => {
+                let mut list = TopicPartitionList::new();
+                let committed = list
+                    .add_partition_offset(&topic, partition, Offset::Offset(next_offset))
+                    .and_then(|()| self.consumer.commit(&list, CommitMode::Async));
+                if let Err(error) = committed {
+                    tracing::warn!(topic = &*topic, partition, %error, "offset was not committed, records will repeat");
+                }
+            }
+            Command::Quiesce => {
+                self.quiet = true;
+                for partition in self.opened.keys().cloned().collect::<Vec<_>>() {
+                    if let Some(opened) = self.opened.get_mut(&partition) {
+                        opened.records.clear();
+                        opened.buffer.clear();
+                    }
+                    self.unassign(&partition);
+                }
+            }
+        }
+    }
+
+    fn open(&mut self, partition: Partition, next_offset: i64, opening: u64) {
+        self.close(&partition);
+        if self.quiet {
+            return;
+        }
+        let mut list = TopicPartitionList::new();
+        let assigned = list
+            .add_partition_offset(&partition.0, partition.1, Offset::Offset(next_offset))
+            .and_then(|()| self.consumer.incremental_assign(&list));
+        if let Err(error) = assigned {
+            self.tell(Event::Fatal(error.into()));
+            return;
+        }
+        if self.paused {
+            // A new partition must not flow while the others stand still.
+            let _ = self.consumer.pause(&list);
+        }
+        self.consumer.context().opened.lock().insert(partition.clone());
+        let opened = Opened {
+            opening,
+            from: next_offset,
+            to: next_offset,
+            in_flight: 0,
+            in_flight_bytes: 0,
+            buffer: Vec::new(),
+            records: Vec::new(),
+            since: Instant::now(),
+            appended_at_ms: None,
+        };
+        self.opened.insert(partition, opened);
+    }
+
+    fn close(&mut self, partition: &Partition) {
+        if let Some(opened) = self.opened.remove(partition) {
+            self.in_flight_bytes -= opened.in_flight_bytes;
+        }
+        self.unassign(partition);
+    }
+
+    fn unassign(&self, partition: &Partition) {
+        if self.consumer.context().opened.lock().remove(partition)
+            && let Err(error) = self.consumer.incremental_unassign(&list_of(std::slice::from_ref(partition)))
+        {
+            tracing::debug!(topic = &*partition.0, partition = partition.1, %error, "partition was not unassigned");
+        }
+    }
+
+    /// Pauses the partitions when the window has been full for long, and resumes them when it has room again.
+    fn hold_back(&mut self, full: bool) {
+        if !full {
+            self.blocked_since = None;
+            if self.paused {
+                self.paused = false;
+                let all: Vec<_> = self.opened.keys().cloned().collect();
+                if let Err(error) = self.consumer.resume(&list_of(&all)) {
+                    self.tell(Event::Fatal(error.into()));
+                }
+            }
+            return;
+        }
+        let since = *self.blocked_since.get_or_insert_with(Instant::now);
+        if !self.paused && since.elapsed() > PAUSE_AFTER {
+            let all: Vec<_> = self.opened.keys().cloned().collect();
+            match self.consumer.pause(&list_of(&all)) {
+                Ok(()) => self.paused = true,
+                Err(error) => self.tell(Event::Fatal(error.into())),
+            }
+        }
+    }
+
+    /// Polls once; returns false when the consumer cannot go on.
+    fn poll(&mut self, patience: Duration) -> bool {
+        let consumer = &self.consumer;
+        match consumer.poll(patience) {
+            None => {}
+            Some(Ok(message)) => take(&mut self.opened, &mut self.last_origin, &message),
+            Some(Err(KafkaError::PartitionEOF(_))) => self.step_over_control_records(),
+            Some(Err(error)) if !self.took_error(&error) => return false,
+            Some(Err(_)) => {}
+        }
+        let rebalances = std::mem::take(&mut *self.consumer.context().events.lock());
+        for rebalance in rebalances {
+            match rebalance {
+                Rebalance::Assigned(partitions) => self.tell(Event::Assigned(partitions)),
+                Rebalance::Revoked(partitions) => {
+                    for partition in &partitions {
+                        if let Some(opened) = self.opened.remove(partition) {
+                            self.in_flight_bytes -= opened.in_flight_bytes;
+                        }
+                    }
+                    self.tell(Event::Revoked(partitions));
+                }
+            }
+        }
+        true
+    }
+
+    fn took_error(&self, error: &KafkaError) -> bool {
+        if let Some((code, reason)) = self.consumer.client().fatal_error() {
+            let text = format!("{code}: {reason}");
+            let failure = match code {
+                RDKafkaErrorCode::FencedInstanceId | RDKafkaErrorCode::Fenced => KafkaFailure::Fenced(text),
+                _ => KafkaFailure::Other(text),
+            };
+            self.tell(Event::Fatal(failure));
+            return false;
+        }
+        if matches!(
+            error.rdkafka_error_code(),
+            Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange)
+        ) {
+            self.tell(Event::OutOfRange);
+            return true;
+        }
+        // Everything else passes: librdkafka goes on trying by itself, and the environment notices a broker that is away.
+        tracing::debug!(%error, "kafka consumer cannot read for now");
+        true
+    }
+
+    /// At the end of a partition the position may lie behind control records, which no reader gets: hands it on. The
+    /// event names no partition that could be relied on, so all are looked at.
+    fn step_over_control_records(&mut self) {
+        let Ok(positions) = self.consumer.position() else { return };
+        for element in positions.elements() {
+            let partition = (Arc::<str>::from(element.topic()), element.partition());
+            if let (Offset::Offset(position), Some(opened)) =
+                (element.offset(), self.opened.get_mut(&partition))
+            {
+                opened.to = opened.to.max(position);
+            }
+        }
+    }
+
+    /// Hands on the batches that are full or have waited for long enough, as far as the window has room.
+    fn flush_ripe(&mut self) {
+        let now = Instant::now();
+        let mut group = None;
+        for (partition, opened) in &mut self.opened {
+            if opened.to == opened.from || opened.in_flight >= self.window.batches_per_partition {
+                continue;
+            }
+            let full = opened.records.len() >= self.window.batch_rows
+                || opened.buffer.len() >= self.window.batch_bytes;
+            let waited = opened.records.is_empty() || now.duration_since(opened.since) >= self.window.linger;
+            if !full && !waited {
+                continue;
+            }
+            let group = group.get_or_insert_with(|| self.consumer.group_metadata().map(Arc::new)).clone();
+            let records = cut(partition, opened);
+            opened.in_flight += 1;
+            opened.in_flight_bytes += records.bytes;
+            self.in_flight_bytes += records.bytes;
+            let batch = ReadBatch { records, opening: opened.opening, group };
+            // A receiver that is gone ends the thread at the next look at its orders.
+            let _ = self.events.send(Event::Batch(batch));
+        }
+    }
+}
+
+/// Appends a record to the batch under construction.
+fn take(
+    opened: &mut HashMap<Partition, Opened>,
+    last_origin: &mut Option<Arc<Origin>>,
+    message: &BorrowedMessage<'_>,
+) {
+    let partition = (Arc::<str>::from(message.topic()), message.partition());
+    let Some(opened) = opened.get_mut(&partition) else { return };
+    if opened.records.is_empty() {
+        opened.since = Instant::now();
+        opened.appended_at_ms = message.timestamp().to_millis();
+    }
+    let start = opened.buffer.len();
+    let key_end = message.key().map(|key| {
+        opened.buffer.extend_from_slice(key);
+        opened.buffer.len()
+    });
+    opened.buffer.extend_from_slice(message.payload().unwrap_or_default());
+    let headers =
+        message.headers().map(|headers| HeaderList::read(headers, last_origin.as_ref())).unwrap_or_default();
+    if headers.origin.is_some() {
+        last_origin.clone_from(&headers.origin);
+    }
+    let end = opened.buffer.len();
+    opened.records.push(Unfinished { offset: message.offset(), key_end, start, end, headers });
+    opened.to = message.offset() + 1;
+}
+
+/// Turns what has been taken of a partition into a batch.
+fn cut(partition: &Partition, opened: &mut Opened) -> RecordBatch {
+    let buffer = bytes::Bytes::from(std::mem::take(&mut opened.buffer));
+    let records = opened.records.drain(..).map(|record| Record {
+        offset: record.offset,
+        key: record.key_end.map(|end| buffer.slice(record.start..end)),
+        value: buffer.slice(record.key_end.unwrap_or(record.start)..record.end),
+        headers: record.headers,
+    });
+    let records = records.collect();
+    let from = std::mem::replace(&mut opened.from, opened.to);
+    RecordBatch {
+        topic: partition.0.clone(),
+        partition: partition.1,
+        from,
+        to: opened.to,
+        records,
+        bytes: buffer.len(),
+        appended_at_ms: opened.appended_at_ms.take(),
+    }
+}

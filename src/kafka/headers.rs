@@ -1,0 +1,170 @@
+//! The headers of the contract, typed: what travels beside a value that is never changed.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use rdkafka::message::{BorrowedHeaders, Header, Headers as _, OwnedHeaders};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+pub const POLL_ID: &str = "nyc311-poll-id";
+pub const PAGE: &str = "nyc311-page";
+pub const FETCHED_AT: &str = "nyc311-fetched-at";
+pub const RAW_PARTITION: &str = "nyc311-raw-partition";
+pub const RAW_OFFSET: &str = "nyc311-raw-offset";
+pub const SCHEMA: &str = "nyc311-schema";
+pub const REASON: &str = "nyc311-reason";
+pub const FIELD: &str = "nyc311-field";
+pub const DETAIL: &str = "nyc311-detail";
+pub const REPLAY_OF: &str = "nyc311-replay-of";
+
+/// The version of the enriched value's shape.
+pub const SCHEMA_VERSION: &str = "1";
+
+/// Where and when a row was fetched; shared by all rows of a page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    pub poll_id: Uuid,
+    pub page: u64,
+    pub fetched_at: Timestamp,
+}
+
+/// All headers of one record.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HeaderList {
+    pub origin: Option<Arc<Origin>>,
+    pub raw_partition: Option<i32>,
+    pub raw_offset: Option<i64>,
+    pub reason: Option<Box<str>>,
+    pub field: Option<Box<str>>,
+    pub detail: Option<Box<str>>,
+    /// SHA-256 of the dead letter whose replay this record is.
+    pub replay_of: Option<[u8; 32]>,
+}
+
+/// Renders a time as the contract's headers and answers carry it.
+pub fn millis(time: Timestamp) -> String {
+    format!("{time:.3}")
+}
+
+impl HeaderList {
+    /// Reads the headers of a record; what is missing or unreadable is left out, for a record may come from elsewhere.
+    /// `previous` is the origin of the record before, shared when it is the same.
+    pub fn read(headers: &BorrowedHeaders, previous: Option<&Arc<Origin>>) -> Self {
+        let mut list = Self::default();
+        let (mut poll_id, mut page, mut fetched_at) = (None, None, None);
+        for header in headers.iter() {
+            let Some(text) = header.value.and_then(|value| std::str::from_utf8(value).ok()) else { continue };
+            match header.key {
+                POLL_ID => poll_id = Uuid::try_parse(text).ok(),
+                PAGE => page = text.parse().ok(),
+                FETCHED_AT => fetched_at = text.parse().ok(),
+                RAW_PARTITION => list.raw_partition = text.parse().ok(),
+                RAW_OFFSET => list.raw_offset = text.parse().ok(),
+                REASON => list.reason = Some(text.into()),
+                FIELD => list.field = Some(text.into()),
+                DETAIL => list.detail = Some(text.into()),
+                REPLAY_OF => list.replay_of = from_hex(text),
+                _ => {}
+            }
+        }
+        if let (Some(poll_id), Some(page), Some(fetched_at)) = (poll_id, page, fetched_at) {
+            let origin = Origin { poll_id, page, fetched_at };
+            list.origin = match previous {
+                Some(previous) if **previous == origin => Some(previous.clone()),
+                _ => Some(Arc::new(origin)),
+            };
+        }
+        list
+    }
+
+    /// Renders the headers for a record to produce.
+    pub fn to_kafka(&self) -> OwnedHeaders {
+        let mut headers = OwnedHeaders::new_with_capacity(8);
+        for (name, value) in self.entries() {
+            headers = headers.insert(Header { key: name, value: Some(&value) });
+        }
+        headers
+    }
+
+    /// Renders the headers as the JSON object that a dead letter keeps.
+    pub fn to_json(&self) -> Value {
+        Value::Object(
+            self.entries()
+                .map(|(name, value)| (name.to_owned(), Value::String(value)))
+                .collect::<Map<_, _>>(),
+        )
+    }
+
+    fn entries(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let origin = self.origin.as_deref();
+        let derived = self.raw_offset.is_some() && self.reason.is_none();
+        [
+            (POLL_ID, origin.map(|origin| origin.poll_id.to_string())),
+            (PAGE, origin.map(|origin| origin.page.to_string())),
+            (FETCHED_AT, origin.map(|origin| millis(origin.fetched_at))),
+            (RAW_PARTITION, self.raw_partition.map(|partition| partition.to_string())),
+            (RAW_OFFSET, self.raw_offset.map(|offset| offset.to_string())),
+            (SCHEMA, derived.then(|| SCHEMA_VERSION.to_owned())),
+            (REASON, self.reason.as_deref().map(str::to_owned)),
+            (FIELD, self.field.as_deref().map(str::to_owned)),
+            (DETAIL, self.detail.as_deref().map(str::to_owned)),
+            (REPLAY_OF, self.replay_of.map(|sha| to_hex(&sha))),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+    }
+}
+
+/// Renders bytes as lower-case hexadecimal digits.
+pub fn to_hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Reads 64 hexadecimal digits.
+pub fn from_hex(text: &str) -> Option<[u8; 32]> {
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    let mut sha = [0; 32];
+    for (index, byte) in sha.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&text[2 * index..2 * index + 2], 16).ok()?;
+    }
+    Some(sha)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_come_back_as_they_were_written() {
+        let fetched_at: Timestamp = "2026-04-13T01:40:00.125Z".parse().unwrap();
+        let list = HeaderList {
+            origin: Some(Arc::new(Origin { poll_id: Uuid::from_u128(7), page: 3, fetched_at })),
+            raw_partition: Some(4),
+            raw_offset: Some(99),
+            reason: Some("bad_created_date".into()),
+            field: Some("created_date".into()),
+            detail: Some("not a time".into()),
+            replay_of: Some([0xab; 32]),
+        };
+        let written = list.to_kafka();
+        assert_eq!(HeaderList::read(written.as_borrowed(), None), list);
+        assert_eq!(list.to_json()["nyc311-fetched-at"], "2026-04-13T01:40:00.125Z");
+    }
+
+    #[test]
+    fn unreadable_headers_are_left_out() {
+        let headers = OwnedHeaders::new()
+            .insert(Header { key: POLL_ID, value: Some("nonsense") })
+            .insert(Header { key: RAW_OFFSET, value: Some("x") });
+        assert_eq!(HeaderList::read(headers.as_borrowed(), None), HeaderList::default());
+        assert_eq!(from_hex("zz"), None);
+    }
+}

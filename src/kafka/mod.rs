@@ -1,0 +1,22 @@
+//! Kafka: the three topics, who reads and writes them, and how.
+//!
+//! Nothing outside this module names a librdkafka setting. Blocking calls of the client run on threads of their own
+//! or on tokio's blocking pool, never on an Arbiter.
+
+pub mod admin;
+mod client;
+pub mod consumer;
+mod failure;
+mod headers;
+mod partition_map;
+pub mod raw_producer;
+mod record;
+pub mod topics;
+pub mod transactional;
+
+pub use admin::Admin;
+pub use consumer::GroupMetadata;
+pub use failure::KafkaFailure;
+pub use headers::{HeaderList, Origin, from_hex, to_hex};
+pub use partition_map::PartitionMap;
+pub use record::{Record, RecordBatch};

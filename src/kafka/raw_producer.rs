@@ -1,0 +1,180 @@
+//! The producer of the raw topic: idempotent, and answers only when every row of a page is acknowledged.
+//!
+//! Delivery: a page counts as published when the brokers have acknowledged each of its rows (`acks=all`). A crash in
+//! between leaves some rows in the log; the page is then published again, and law 6 makes the repetition free.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use rdkafka::{
+    ClientContext, Message,
+    config::RDKafkaLogLevel,
+    error::{KafkaError, RDKafkaErrorCode},
+    producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer},
+};
+use tokio::sync::Notify;
+
+use super::{
+    client::{base, log, overridden},
+    failure::KafkaFailure,
+    headers::HeaderList,
+};
+use crate::{
+    config::KafkaSettings,
+    messages::{PublishedPage, RawRow},
+};
+
+/// How long librdkafka itself tries to deliver a row before the page is reported as failed.
+const MESSAGE_TIMEOUT_MS: &str = "60000";
+
+/// Counts the acknowledgements of one page.
+#[derive(Default)]
+struct Receipt {
+    outstanding: AtomicU64,
+    sealed: AtomicBool,
+    done: Notify,
+    too_large: Mutex<Vec<usize>>,
+    failure: Mutex<Option<KafkaFailure>>,
+}
+
+impl Receipt {
+    fn answered(&self) {
+        if self.outstanding.fetch_sub(1, Ordering::AcqRel) == 1 && self.sealed.load(Ordering::Acquire) {
+            self.done.notify_one();
+        }
+    }
+}
+
+/// What travels with a row through librdkafka: its page's receipt and its index in the page.
+struct Ticket(Arc<Receipt>, usize);
+
+struct Delivery;
+
+impl ClientContext for Delivery {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "raw producer error");
+    }
+}
+
+impl ProducerContext for Delivery {
+    type DeliveryOpaque = Box<Ticket>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, ticket: Box<Ticket>) {
+        let Ticket(receipt, index) = *ticket;
+        match result {
+            Ok(message) => tracing::trace!(offset = message.offset(), "row acknowledged"),
+            Err((error, _)) => match KafkaFailure::from(error.clone()) {
+                KafkaFailure::TooLarge => receipt.too_large.lock().push(index),
+                failure => drop(receipt.failure.lock().get_or_insert(failure)),
+            },
+        }
+        receipt.answered();
+    }
+}
+
+/// The idempotent producer.
+pub struct RawProducer {
+    producer: ThreadedProducer<Delivery>,
+    topic: String,
+    max_record_bytes: usize,
+}
+
+impl RawProducer {
+    /// Creates the producer; no connection is needed yet.
+    pub fn new(settings: &KafkaSettings) -> Result<Self, KafkaFailure> {
+        let mut config = base(settings);
+        config
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            .set("message.timeout.ms", MESSAGE_TIMEOUT_MS)
+            .set("message.max.bytes", settings.raw_max_record_bytes.to_string())
+            .set("compression.type", "lz4")
+            .set("linger.ms", "5")
+            // A batch must not be larger than what the topic takes of a single record.
+            .set("batch.size", settings.raw_max_record_bytes.min(1_000_000).to_string())
+            // One page of rows and some; the default would be a gigabyte.
+            .set("queue.buffering.max.kbytes", "16384");
+        let producer = overridden(config, settings).create_with_context(Delivery)?;
+        Ok(Self {
+            producer,
+            topic: settings.raw_topic.clone(),
+            max_record_bytes: settings.raw_max_record_bytes,
+        })
+    }
+
+    /// Publishes rows and waits for all acknowledgements; rows that the broker refuses for their size are named.
+    ///
+    /// # Errors
+    /// The first failure; rows before it may be in the log.
+    pub async fn publish(
+        &self,
+        rows: &[RawRow],
+        headers: &HeaderList,
+    ) -> Result<PublishedPage, KafkaFailure> {
+        let receipt = Arc::new(Receipt::default());
+        let headers = headers.to_kafka();
+        for (index, row) in rows.iter().enumerate() {
+            if row.value.len() > self.max_record_bytes {
+                receipt.too_large.lock().push(index);
+                continue;
+            }
+            receipt.outstanding.fetch_add(1, Ordering::AcqRel);
+            let mut record = BaseRecord::<str, [u8], Box<Ticket>>::with_opaque_to(
+                &self.topic,
+                Box::new(Ticket(receipt.clone(), index)),
+            )
+            .partition(row.partition)
+            .payload(&row.value)
+            .headers(headers.clone());
+            if let Some(borough) = row.borough {
+                record = record.key(borough.name());
+            }
+            loop {
+                match self.producer.send(record) {
+                    Ok(()) => break,
+                    Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
+                        record = back;
+                        tokio::time::sleep(Duration::from_millis(2)).await;
+                    }
+                    Err((error, _)) => {
+                        match KafkaFailure::from(error) {
+                            KafkaFailure::TooLarge => receipt.too_large.lock().push(index),
+                            failure => drop(receipt.failure.lock().get_or_insert(failure)),
+                        }
+                        receipt.answered();
+                        break;
+                    }
+                }
+            }
+            if receipt.failure.lock().is_some() {
+                break;
+            }
+        }
+        receipt.sealed.store(true, Ordering::Release);
+        if receipt.outstanding.load(Ordering::Acquire) > 0 {
+            receipt.done.notified().await;
+        }
+        if let Some(failure) = receipt.failure.lock().take() {
+            return Err(failure);
+        }
+        let mut too_large = std::mem::take(&mut *receipt.too_large.lock());
+        too_large.sort_unstable();
+        let published = (rows.len() - too_large.len()) as u64;
+        Ok(PublishedPage { published, too_large })
+    }
+
+    /// Gives up what has not been delivered, so that dropping the producer does not wait for it.
+    pub fn purge(&self) {
+        self.producer.purge(rdkafka::producer::PurgeConfig::default().queue().inflight());
+    }
+}

@@ -1,0 +1,255 @@
+//! The transactional producer of one raw partition: raw to enriched exactly once.
+//!
+//! Delivery argument. One transaction holds the derived records of a batch (enriched and dead letters) and the raw
+//! offset after it. Readers of the derived topics use `read_committed`, so:
+//! - a crash before the commit leaves an open transaction; the next owner initialises the same transactional id, which
+//!   aborts it, and reads the batch again from the committed offset: no record of it is ever seen;
+//! - a crash after the commit finds the committed offset behind the batch: nothing is read again;
+//! - an old owner that still lives is fenced by that initialisation: its commit fails.
+//!
+//! The group metadata of a batch is that of the moment it was read. A rebalance in between makes the broker refuse the
+//! offsets, and with them the transaction.
+//!
+//! Without transactions (`kafka.transactions = false`) the records are flushed and the offset is committed after that
+//! by the consumer: a crash in between repeats the batch.
+
+use std::{sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+use rdkafka::{
+    ClientContext, Offset, TopicPartitionList,
+    config::RDKafkaLogLevel,
+    error::{KafkaError, RDKafkaErrorCode},
+    producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext},
+};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    client::{base, log, overridden},
+    consumer::GroupMetadata,
+    failure::KafkaFailure,
+    topics::derived_max_bytes,
+};
+use crate::{
+    config::KafkaSettings,
+    messages::DerivedRecord,
+    telemetry::metrics::{metrics, transaction},
+};
+
+/// How long a transaction may stay open before the broker aborts it: it holds readers back for that long at worst.
+const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long the calls of a transaction wait: shorter than the transaction itself.
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// One transaction's worth of work.
+pub struct Transaction {
+    pub records: Vec<DerivedRecord>,
+    pub next_offset: i64,
+    pub group: Option<Arc<GroupMetadata>>,
+}
+
+enum Job {
+    Publish(Transaction, oneshot::Sender<Result<(), KafkaFailure>>),
+}
+
+/// A producer on a thread of its own, because its calls block. Dropping it ends the thread.
+pub struct PartitionProducer {
+    jobs: mpsc::Sender<Job>,
+}
+
+impl PartitionProducer {
+    /// Starts the thread and initialises the transactional id, which fences the previous owner and ends what it left
+    /// open.
+    pub async fn open(settings: Arc<KafkaSettings>, partition: i32) -> Result<Self, KafkaFailure> {
+        let (jobs, queue) = mpsc::channel(16);
+        let (opened, open) = oneshot::channel();
+        let thread = std::thread::Builder::new().name(format!("producer-{partition}"));
+        let spawned = thread.spawn(move || match Worker::create(settings, partition) {
+            Ok(worker) => {
+                if opened.send(Ok(())).is_ok() {
+                    worker.run(queue);
+                }
+            }
+            // Nobody waits when the opening itself was given up.
+            Err(failure) => drop(opened.send(Err(failure))),
+        });
+        spawned.map_err(|error| KafkaFailure::Other(format!("no thread for a producer: {error}")))?;
+        match open.await {
+            Ok(outcome) => outcome.map(|()| Self { jobs }),
+            Err(_) => Err(KafkaFailure::Other("the producer's thread ended".to_owned())),
+        }
+    }
+
+    /// Queues a transaction at once, in the caller's order, and returns its outcome to come.
+    pub fn publish(
+        &self,
+        transaction: Transaction,
+    ) -> impl Future<Output = Result<(), KafkaFailure>> + Send + use<> {
+        let (done, outcome) = oneshot::channel();
+        let queued = self.jobs.try_send(Job::Publish(transaction, done));
+        async move {
+            queued.map_err(|_| KafkaFailure::Other("the producer's queue is full or closed".to_owned()))?;
+            outcome
+                .await
+                .unwrap_or_else(|_| Err(KafkaFailure::Other("the producer's thread ended".to_owned())))
+        }
+    }
+}
+
+/// Keeps the first failed delivery: without a transaction nothing else would tell of it.
+#[derive(Default)]
+struct Deliveries(Mutex<Option<KafkaFailure>>);
+
+impl ClientContext for Deliveries {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "transactional producer error");
+    }
+}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, _)) = result {
+            self.0.lock().get_or_insert_with(|| error.clone().into());
+        }
+    }
+}
+
+struct Worker {
+    settings: Arc<KafkaSettings>,
+    producer: BaseProducer<Deliveries>,
+    partition: i32,
+}
+
+impl Worker {
+    fn create(settings: Arc<KafkaSettings>, partition: i32) -> Result<Self, KafkaFailure> {
+        let mut config = base(&settings);
+        config
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            .set("message.timeout.ms", CALL_TIMEOUT.as_millis().to_string())
+            .set("message.max.bytes", derived_max_bytes(&settings).to_string())
+            .set("compression.type", "lz4")
+            // A commit flushes at once; waiting for more would only add to it.
+            .set("linger.ms", "1")
+            .set("batch.size", "1000000")
+            .set("queue.buffering.max.kbytes", "16384");
+        if settings.transactions {
+            let id = format!("{}-{}-{partition}", settings.group_prefix, settings.raw_topic);
+            config
+                .set("transactional.id", id)
+                .set("transaction.timeout.ms", TRANSACTION_TIMEOUT.as_millis().to_string());
+        }
+        let producer: BaseProducer<Deliveries> =
+            overridden(config, &settings).create_with_context(Deliveries::default())?;
+        if settings.transactions {
+            producer.init_transactions(CALL_TIMEOUT)?;
+        }
+        Ok(Self { settings, producer, partition })
+    }
+
+    fn run(self, mut queue: mpsc::Receiver<Job>) {
+        while let Some(Job::Publish(work, done)) = queue.blocking_recv() {
+            let outcome = if self.settings.transactions { self.transact(&work) } else { self.flush(&work) };
+            let label = match &outcome {
+                Ok(()) => transaction::COMMITTED,
+                Err(KafkaFailure::Fenced(_)) => transaction::FENCED,
+                Err(_) => transaction::ABORTED,
+            };
+            metrics().kafka_transactions_total.with_label_values(&[label]).inc();
+            let failed = outcome.is_err();
+            // Nobody waits when the partition was closed meanwhile.
+            let _ = done.send(outcome);
+            if failed {
+                // What was queued behind belongs to a window that is dropped: the next opening starts afresh.
+                return;
+            }
+        }
+    }
+
+    fn transact(&self, transaction: &Transaction) -> Result<(), KafkaFailure> {
+        self.producer.begin_transaction()?;
+        match self.fill_and_commit(transaction) {
+            Ok(()) => Ok(()),
+            Err(failure) => {
+                if let Err(error) = self.producer.abort_transaction(CALL_TIMEOUT) {
+                    // The next opening initialises the id again, and that aborts it too.
+                    tracing::debug!(partition = self.partition, %error, "transaction was not aborted");
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    fn fill_and_commit(&self, transaction: &Transaction) -> Result<(), KafkaFailure> {
+        let Some(group) = &transaction.group else {
+            return Err(KafkaFailure::Other("the batch carries no group metadata".to_owned()));
+        };
+        self.produce(&transaction.records)?;
+        let mut positions = TopicPartitionList::new();
+        positions.add_partition_offset(
+            &self.settings.raw_topic,
+            self.partition,
+            Offset::Offset(transaction.next_offset),
+        )?;
+        self.producer.send_offsets_to_transaction(&positions, group, CALL_TIMEOUT)?;
+        crate::fault_point!("enriched_publisher:commit:before");
+        self.commit()?;
+        crate::fault_point!("enriched_publisher:commit:after");
+        Ok(())
+    }
+
+    fn commit(&self) -> Result<(), KafkaFailure> {
+        let mut attempts = 0;
+        loop {
+            match self.producer.commit_transaction(CALL_TIMEOUT) {
+                Ok(()) => return Ok(()),
+                // A timeout leaves the outcome open; asking again is how librdkafka wants it resolved.
+                Err(KafkaError::Transaction(error)) if error.is_retriable() && attempts < 2 => attempts += 1,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn flush(&self, transaction: &Transaction) -> Result<(), KafkaFailure> {
+        self.produce(&transaction.records)?;
+        self.producer.flush(CALL_TIMEOUT)?;
+        match self.producer.context().0.lock().take() {
+            Some(failure) => Err(failure),
+            None => Ok(()),
+        }
+    }
+
+    fn produce(&self, records: &[DerivedRecord]) -> Result<(), KafkaFailure> {
+        for record in records {
+            let topic = if record.dead_letter {
+                &self.settings.dead_letter_topic
+            } else {
+                &self.settings.enriched_topic
+            };
+            let mut message = BaseRecord::<[u8], [u8]>::to(topic)
+                .partition(self.partition)
+                .payload(&record.value)
+                .headers(record.headers.to_kafka());
+            if let Some(key) = &record.key {
+                message = message.key(key);
+            }
+            loop {
+                match self.producer.send(message) {
+                    Ok(()) => break,
+                    Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
+                        message = back;
+                        self.producer.poll(Duration::from_millis(5));
+                    }
+                    Err((error, _)) => return Err(error.into()),
+                }
+            }
+        }
+        Ok(())
+    }
+}
