@@ -1,0 +1,148 @@
+//! The board: what every stage is doing right now, for readiness, `/v1/pipeline` and the metrics.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use jiff::Timestamp;
+use parking_lot::Mutex;
+use serde::Serialize;
+
+use crate::telemetry::metrics::metrics;
+
+/// Where a stage is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StageState {
+    Starting,
+    /// Alive, and waiting for a dependency that is away.
+    Waiting,
+    Running,
+    Restarting,
+    Draining,
+    Stopped,
+    Failed,
+}
+
+impl StageState {
+    /// Returns the word that the API uses.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Waiting => "waiting",
+            Self::Running => "running",
+            Self::Restarting => "restarting",
+            Self::Draining => "draining",
+            Self::Stopped => "stopped",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// What the API tells of one stage.
+#[derive(Debug, Clone, Serialize)]
+pub struct StageStatus {
+    pub name: &'static str,
+    pub borough: Option<&'static str>,
+    pub state: StageState,
+    pub generation: u64,
+    pub restarts: u64,
+    pub last_error: Option<String>,
+    pub since: Timestamp,
+    #[serde(skip)]
+    pub waiting_for: Option<String>,
+}
+
+/// Names a stage: its kind, and the borough where there is one for each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StageKey {
+    pub order: u8,
+    pub name: &'static str,
+    pub borough: Option<&'static str>,
+}
+
+impl std::fmt::Display for StageKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.borough {
+            Some(borough) => write!(f, "{}/{borough}", self.name),
+            None => f.write_str(self.name),
+        }
+    }
+}
+
+/// The shared board; every clone shows the same stages.
+#[derive(Clone, Default)]
+pub struct Board(Arc<Mutex<BTreeMap<StageKey, StageStatus>>>);
+
+impl Board {
+    /// Puts a stage on the board before it first starts.
+    pub fn register(&self, key: StageKey) {
+        let status = StageStatus {
+            name: key.name,
+            borough: key.borough,
+            state: StageState::Starting,
+            generation: 0,
+            restarts: 0,
+            last_error: None,
+            since: Timestamp::now(),
+            waiting_for: None,
+        };
+        self.0.lock().insert(key, status);
+    }
+
+    /// Returns every stage, in the order in which data passes them.
+    pub fn stages(&self) -> Vec<StageStatus> {
+        self.0.lock().values().cloned().collect()
+    }
+
+    /// Returns whether every stage runs and none waits.
+    pub fn all_running(&self) -> bool {
+        self.0.lock().values().all(|stage| stage.state == StageState::Running)
+    }
+
+    /// Records a new incarnation.
+    pub fn started(&self, key: StageKey, generation: u64) {
+        self.change(key, |stage| {
+            stage.generation = generation;
+            stage.state = StageState::Starting;
+            stage.waiting_for = None;
+        });
+    }
+
+    /// Records what the incarnation `generation` says of itself; an older one has no say any more.
+    pub fn report(&self, key: StageKey, generation: u64, state: StageState, waiting_for: Option<&str>) {
+        self.change(key, |stage| {
+            if stage.generation == generation
+                && !matches!(stage.state, StageState::Stopped | StageState::Failed)
+            {
+                stage.state = state;
+                stage.waiting_for = waiting_for.map(str::to_owned);
+            }
+        });
+    }
+
+    /// Records the end of an incarnation, and whether it counts as a restart.
+    pub fn ended(&self, key: StageKey, state: StageState, error: Option<String>) {
+        self.change(key, |stage| {
+            stage.state = state;
+            stage.waiting_for = None;
+            if state == StageState::Restarting {
+                stage.restarts += 1;
+            }
+            if error.is_some() {
+                stage.last_error = error;
+            }
+        });
+    }
+
+    fn change(&self, key: StageKey, apply: impl FnOnce(&mut StageStatus)) {
+        let mut stages = self.0.lock();
+        let Some(stage) = stages.get_mut(&key) else { return };
+        let (state, waiting_for) = (stage.state, stage.waiting_for.clone());
+        apply(stage);
+        if stage.state != state || stage.waiting_for != waiting_for {
+            stage.since = Timestamp::now();
+        }
+        let up = stages.iter().filter(|(other, _)| other.name == key.name);
+        let up = up.filter(|(_, stage)| stage.state == StageState::Running).count();
+        metrics().stage_up.with_label_values(&[key.name]).set(i64::try_from(up).unwrap_or(i64::MAX));
+    }
+}

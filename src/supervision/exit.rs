@@ -1,0 +1,90 @@
+//! Why a stage ended, as one enum: supervision is a match on it.
+
+use std::{any::Any, cell::RefCell, fmt};
+
+/// An error that ends a stage: what it was doing and what went wrong.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{doing}: {cause}")]
+pub struct StageError {
+    doing: &'static str,
+    cause: String,
+}
+
+impl StageError {
+    /// Names what the stage was doing when `cause` ended it.
+    pub fn new(doing: &'static str, cause: impl fmt::Display) -> Self {
+        Self { doing, cause: cause.to_string() }
+    }
+}
+
+/// Why one incarnation of a stage is gone.
+#[derive(Debug, Clone)]
+pub enum ExitReason {
+    /// It drained because it was asked to: no failure.
+    Drained,
+    /// It was ended by its supervisor: no failure of its own.
+    Killed,
+    /// It reported an error that it cannot go on from.
+    Failed(StageError),
+    /// It panicked.
+    Panicked(String),
+    /// Its thread no longer turned and was abandoned.
+    Hung,
+    /// It ended though nobody asked: as bad as an error.
+    Vanished,
+}
+
+impl ExitReason {
+    /// Returns whether the supervisor has to count this exit against the stage.
+    pub fn is_failure(&self) -> bool {
+        !matches!(self, Self::Drained | Self::Killed)
+    }
+
+    /// Returns the closed set of words that the metrics use as a label.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Drained => "drained",
+            Self::Killed => "killed",
+            Self::Failed(_) => "error",
+            Self::Panicked(_) => "panic",
+            Self::Hung => "hang",
+            Self::Vanished => "vanished",
+        }
+    }
+}
+
+impl fmt::Display for ExitReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(error) => error.fmt(f),
+            Self::Panicked(text) => write!(f, "panic: {text}"),
+            Self::Drained => f.write_str("drained"),
+            Self::Killed => f.write_str("ended by its supervisor"),
+            Self::Hung => f.write_str("its thread no longer turns"),
+            Self::Vanished => f.write_str("ended though nobody asked"),
+        }
+    }
+}
+
+thread_local! {
+    static LAST_PANIC_AT: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Remembers where a panic happened; [`panic_text`] puts the place behind the message.
+pub fn remember_panic_location(info: &std::panic::PanicHookInfo<'_>) {
+    let place = info.location().map(ToString::to_string);
+    LAST_PANIC_AT.with(|last| *last.borrow_mut() = place);
+}
+
+/// Renders a panic's payload with the place that the hook remembered on this thread.
+pub fn panic_text(payload: Box<dyn Any + Send>) -> String {
+    let message = payload
+        .downcast_ref::<String>()
+        .cloned()
+        .or_else(|| payload.downcast_ref::<&str>().map(ToString::to_string))
+        .unwrap_or_else(|| "payload without text".to_owned());
+    match LAST_PANIC_AT.with(|last| last.borrow_mut().take()) {
+        Some(place) => format!("{message} at {place}"),
+        None => message,
+    }
+}

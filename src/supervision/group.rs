@@ -1,0 +1,229 @@
+//! A group of stages under one restart policy: one_for_one, because every stage re-establishes itself from durable
+//! positions and no neighbour has to be restarted with it.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures_util::{FutureExt, StreamExt, future::LocalBoxFuture, stream::FuturesUnordered};
+use tokio::sync::{oneshot, watch};
+
+use super::{
+    board::{Board, StageKey, StageState},
+    exit::ExitReason,
+    policy::{Intensity, RestartDelay, RestartPolicy},
+    stage::Fault,
+};
+use crate::telemetry::metrics::metrics;
+
+/// What a supervisor needs of a stage, whatever its actor.
+pub trait Child: Send + Sync {
+    fn key(&self) -> StageKey;
+    fn board(&self) -> &Board;
+    /// Starts an incarnation; the receiver tells how it ended.
+    fn start(self: Arc<Self>) -> (u64, oneshot::Receiver<ExitReason>);
+    /// Asks the incarnation to finish what it holds.
+    fn drain(&self) -> LocalBoxFuture<'static, ()>;
+    fn kill(&self);
+    fn inject(&self, fault: Fault);
+    /// Returns how long the Arbiter thread has not turned, and asks it to turn.
+    fn standing_still(&self) -> Duration;
+    /// Gives the Arbiter thread up.
+    fn abandon(&self);
+}
+
+/// What a group is told to do with itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GroupOrder {
+    Run,
+    /// Stop from the source to the sink, until the deadline gracefully.
+    Drain(Instant),
+}
+
+/// Why a group's supervision ended.
+#[derive(Debug)]
+pub enum GroupEnd {
+    Drained,
+    /// Too many failures in the window; the last one is named.
+    GaveUp {
+        stage: StageKey,
+        reason: ExitReason,
+    },
+}
+
+/// Stages that are started together, sinks first, and restarted one by one.
+pub struct Group {
+    pub name: &'static str,
+    pub children: Vec<Arc<dyn Child>>,
+    pub policy: RestartPolicy,
+}
+
+struct Seat {
+    child: Arc<dyn Child>,
+    delay: RestartDelay,
+    /// The incarnation that lives; none between two.
+    living: Option<u64>,
+    missed_beats: u32,
+}
+
+type Exits = FuturesUnordered<LocalBoxFuture<'static, (usize, u64, ExitReason)>>;
+type Restarts = FuturesUnordered<LocalBoxFuture<'static, usize>>;
+
+/// The state of one run of a group's supervision.
+struct Running<'a> {
+    group: &'a Group,
+    seats: Vec<Seat>,
+    exits: Exits,
+    restarts: Restarts,
+    intensity: Intensity,
+}
+
+impl Group {
+    /// Supervises the group until it is drained or gives up.
+    pub async fn run(&self, mut orders: watch::Receiver<GroupOrder>) -> GroupEnd {
+        let now = Instant::now();
+        let seats = self.children.iter().map(|child| Seat {
+            child: child.clone(),
+            delay: RestartDelay::new(&self.policy, now),
+            living: None,
+            missed_beats: 0,
+        });
+        let mut running = Running {
+            group: self,
+            seats: seats.collect(),
+            exits: FuturesUnordered::new(),
+            restarts: FuturesUnordered::new(),
+            intensity: Intensity::default(),
+        };
+        for index in 0..running.seats.len() {
+            // Ends what a supervisor that panicked may have left behind.
+            running.seats[index].child.kill();
+            running.start(index);
+        }
+        let mut beat = tokio::time::interval((self.policy.hang_after / 4).max(Duration::from_millis(10)));
+        beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            if let GroupOrder::Drain(deadline) = *orders.borrow_and_update() {
+                running.drain(deadline).await;
+                return GroupEnd::Drained;
+            }
+            let failed = tokio::select! {
+                changed = orders.changed() => {
+                    if changed.is_err() {
+                        running.stop_all().await;
+                        return GroupEnd::Drained;
+                    }
+                    None
+                }
+                Some((index, generation, reason)) = running.exits.next() => running.exited(index, generation, reason),
+                Some(index) = running.restarts.next() => { running.start(index); None }
+                _ = beat.tick() => running.find_hung(),
+            };
+            if let Some((stage, reason)) = failed {
+                running.stop_all().await;
+                return GroupEnd::GaveUp { stage, reason };
+            }
+        }
+    }
+}
+
+impl Running<'_> {
+    fn start(&mut self, index: usize) {
+        let seat = &mut self.seats[index];
+        let (generation, exit) = seat.child.clone().start();
+        seat.living = Some(generation);
+        seat.missed_beats = 0;
+        seat.delay.started(Instant::now());
+        let exit = exit.map(move |reason| (index, generation, reason.unwrap_or(ExitReason::Vanished)));
+        self.exits.push(exit.boxed_local());
+    }
+
+    /// Answers an exit; returns the failure when it was one too many.
+    fn exited(
+        &mut self,
+        index: usize,
+        generation: u64,
+        reason: ExitReason,
+    ) -> Option<(StageKey, ExitReason)> {
+        if self.seats[index].living != Some(generation) {
+            return None; // an incarnation that was given up has woken
+        }
+        let now = Instant::now();
+        let seat = &mut self.seats[index];
+        let key = seat.child.key();
+        seat.living = None;
+        metrics().stage_restarts_total.with_label_values(&[key.name, reason.label()]).inc();
+        if self.intensity.exceeded(now, &self.group.policy) {
+            seat.child.board().ended(key, StageState::Failed, Some(reason.to_string()));
+            return Some((key, reason));
+        }
+        let wait = seat.delay.after_failure(now);
+        seat.child.board().ended(key, StageState::Restarting, Some(reason.to_string()));
+        tracing::warn!(stage = %key, generation, reason = %reason, restart_in_ms = wait.as_millis(), "stage failed");
+        self.restarts.push(tokio::time::sleep(wait).map(move |()| index).boxed_local());
+        None
+    }
+
+    /// Gives up threads that missed two beats in a row.
+    fn find_hung(&mut self) -> Option<(StageKey, ExitReason)> {
+        for index in 0..self.seats.len() {
+            let seat = &mut self.seats[index];
+            let Some(generation) = seat.living else { continue };
+            let still = seat.child.standing_still();
+            seat.missed_beats = if still > self.group.policy.hang_after { seat.missed_beats + 1 } else { 0 };
+            if seat.missed_beats >= 2 {
+                seat.child.abandon();
+                let failed = self.exited(index, generation, ExitReason::Hung);
+                if failed.is_some() {
+                    return failed;
+                }
+            }
+        }
+        None
+    }
+
+    /// Stops the stages from source to sink, each after it has finished what it holds.
+    async fn drain(&mut self, deadline: Instant) {
+        for index in (0..self.seats.len()).rev() {
+            if self.seats[index].living.is_some() {
+                let child = self.seats[index].child.clone();
+                if tokio::time::timeout_at(deadline.into(), child.drain()).await.is_err() {
+                    tracing::warn!(stage = %child.key(), "drain took too long, ending the stage");
+                }
+                self.end(index).await;
+            }
+            let child = &self.seats[index].child;
+            child.board().ended(child.key(), StageState::Stopped, None);
+        }
+    }
+
+    async fn stop_all(&mut self) {
+        for index in (0..self.seats.len()).rev() {
+            if self.seats[index].living.is_some() {
+                self.end(index).await;
+                let child = &self.seats[index].child;
+                child.board().ended(child.key(), StageState::Restarting, None);
+            }
+        }
+    }
+
+    /// Ends an incarnation and waits for its exit, so that the next one never overlaps it.
+    async fn end(&mut self, index: usize) {
+        let Some(own) = self.seats[index].living.take() else { return };
+        self.seats[index].child.kill();
+        let gone = async {
+            while let Some((other, generation, _)) = self.exits.next().await {
+                if other == index && generation == own {
+                    break;
+                }
+                let living = &mut self.seats[other].living;
+                *living = living.filter(|current| *current != generation);
+            }
+        };
+        // A thread that hangs is left behind; see `Child::abandon`.
+        if tokio::time::timeout(Duration::from_secs(2), gone).await.is_err() {
+            self.seats[index].child.abandon();
+        }
+    }
+}

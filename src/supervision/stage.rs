@@ -1,0 +1,327 @@
+//! One supervised stage: an actor on an Arbiter of its own, built again from its factory whenever it ends.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use actix::dev::ToEnvelope;
+use actix::prelude::*;
+use futures_util::{FutureExt, future::LocalBoxFuture};
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::{
+    board::{Board, StageKey, StageState},
+    exit::{ExitReason, StageError, panic_text, remember_panic_location},
+    group::Child,
+};
+
+/// Asks a stage to finish what it holds and to answer when nothing is in flight any more.
+#[derive(Message, Debug, Clone, Copy)]
+#[rtype(result = "()")]
+pub struct Drain;
+
+/// What a test or an operator can do to a stage on purpose.
+#[derive(Debug, Clone, Copy)]
+pub enum Fault {
+    Panic,
+    Error,
+    /// Blocks the Arbiter thread.
+    Hang(Duration),
+}
+
+enum Control {
+    Fail(StageError),
+    Kill,
+    Fault(Fault),
+}
+
+/// Makes panics of stages tell where they happened.
+pub fn install_panic_hook() {
+    std::panic::set_hook(Box::new(|info| {
+        remember_panic_location(info);
+        tracing::error!(thread = std::thread::current().name(), "{info}");
+    }));
+}
+
+/// What an actor holds of its own supervision: how to say how it is, and how to give up.
+#[derive(Clone)]
+pub struct Life {
+    key: StageKey,
+    generation: u64,
+    controls: mpsc::UnboundedSender<Control>,
+    board: Board,
+}
+
+impl Life {
+    /// Returns which incarnation this is, counted from 1.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Returns which stage this is.
+    pub fn key(&self) -> StageKey {
+        self.key
+    }
+
+    /// Says that the stage does its work.
+    pub fn running(&self) {
+        self.board.report(self.key, self.generation, StageState::Running, None);
+    }
+
+    /// Says that the stage waits for a dependency; this is no failure.
+    pub fn waiting_for(&self, dependency: &str) {
+        self.board.report(self.key, self.generation, StageState::Waiting, Some(dependency));
+    }
+
+    /// Ends this incarnation as failed; the supervisor builds the next one.
+    pub fn fail(&self, error: StageError) {
+        // The receiver is gone only when this incarnation has ended already.
+        let _ = self.controls.send(Control::Fail(error));
+    }
+}
+
+/// The stage that was asked has no living incarnation, or died before it answered.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("stage {0} is being rebuilt")]
+pub struct StageGone(pub StageKey);
+
+/// What neighbours hold of a stage: it outlives every incarnation.
+pub struct StageRef<A: Actor> {
+    key: StageKey,
+    current: watch::Receiver<Option<(u64, Addr<A>)>>,
+}
+
+impl<A: Actor> Clone for StageRef<A> {
+    fn clone(&self) -> Self {
+        Self { key: self.key, current: self.current.clone() }
+    }
+}
+
+impl<A: Actor<Context = Context<A>>> StageRef<A> {
+    /// Hands a message to the living incarnation at once, in the caller's order, and returns its answer to come.
+    ///
+    /// The message is in the mailbox when this returns: a sender with at most 15 unanswered messages keeps its order.
+    pub fn ask<M>(&self, message: M) -> impl Future<Output = Result<M::Result, StageGone>> + use<A, M>
+    where
+        A: Handler<M>,
+        A::Context: ToEnvelope<A, M>,
+        M: Message + Send + 'static,
+        M::Result: Send,
+    {
+        let key = self.key;
+        let request = self.current.borrow().as_ref().map(|(_, address)| address.send(message));
+        async move {
+            match request {
+                Some(request) => request.await.map_err(|_| StageGone(key)),
+                None => Err(StageGone(key)),
+            }
+        }
+    }
+
+    /// Hands over a rare control message; one that finds nobody is dropped, so nothing may depend on it.
+    pub fn tell<M>(&self, message: M)
+    where
+        A: Handler<M>,
+        A::Context: ToEnvelope<A, M>,
+        M: Message<Result = ()> + Send + 'static,
+    {
+        if let Some((_, address)) = self.current.borrow().as_ref() {
+            address.do_send(message);
+        }
+    }
+
+    /// Waits until there is a living incarnation.
+    pub async fn up(&self) {
+        let mut current = self.current.clone();
+        // An error means that the stage itself is gone: the process ends.
+        let _ =
+            current.wait_for(|living| living.as_ref().is_some_and(|(_, address)| address.connected())).await;
+    }
+}
+
+type Factory<A> = Box<dyn Fn(Life) -> A + Send + Sync>;
+
+/// A stage with its factory; the supervisor owns it.
+pub struct Stage<A: Actor> {
+    key: StageKey,
+    board: Board,
+    factory: Factory<A>,
+    current: watch::Sender<Option<(u64, Addr<A>)>>,
+    arbiter: Mutex<Option<Arbiter>>,
+    controls: Mutex<Option<mpsc::UnboundedSender<Control>>>,
+    generations: AtomicU64,
+    epoch: Instant,
+    /// Milliseconds after `epoch` at which the Arbiter thread last turned.
+    turned_ms: Arc<AtomicU64>,
+}
+
+impl<A> Stage<A>
+where
+    A: Actor<Context = Context<A>> + Handler<Drain>,
+{
+    /// Declares a stage and returns it with the reference for its neighbours.
+    pub fn new(
+        key: StageKey,
+        board: &Board,
+        factory: impl Fn(Life) -> A + Send + Sync + 'static,
+    ) -> (Arc<Self>, StageRef<A>) {
+        board.register(key);
+        let (current, living) = watch::channel(None);
+        let stage = Self {
+            key,
+            board: board.clone(),
+            factory: Box::new(factory),
+            current,
+            arbiter: Mutex::new(None),
+            controls: Mutex::new(None),
+            generations: AtomicU64::new(0),
+            epoch: Instant::now(),
+            turned_ms: Arc::new(AtomicU64::new(0)),
+        };
+        (Arc::new(stage), StageRef { key, current: living })
+    }
+
+    fn since_epoch_ms(&self) -> u64 {
+        u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn arbiter(&self) -> ArbiterHandle {
+        let mut arbiter = self.arbiter.lock();
+        let arbiter = arbiter.get_or_insert_with(|| {
+            self.turned_ms.store(self.since_epoch_ms(), Ordering::Relaxed);
+            Arbiter::new()
+        });
+        arbiter.handle()
+    }
+
+    async fn live(self: Arc<Self>, life: Life, mut orders: mpsc::UnboundedReceiver<Control>) -> ExitReason {
+        let generation = life.generation;
+        let stage = self.clone();
+        // The actor's future is run here and its handle kept: `Actor::start` throws the handle away, and with it
+        // every panic.
+        let task = actix_rt::spawn(async move {
+            let context = Context::new();
+            let address = context.address();
+            let mut actor = std::pin::pin!(context.into_future((stage.factory)(life)));
+            stage.current.send_replace(Some((generation, address)));
+            loop {
+                tokio::select! {
+                    biased;
+                    order = orders.recv() => match order {
+                        Some(Control::Fail(error)) => return ExitReason::Failed(error),
+                        Some(Control::Kill) | None => return ExitReason::Killed,
+                        Some(Control::Fault(Fault::Error)) => {
+                            return ExitReason::Failed(StageError::new("fault injection", "error"));
+                        }
+                        Some(Control::Fault(Fault::Panic)) => std::panic::resume_unwind(Box::new("injected fault")),
+                        Some(Control::Fault(Fault::Hang(time))) => std::thread::sleep(time),
+                    },
+                    () = &mut actor => return ExitReason::Vanished,
+                }
+            }
+        });
+        let reason = match task.await {
+            Ok(reason) => reason,
+            Err(error) => match error.try_into_panic() {
+                Ok(payload) => ExitReason::Panicked(panic_text(payload)),
+                Err(_) => ExitReason::Killed,
+            },
+        };
+        // A thread that was given up and wakes later must not take its successor off the board.
+        self.current.send_if_modified(|living| {
+            let own = living.as_ref().is_some_and(|(current, _)| *current == generation);
+            if own {
+                *living = None;
+            }
+            own
+        });
+        reason
+    }
+
+    fn order(&self, control: Control) {
+        if let Some(controls) = &*self.controls.lock() {
+            // The receiver is gone only when the incarnation has ended already.
+            let _ = controls.send(control);
+        }
+    }
+}
+
+impl<A> Child for Stage<A>
+where
+    A: Actor<Context = Context<A>> + Handler<Drain>,
+{
+    fn key(&self) -> StageKey {
+        self.key
+    }
+
+    fn board(&self) -> &Board {
+        &self.board
+    }
+
+    fn start(self: Arc<Self>) -> (u64, oneshot::Receiver<ExitReason>) {
+        let (exited, exit) = oneshot::channel();
+        let (controls, orders) = mpsc::unbounded_channel();
+        *self.controls.lock() = Some(controls.clone());
+        let generation = self.generations.fetch_add(1, Ordering::Relaxed) + 1;
+        self.board.started(self.key, generation);
+        let life = Life { key: self.key, generation, controls, board: self.board.clone() };
+        let stage = self.clone();
+        let living = async move {
+            // Nobody listens when the thread had been given up.
+            let _ = exited.send(stage.live(life, orders).await);
+        };
+        if !self.arbiter().spawn(living) {
+            // The Arbiter thread itself is gone: forget it, the next start makes another. Dropping the sender tells
+            // the supervisor that this incarnation never lived.
+            *self.arbiter.lock() = None;
+        }
+        (generation, exit)
+    }
+
+    fn drain(&self) -> LocalBoxFuture<'static, ()> {
+        let address = self.current.borrow().as_ref().map(|(_, address)| address.clone());
+        self.board.report(self.key, self.generations.load(Ordering::Relaxed), StageState::Draining, None);
+        async move {
+            if let Some(address) = address {
+                // An actor that dies while it drains has nothing left to finish.
+                let _ = address.send(Drain).await;
+            }
+        }
+        .boxed_local()
+    }
+
+    fn kill(&self) {
+        self.order(Control::Kill);
+    }
+
+    fn inject(&self, fault: Fault) {
+        self.order(Control::Fault(fault));
+    }
+
+    fn standing_still(&self) -> Duration {
+        let turned_ms = self.turned_ms.clone();
+        let still = self.since_epoch_ms().saturating_sub(turned_ms.load(Ordering::Relaxed));
+        let epoch = self.epoch;
+        let beat = async move {
+            let now = u64::try_from(epoch.elapsed().as_millis()).unwrap_or(u64::MAX);
+            turned_ms.fetch_max(now, Ordering::Relaxed);
+        };
+        match &*self.arbiter.lock() {
+            Some(arbiter) if arbiter.spawn(beat) => Duration::from_millis(still),
+            _ => Duration::ZERO,
+        }
+    }
+
+    fn abandon(&self) {
+        // A thread cannot be killed. What it still does when it wakes is fenced: epochs, transactional ids and
+        // leases of its generation are void by then.
+        *self.arbiter.lock() = None;
+        *self.controls.lock() = None;
+        self.current.send_replace(None);
+    }
+}

@@ -1,0 +1,271 @@
+//! What supervision promises, on real Arbiters: rebuilt after a panic, an error and a hang; neighbours survive; too many
+//! failures end with an exit code; a drain goes from the source to the sink.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use actix::prelude::*;
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use super::*;
+
+/// An actor that counts what it was asked in this life, and does what a test wants.
+struct Probe {
+    life: Life,
+    asked: u32,
+    drained: Arc<Mutex<Vec<StageKey>>>,
+}
+
+#[derive(Message)]
+#[rtype(result = "u32")]
+struct Ask;
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Do(fn(&Life));
+
+impl Actor for Probe {
+    type Context = Context<Self>;
+
+    fn started(&mut self, _: &mut Self::Context) {
+        self.life.running();
+    }
+}
+
+impl Handler<Ask> for Probe {
+    type Result = u32;
+
+    fn handle(&mut self, _: Ask, _: &mut Self::Context) -> u32 {
+        self.asked += 1;
+        self.asked
+    }
+}
+
+impl Handler<Do> for Probe {
+    type Result = ();
+
+    fn handle(&mut self, Do(what): Do, _: &mut Self::Context) {
+        what(&self.life);
+    }
+}
+
+impl Handler<Drain> for Probe {
+    type Result = ();
+
+    fn handle(&mut self, _: Drain, _: &mut Self::Context) {
+        self.drained.lock().push(self.life.key());
+    }
+}
+
+struct Tree {
+    board: Board,
+    stages: Vec<(Arc<Stage<Probe>>, StageRef<Probe>)>,
+    drained: Arc<Mutex<Vec<StageKey>>>,
+    built: Arc<AtomicU32>,
+}
+
+const NAMES: [&str; 3] = ["writer", "aggregator", "poller"];
+
+impl Tree {
+    fn new() -> Self {
+        let (board, drained, built) = (Board::default(), Arc::default(), Arc::new(AtomicU32::new(0)));
+        let stages = NAMES.iter().enumerate().map(|(order, name)| {
+            let key = StageKey { order: order as u8, name, borough: None };
+            let (drained, built): (Arc<Mutex<Vec<StageKey>>>, _) = (Arc::clone(&drained), Arc::clone(&built));
+            Stage::new(key, &board, move |life| {
+                built.fetch_add(1, Ordering::Relaxed);
+                Probe { life, asked: 0, drained: drained.clone() }
+            })
+        });
+        let stages = stages.collect();
+        Self { board, stages, drained, built }
+    }
+
+    fn root(&self, max_restarts: u32, hang_after: Duration) -> Root {
+        let policy = RestartPolicy {
+            max_restarts,
+            window: Duration::from_secs(60),
+            backoff_initial: Duration::from_millis(5),
+            backoff_max: Duration::from_millis(50),
+            hang_after,
+        };
+        let children = self.stages.iter().map(|(stage, _)| stage.clone() as Arc<dyn Child>).collect();
+        let group = Group { name: "probes", children, policy: policy.clone() };
+        Root::new(vec![group], RestartPolicy { max_restarts: 1, ..policy })
+    }
+
+    /// Runs the root beside `test`, drains when the test is done, and returns the exit code.
+    fn run(&self, max_restarts: u32, hang_after: Duration, test: impl AsyncFnOnce(&Self)) -> i32 {
+        let root = self.root(max_restarts, hang_after);
+        actix_rt::System::new().block_on(async {
+            let (stop, stopped) = oneshot::channel();
+            let supervision = root.run(async move {
+                let _ = stopped.await;
+                Instant::now() + Duration::from_secs(5)
+            });
+            let body = async {
+                test(self).await;
+                let _ = stop.send(());
+            };
+            let both = async { tokio::join!(supervision, body).0 };
+            tokio::time::timeout(Duration::from_secs(30), both).await.expect("supervision ends in time")
+        })
+    }
+
+    async fn ask(&self, index: usize) -> Result<u32, StageGone> {
+        self.stages[index].1.ask(Ask).await
+    }
+
+    async fn tell(&self, index: usize, what: fn(&Life)) {
+        // The stage may die of it before it answers.
+        let _ = self.stages[index].1.ask(Do(what)).await;
+    }
+
+    /// Waits until the stage lives in the given generation.
+    async fn reaches(&self, index: usize, generation: u64) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let status = &self.board.stages()[index];
+            if status.generation >= generation && status.state == StageState::Running {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{status:?}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    async fn all_up(&self) {
+        for index in 0..self.stages.len() {
+            self.reaches(index, 1).await;
+        }
+    }
+}
+
+const NEVER: Duration = Duration::from_secs(60);
+
+#[test]
+fn a_stage_that_panics_is_built_anew_and_its_neighbours_live_on() {
+    let printed = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        super::exit::remember_panic_location(info);
+        printed(info);
+    }));
+    let tree = Tree::new();
+    let code = tree.run(5, NEVER, async |tree| {
+        tree.all_up().await;
+        assert_eq!(tree.ask(0).await.unwrap(), 1);
+        assert_eq!(tree.ask(1).await.unwrap(), 1);
+        tree.tell(0, |_| panic!("on purpose")).await;
+        tree.reaches(0, 2).await;
+        assert_eq!(tree.ask(0).await.unwrap(), 1, "the new actor knows nothing of the old one");
+        assert_eq!(tree.ask(1).await.unwrap(), 2, "the neighbour is the same actor");
+        let status = &tree.board.stages()[0];
+        assert_eq!(status.restarts, 1);
+        let error = status.last_error.as_deref().unwrap_or_default();
+        assert!(error.contains("on purpose") && error.contains("tests.rs"), "{error}");
+    });
+    assert_eq!(code, 0);
+}
+
+#[test]
+fn a_panic_in_a_spawned_future_ends_the_stage_too() {
+    let tree = Tree::new();
+    tree.run(5, NEVER, async |tree| {
+        tree.all_up().await;
+        tree.stages[1].0.inject(Fault::Panic);
+        tree.reaches(1, 2).await;
+    });
+    assert_eq!(tree.built.load(Ordering::Relaxed), 4);
+}
+
+#[test]
+fn a_stage_that_reports_an_error_is_built_anew() {
+    let tree = Tree::new();
+    tree.run(5, NEVER, async |tree| {
+        tree.all_up().await;
+        tree.tell(2, |life| life.fail(StageError::new("testing", "no more"))).await;
+        tree.reaches(2, 2).await;
+        assert_eq!(tree.board.stages()[2].last_error.as_deref(), Some("testing: no more"));
+    });
+}
+
+#[test]
+fn a_stage_that_hangs_gets_a_new_thread_and_the_old_one_has_no_say_when_it_wakes() {
+    let tree = Tree::new();
+    tree.run(5, Duration::from_millis(200), async |tree| {
+        tree.all_up().await;
+        tree.stages[0].0.inject(Fault::Hang(Duration::from_millis(1500)));
+        tree.reaches(0, 2).await;
+        assert_eq!(tree.ask(0).await.unwrap(), 1);
+        tokio::time::sleep(Duration::from_millis(1600)).await;
+        assert_eq!(tree.ask(0).await.unwrap(), 2, "the stage was taken down by the thread that was given up");
+        assert_eq!(tree.board.stages()[0].generation, 2);
+    });
+}
+
+#[test]
+fn too_many_failures_rebuild_the_group_and_then_end_the_process() {
+    let tree = Tree::new();
+    let code = tree.run(2, NEVER, async |tree| {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let gave_up = |stage: &StageStatus| stage.generation == 6 && stage.state != StageState::Running;
+        while !gave_up(&tree.board.stages()[0]) && Instant::now() < deadline {
+            tree.tell(0, |_| panic!("again")).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    assert_eq!(code, EXIT_GAVE_UP);
+    let generations: Vec<_> = tree.board.stages().iter().map(|stage| stage.generation).collect();
+    assert_eq!(generations[0], 6, "three lives in each of two groups");
+    assert_eq!(generations[1], 2, "the neighbour was rebuilt once, with its group");
+}
+
+#[test]
+fn a_pipeline_that_gives_up_over_a_hang_says_so() {
+    let tree = Tree::new();
+    let code = tree.run(0, Duration::from_millis(100), async |tree| {
+        for _ in 0..2 {
+            let generation = tree.board.stages()[1].generation.max(1);
+            tree.reaches(1, generation).await;
+            tree.stages[1].0.inject(Fault::Hang(Duration::from_secs(3)));
+            let deadline = Instant::now() + Duration::from_secs(10);
+            while tree.board.stages()[1].generation == generation && Instant::now() < deadline {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                if tree.board.stages()[1].state == StageState::Failed {
+                    break;
+                }
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    });
+    assert_eq!(code, EXIT_HUNG);
+}
+
+#[test]
+fn a_drain_goes_from_the_last_stage_to_the_first() {
+    let tree = Tree::new();
+    let code = tree.run(5, NEVER, async |tree| tree.all_up().await);
+    assert_eq!(code, 0);
+    let drained: Vec<_> = tree.drained.lock().iter().map(|key| key.name).collect();
+    assert_eq!(drained, ["poller", "aggregator", "writer"]);
+    assert!(tree.board.stages().iter().all(|stage| stage.state == StageState::Stopped));
+}
+
+#[test]
+fn asking_a_stage_that_is_being_rebuilt_is_an_error_and_not_a_wait() {
+    let tree = Tree::new();
+    tree.run(5, NEVER, async |tree| {
+        tree.all_up().await;
+        let answer = tree.stages[0].1.ask(Do(|_| panic!("while it is asked"))).await;
+        assert!(answer.is_err());
+        tree.reaches(0, 2).await;
+        tree.stages[0].1.up().await;
+        assert_eq!(tree.ask(0).await.unwrap(), 1);
+    });
+}
