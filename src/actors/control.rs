@@ -1,0 +1,132 @@
+//! Control: the HTTP server as a stage, and the view of the pipeline that it shows.
+
+use std::{net::TcpListener, sync::Arc};
+
+use actix::prelude::*;
+use futures_util::{FutureExt, future::BoxFuture};
+
+use super::{environment::Environment, poller::Poller, raw_consumer::enricher_group};
+use crate::{
+    http::{ControlState, PartitionStatus, PipelineView, serve},
+    messages::TriggerPoll,
+    supervision::{Board, Drain, Life, StageError, StageRef, StageStatus},
+};
+
+/// The actor that serves HTTP.
+pub struct Control {
+    life: Life,
+    listener: Arc<TcpListener>,
+    state: ControlState,
+    server: Option<actix_web::dev::ServerHandle>,
+}
+
+impl Control {
+    pub fn new(life: Life, listener: Arc<TcpListener>, state: ControlState) -> Self {
+        Self { life, listener, state, server: None }
+    }
+}
+
+impl Actor for Control {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        let started = self.listener.try_clone().and_then(|listener| serve(listener, self.state.clone()));
+        match started {
+            Ok(server) => {
+                self.server = Some(server.handle());
+                self.life.running();
+                let life = self.life.clone();
+                let served = async move {
+                    match server.await {
+                        Ok(()) => life.fail(StageError::new("serving http", "the server stopped")),
+                        Err(error) => life.fail(StageError::new("serving http", error)),
+                    }
+                };
+                context.spawn(served.into_actor(self));
+            }
+            Err(error) => self.life.fail(StageError::new("starting http", error)),
+        }
+    }
+}
+
+impl Handler<Drain> for Control {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: Drain, _: &mut Self::Context) -> Self::Result {
+        let server = self.server.take();
+        Box::pin(async move {
+            if let Some(server) = server {
+                server.stop(true).await;
+            }
+        })
+    }
+}
+
+/// What HTTP sees of the pipeline.
+pub struct View {
+    pub environment: Arc<Environment>,
+    pub board: Board,
+    pub poller: Option<StageRef<Poller>>,
+}
+
+impl PipelineView for View {
+    fn stages(&self) -> Vec<StageStatus> {
+        self.board.stages()
+    }
+
+    fn missing(&self) -> Vec<String> {
+        self.environment.missing()
+    }
+
+    fn partitions(&self) -> BoxFuture<'_, Vec<PartitionStatus>> {
+        self.read_partitions().boxed()
+    }
+
+    fn wake_poller(&self) {
+        if let Some(poller) = &self.poller {
+            poller.tell(TriggerPoll);
+        }
+    }
+}
+
+impl View {
+    async fn read_partitions(&self) -> Vec<PartitionStatus> {
+        let environment = &self.environment;
+        let kafka = &environment.settings.kafka;
+        let count = environment.partition_map.partitions();
+        let partitions: Vec<i32> = (0..count).collect();
+        let mut found = Vec::new();
+        let group = enricher_group(&environment.settings);
+        let patience = std::time::Duration::from_secs(2);
+        let committed = environment.admin.committed(&group, &kafka.raw_topic, &partitions, patience).await;
+        let derived = [kafka.enriched_topic.as_str(), kafka.dead_letter_topic.as_str()];
+        let stored = match environment.admin.cluster_id().await {
+            Ok(cluster) => environment.store.positions(&cluster, &derived).await.unwrap_or_default(),
+            Err(_) => Vec::new(),
+        };
+        for topic in [kafka.raw_topic.as_str(), derived[0], derived[1]] {
+            let ends = environment.admin.log_ends(topic, 0..count).await.ok();
+            for partition in &partitions {
+                let index = usize::try_from(*partition).unwrap_or(0);
+                let position = if topic == kafka.raw_topic {
+                    committed.as_ref().ok().and_then(|offsets| offsets.get(index).copied().flatten())
+                } else {
+                    stored
+                        .iter()
+                        .find(|row| row.topic == topic && row.partition == *partition)
+                        .map(|row| row.next_offset)
+                };
+                let ends = ends.as_ref().and_then(|ends| ends.get(index));
+                let lag = ends.map(|ends| ends.high - position.unwrap_or(ends.low).max(ends.low));
+                found.push(PartitionStatus {
+                    topic: topic.to_owned(),
+                    partition: *partition,
+                    position,
+                    end: ends.map(|ends| ends.high),
+                    lag,
+                });
+            }
+        }
+        found
+    }
+}

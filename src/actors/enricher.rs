@@ -1,0 +1,143 @@
+//! Enricher: turns the raw records of one borough into derived records. One worker per borough, on a thread of its own.
+//!
+//! A record that cannot be used becomes a record of the dead-letter topic, in the same transaction, with its bytes as
+//! they were. The rules are pure; should one panic on some row, that row is a dead letter too, and never a restart.
+
+use std::{collections::BTreeMap, panic::AssertUnwindSafe};
+
+use actix::prelude::*;
+use bytes::Bytes;
+use nyc311_domain::{Borough, Rejection, ServiceRequest};
+
+use super::enriched_publisher::EnrichedPublisher;
+use crate::{
+    kafka::{HeaderList, Record},
+    messages::{BatchError, DerivedRecord, PublishEnriched, RawBatch},
+    supervision::{Drain, Life, StageRef},
+    telemetry::metrics::{metrics, outcome, stage},
+};
+
+/// The actor of one borough.
+pub struct Enricher {
+    life: Life,
+    borough: Borough,
+    publisher: StageRef<EnrichedPublisher>,
+    derived_max_bytes: usize,
+}
+
+impl Enricher {
+    pub fn new(
+        life: Life,
+        borough: Borough,
+        publisher: StageRef<EnrichedPublisher>,
+        derived_max_bytes: usize,
+    ) -> Self {
+        Self { life, borough, publisher, derived_max_bytes }
+    }
+
+    fn derive(&self, partition: i32, record: &Record, tally: &mut Tally) -> DerivedRecord {
+        let headers = HeaderList {
+            raw_partition: Some(partition),
+            raw_offset: Some(record.offset),
+            ..record.headers.clone()
+        };
+        let enriched = std::panic::catch_unwind(AssertUnwindSafe(|| nyc311_domain::enrich(&record.value)));
+        let rejection = match enriched {
+            Ok(Ok(row)) => match self.render(&row) {
+                Ok(value) => {
+                    tally.count(&row);
+                    return DerivedRecord { dead_letter: false, key: record.key.clone(), value, headers };
+                }
+                Err(rejection) => rejection,
+            },
+            Ok(Err(rejection)) => rejection,
+            Err(_) => Rejection {
+                reason: "enrichment_panicked",
+                field: None,
+                detail: "a rule panicked on this row; the log has the place".to_owned(),
+                unique_key: None,
+            },
+        };
+        metrics().records_total.with_label_values(&[stage::ENRICHER, outcome::DEAD_LETTERED]).inc();
+        metrics().dead_letters_total.with_label_values(&[stage::ENRICHER, rejection.reason]).inc();
+        let headers = HeaderList {
+            reason: Some(rejection.reason.into()),
+            field: rejection.field.map(Into::into),
+            detail: Some(rejection.detail.into()),
+            ..headers
+        };
+        DerivedRecord { dead_letter: true, key: record.key.clone(), value: record.value.clone(), headers }
+    }
+
+    fn render(&self, row: &ServiceRequest<'_>) -> Result<Bytes, Rejection> {
+        let mut value = Vec::with_capacity(1536);
+        row.write_json(&mut value);
+        if value.len() <= self.derived_max_bytes {
+            return Ok(value.into());
+        }
+        Err(Rejection {
+            reason: "enriched_too_large",
+            field: None,
+            detail: format!("{} bytes enriched, {} are the most", value.len(), self.derived_max_bytes),
+            unique_key: Some(row.unique_key),
+        })
+    }
+}
+
+/// What a batch adds to the metrics: one lookup for a batch and a flag, not one for each row.
+#[derive(Default)]
+struct Tally {
+    enriched: u64,
+    flags: BTreeMap<&'static str, u64>,
+}
+
+impl Tally {
+    fn count(&mut self, row: &ServiceRequest<'_>) {
+        self.enriched += 1;
+        for flag in row.quality_flags.names() {
+            *self.flags.entry(flag).or_default() += 1;
+        }
+    }
+
+    fn report(self) {
+        metrics().records_total.with_label_values(&[stage::ENRICHER, outcome::PASSED]).inc_by(self.enriched);
+        for (flag, count) in self.flags {
+            metrics().quality_flags_total.with_label_values(&[flag]).inc_by(count);
+        }
+    }
+}
+
+impl Actor for Enricher {
+    type Context = Context<Self>;
+
+    fn started(&mut self, _: &mut Self::Context) {
+        self.life.running();
+    }
+}
+
+impl Handler<RawBatch> for Enricher {
+    type Result = ResponseFuture<Result<(), BatchError>>;
+
+    fn handle(&mut self, batch: RawBatch, _: &mut Self::Context) -> Self::Result {
+        let RawBatch { records: batch, opening, group } = batch;
+        let span =
+            tracing::debug_span!("enrich", borough = self.borough.name(), from = batch.from, to = batch.to);
+        let _entered = span.enter();
+        let mut tally = Tally::default();
+        let records =
+            batch.records.iter().map(|record| self.derive(batch.partition, record, &mut tally)).collect();
+        tally.report();
+        let message =
+            PublishEnriched { partition: batch.partition, opening, records, next_offset: batch.to, group };
+        // Asked before this returns, so the publisher gets the batches in the order of the partition.
+        let published = self.publisher.ask(message);
+        Box::pin(async move { published.await? })
+    }
+}
+
+impl Handler<Drain> for Enricher {
+    type Result = ();
+
+    /// Nothing to wait for: the raw consumer has drained before, and with it every batch.
+    fn handle(&mut self, _: Drain, _: &mut Self::Context) {}
+}

@@ -1,0 +1,17 @@
+//! The stages of the pipeline, one actor each, and [`pipeline`], which declares who supervises whom.
+
+mod aggregator;
+mod control;
+mod enriched_consumer;
+mod enriched_publisher;
+mod enricher;
+mod environment;
+mod partition_reader;
+pub mod pipeline;
+mod poll_run;
+mod poller;
+mod raw_consumer;
+mod raw_publisher;
+mod writer;
+
+pub use raw_consumer::enricher_group;

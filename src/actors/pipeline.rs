@@ -1,0 +1,202 @@
+//! The pipeline: which stages there are, who supervises whom, and how the process starts and ends.
+//!
+//! Four groups under one root, each one_for_one. Groups start sinks first and drain sources first:
+//!
+//! | group | stages, in the order of their start |
+//! |---|---|
+//! | control | control |
+//! | storage | writer, aggregator, enriched_consumer |
+//! | enrichment | enriched_publisher, five enrichers, raw_consumer |
+//! | ingest | raw_publisher, poller |
+//!
+//! No restart needs a neighbour's: whoever sees a batch fail opens the partition anew from its durable position.
+
+use std::{net::TcpListener, sync::Arc, time::Instant};
+
+use nyc311_domain::Borough;
+
+use super::{
+    aggregator::Aggregator,
+    control::{Control, View},
+    enriched_consumer::{EnrichedConsumer, ToAggregator},
+    enriched_publisher::EnrichedPublisher,
+    enricher::Enricher,
+    environment::Environment,
+    poller::Poller,
+    raw_consumer::{RawConsumer, ToEnrichers},
+    raw_publisher::RawPublisher,
+    writer::Writer,
+};
+use crate::{
+    config::Settings,
+    http::ControlState,
+    kafka::{consumer::Seat, topics::derived_max_bytes},
+    supervision::{Board, Child, Group, RestartPolicy, Root, Stage, StageKey, StageRef, install_panic_hook},
+    telemetry::metrics::stage,
+};
+
+/// The exit code for settings that cannot work, also where only a server could tell.
+pub const EXIT_SETTINGS: i32 = 78;
+
+/// Which parts of the pipeline this process runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Roles {
+    pub control: bool,
+    pub enricher: bool,
+    pub writer: bool,
+}
+
+impl Roles {
+    /// Everything in one process.
+    pub const ALL: Self = Self { control: true, enricher: true, writer: true };
+}
+
+fn key(name: &'static str, borough: Option<Borough>) -> StageKey {
+    let order = stage::ALL.iter().position(|known| *known == name).unwrap_or(0);
+    StageKey { order: u8::try_from(order).unwrap_or(0), name, borough: borough.map(Borough::slug) }
+}
+
+/// Runs the pipeline until it is told to stop or gives up, and returns the exit code of the process.
+pub fn run(settings: Settings, roles: Roles) -> i32 {
+    install_panic_hook();
+    let listener = match TcpListener::bind(settings.http.listen) {
+        Ok(listener) => Arc::new(listener),
+        Err(error) => {
+            let address = settings.http.listen;
+            tracing::error!(%address, %error, "http.listen cannot be bound, choose a free address");
+            return EXIT_SETTINGS;
+        }
+    };
+    let system = actix_rt::System::new();
+    system.block_on(supervise(Arc::new(settings), roles, listener))
+}
+
+async fn supervise(settings: Arc<Settings>, roles: Roles, listener: Arc<TcpListener>) -> i32 {
+    let environment = match Environment::new(settings.clone()) {
+        Ok(environment) => environment,
+        Err(error) => {
+            tracing::error!(%error, "settings cannot work");
+            return EXIT_SETTINGS;
+        }
+    };
+    if let Ok(address) = listener.local_addr() {
+        tracing::info!(%address, instance = settings.instance.id, ?roles, "nyc311 starts");
+    }
+    let root = declare(&environment, roles, listener);
+    let watch = {
+        let environment = environment.clone();
+        async move { environment.watch().await }
+    };
+    let code = tokio::select! {
+        code = root.run(stop_signal(settings.clone())) => code,
+        fatal = watch => {
+            tracing::error!("{fatal}");
+            EXIT_SETTINGS
+        }
+    };
+    tracing::info!(code, "nyc311 ended");
+    code
+}
+
+/// Waits for SIGTERM or SIGINT and returns until when to drain.
+async fn stop_signal(settings: Arc<Settings>) -> Instant {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (terminate, interrupt) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    let (Ok(mut terminate), Ok(mut interrupt)) = (terminate, interrupt) else {
+        tracing::error!("signals cannot be received, the process has to be killed to end it");
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    let drain_timeout = settings.supervision.drain_timeout;
+    tracing::info!(drain_timeout_ms = drain_timeout.as_millis(), "told to stop, draining");
+    Instant::now() + drain_timeout
+}
+
+fn declare(environment: &Arc<Environment>, roles: Roles, listener: Arc<TcpListener>) -> Root {
+    let board = Board::default();
+    let settings = &environment.settings;
+    let policy = RestartPolicy::of_group(&settings.supervision);
+    let group = |name, children| Group { name, children, policy: policy.clone() };
+    let mut working = Vec::new();
+    if roles.writer {
+        working.push(group("storage", storage(environment, &board)));
+    }
+    if roles.enricher {
+        working.push(group("enrichment", enrichment(environment, &board)));
+    }
+    let mut poller = None;
+    if roles.control {
+        let (children, reference) = ingest(environment, &board);
+        poller = Some(reference);
+        working.push(group("ingest", children));
+    }
+    let view = View { environment: environment.clone(), board: board.clone(), poller };
+    let state =
+        ControlState { store: environment.store.clone(), view: Arc::new(view), settings: settings.clone() };
+    let (control, _) = Stage::new(key(stage::CONTROL, None), &board, move |life| {
+        Control::new(life, listener.clone(), state.clone())
+    });
+    let mut groups = vec![group("control", vec![control as Arc<dyn Child>])];
+    groups.append(&mut working);
+    Root::new(groups, RestartPolicy::of_root(&settings.supervision))
+}
+
+fn storage(environment: &Arc<Environment>, board: &Board) -> Vec<Arc<dyn Child>> {
+    let shared = environment.clone();
+    let (writer, to_writer) =
+        Stage::new(key(stage::WRITER, None), board, move |life| Writer::new(life, shared.clone()));
+    let shared = environment.clone();
+    let (aggregator, to_aggregator) = Stage::new(key(stage::AGGREGATOR, None), board, move |life| {
+        Aggregator::new(life, shared.clone(), to_writer.clone())
+    });
+    let (shared, seat) = (environment.clone(), Arc::new(Seat::default()));
+    let (consumer, _) = Stage::new(key(stage::ENRICHED_CONSUMER, None), board, move |life| {
+        let destination = ToAggregator { environment: shared.clone(), aggregator: to_aggregator.clone() };
+        EnrichedConsumer::new(life, shared.clone(), seat.clone(), destination)
+    });
+    vec![writer, aggregator, consumer]
+}
+
+fn enrichment(environment: &Arc<Environment>, board: &Board) -> Vec<Arc<dyn Child>> {
+    let shared = environment.clone();
+    let (publisher, to_publisher) = Stage::new(key(stage::ENRICHED_PUBLISHER, None), board, move |life| {
+        EnrichedPublisher::new(life, shared.clone())
+    });
+    let mut children: Vec<Arc<dyn Child>> = vec![publisher];
+    let mut to_enrichers: Vec<StageRef<Enricher>> = Vec::new();
+    let max_bytes = derived_max_bytes(&environment.settings.kafka);
+    for borough in Borough::ALL {
+        let publisher = to_publisher.clone();
+        let (enricher, to_enricher) = Stage::new(key(stage::ENRICHER, Some(borough)), board, move |life| {
+            Enricher::new(life, borough, publisher.clone(), max_bytes)
+        });
+        children.push(enricher);
+        to_enrichers.push(to_enricher);
+    }
+    let (shared, seat) = (environment.clone(), Arc::new(Seat::default()));
+    let (consumer, _) = Stage::new(key(stage::RAW_CONSUMER, None), board, move |life| {
+        let destination = ToEnrichers {
+            environment: shared.clone(),
+            publisher: to_publisher.clone(),
+            enrichers: to_enrichers.clone(),
+        };
+        RawConsumer::new(life, shared.clone(), seat.clone(), destination)
+    });
+    children.push(consumer);
+    children
+}
+
+fn ingest(environment: &Arc<Environment>, board: &Board) -> (Vec<Arc<dyn Child>>, StageRef<Poller>) {
+    let shared = environment.clone();
+    let (publisher, to_publisher) = Stage::new(key(stage::RAW_PUBLISHER, None), board, move |life| {
+        RawPublisher::new(life, shared.clone())
+    });
+    let shared = environment.clone();
+    let (poller, to_poller) = Stage::new(key(stage::POLLER, None), board, move |life| {
+        Poller::new(life, shared.clone(), to_publisher.clone())
+    });
+    (vec![publisher, poller], to_poller)
+}

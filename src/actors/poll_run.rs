@@ -1,0 +1,524 @@
+//! One run of a poll: from its cursor to the end of the source, and on until its rows are in PostgreSQL.
+//!
+//! What is durable, in which order. For each page:
+//! 1. Kafka acknowledges every row of it (the raw publisher's answer).
+//! 2. One PostgreSQL transaction counts the page, moves the poll's cursor behind its last row, and moves `published`.
+//!
+//! A crash before 1 or between 1 and 2 leaves the cursor before the page: it is fetched and published again, which
+//! changes nothing in the tables (law 6) and shows in the poll as `republished`. A crash after 2 goes on behind it.
+//!
+//! After the last page the ends of the raw log are stored together with the state `storing`. The poll has succeeded
+//! when its rows are in PostgreSQL, which follows from positions alone: the enrichers have committed past those ends;
+//! the ends of both derived topics, read after that, are reached by the positions in PostgreSQL. A crash in between
+//! repeats the questions.
+//!
+//! `published` is a time: the greatest `:updated_at` seen, never past the answer's `Date` less the visibility lag. Rows
+//! of a replica that lags are good, but it may lack others: from the first such page on neither cursor moves, and a
+//! restart or the next poll reads from there again.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures_util::future::OptionFuture;
+use jiff::Timestamp;
+use nyc311_domain::{RawHead, peek};
+use tokio::sync::watch;
+use tracing::Instrument;
+use uuid::Uuid;
+
+use super::{
+    environment::{Cluster, Environment},
+    raw_consumer::{enricher_group, note_loss},
+    raw_publisher::RawPublisher,
+};
+use crate::{
+    kafka::{KafkaFailure, Origin},
+    messages::{BatchError, PublishedPage, RawPage, RawRow},
+    retry::Delays,
+    socrata::{Cursor, Page, PageRequest, SocrataClient, SocrataError},
+    store::{
+        DeadLetter, StoreError,
+        polls::{Lease, LeaseError, PageRecord, Poll, PollError, PollState, WindowOn},
+    },
+    supervision::{Life, StageRef},
+    telemetry::metrics::{metrics, outcome, stage, waiting},
+};
+
+/// How a run ended.
+pub enum RunEnd {
+    /// The poll has ended, or belongs to somebody else now.
+    Ended,
+    /// The process drains; the poll goes on after the restart.
+    Stopped,
+    /// Something passing got in the way; the poll is to be taken up again.
+    Interrupted(String),
+}
+
+/// Everything a run needs.
+pub struct PollRun<'a> {
+    pub environment: &'a Arc<Environment>,
+    pub publisher: &'a StageRef<RawPublisher>,
+    pub source: &'a SocrataClient,
+    pub life: &'a Life,
+    pub cluster: Cluster,
+    pub poll: Poll,
+    pub token: Uuid,
+    pub stop: watch::Receiver<bool>,
+}
+
+/// Why a run cannot go on.
+enum Halt {
+    /// The poll fails with this.
+    Failed(PollError),
+    LeaseLost,
+    Stopped,
+    Interrupted(String),
+}
+
+impl From<LeaseError> for Halt {
+    fn from(error: LeaseError) -> Self {
+        match error {
+            LeaseError::Lost => Self::LeaseLost,
+            LeaseError::Store(error) => Self::Interrupted(error.to_string()),
+        }
+    }
+}
+
+impl From<StoreError> for Halt {
+    fn from(error: StoreError) -> Self {
+        Self::Interrupted(error.to_string())
+    }
+}
+
+impl From<KafkaFailure> for Halt {
+    fn from(failure: KafkaFailure) -> Self {
+        Self::Interrupted(failure.to_string())
+    }
+}
+
+#[cfg(feature = "fault-points")]
+impl From<crate::faults::Injected> for Halt {
+    fn from(fault: crate::faults::Injected) -> Self {
+        Self::Interrupted(fault.to_string())
+    }
+}
+
+impl From<BatchError> for Halt {
+    fn from(error: BatchError) -> Self {
+        Self::Interrupted(error.to_string())
+    }
+}
+
+fn count_wait(on: &str, began: Instant) {
+    metrics()
+        .stage_wait_seconds_total
+        .with_label_values(&[stage::POLLER, on])
+        .inc_by(began.elapsed().as_secs_f64());
+}
+
+fn failed(code: &str, detail: String) -> Halt {
+    let stage = stage::POLLER.to_owned();
+    Halt::Failed(PollError { code: code.to_owned(), stage, detail, http_status: None, retryable: false })
+}
+
+/// Where a run stands; all of it can be found again from the database.
+struct Walk {
+    request: PageRequest,
+    page: u64,
+    /// The greatest `:updated_at` seen so far in this run.
+    greatest: Option<Timestamp>,
+    /// A lagging replica has answered: nothing may move behind that page.
+    frozen: bool,
+}
+
+/// A page with what was found in its rows.
+struct Prepared {
+    rows: Arc<[RawRow]>,
+    last: Option<Cursor>,
+    newest_updated_at: Option<Timestamp>,
+    newest_created_at: Option<Timestamp>,
+    answered_at: Timestamp,
+    out_of_date: bool,
+    is_last: bool,
+}
+
+impl PollRun<'_> {
+    /// Runs the poll until it has ended or something gets in the way.
+    pub async fn run(self) -> RunEnd {
+        let span = tracing::info_span!("poll", poll_id = %self.poll.id, attempt = self.poll.attempt);
+        async {
+            tracing::info!(state = self.poll.state.as_str(), "poll runs");
+            metrics().polls_total.with_label_values(&[self.poll.state.as_str()]).inc();
+            let outcome = tokio::select! {
+                outcome = self.fetch_and_store() => outcome,
+                interruption = self.keep_lease() => Err(interruption),
+            };
+            self.conclude(outcome).await
+        }
+        .instrument(span)
+        .await
+    }
+
+    async fn conclude(&self, outcome: Result<(), Halt>) -> RunEnd {
+        let (store, id) = (&self.environment.store, self.poll.id);
+        let (state, recorded) = match outcome {
+            Ok(()) => ("succeeded", store.finish_poll(id, self.token, self.dataset()).await),
+            Err(Halt::Failed(error)) if error.code == CANCELLED => {
+                ("cancelled", store.finish_cancelled(id, self.token).await)
+            }
+            Err(Halt::Failed(error)) => {
+                tracing::error!(code = error.code, detail = error.detail, "poll failed");
+                ("failed", store.fail_poll(id, self.token, &error).await)
+            }
+            Err(Halt::LeaseLost) => {
+                tracing::warn!("poll belongs to somebody else or starts again");
+                return RunEnd::Ended;
+            }
+            Err(Halt::Stopped) => {
+                // Released, so that whoever starts next need not wait for the lease to pass.
+                let released = store.renew_lease(id, self.token, Duration::ZERO).await;
+                tracing::info!(released = released.is_ok(), "poll stops with the process and goes on later");
+                return RunEnd::Stopped;
+            }
+            Err(Halt::Interrupted(detail)) => return RunEnd::Interrupted(detail),
+        };
+        match recorded {
+            Ok(()) => {
+                tracing::info!(state, "poll ended");
+                metrics().polls_total.with_label_values(&[state]).inc();
+                if state == "succeeded" {
+                    metrics().poll_last_success_timestamp_seconds.set(Timestamp::now().as_second() as f64);
+                }
+                RunEnd::Ended
+            }
+            Err(LeaseError::Lost) => RunEnd::Ended,
+            Err(LeaseError::Store(error)) => RunEnd::Interrupted(error.to_string()),
+        }
+    }
+
+    fn dataset(&self) -> &str {
+        self.environment.settings.source.dataset()
+    }
+
+    /// Renews the lease until something ends the run: it is lost, or a cancellation was asked for.
+    async fn keep_lease(&self) -> Halt {
+        let lease = self.environment.settings.poll.lease;
+        loop {
+            match self.environment.store.renew_lease(self.poll.id, self.token, lease).await {
+                Ok(Lease::Held { cancel_requested: true }) => return failed(CANCELLED, String::new()),
+                Ok(Lease::Held { .. }) => {}
+                Ok(Lease::Lost) => return Halt::LeaseLost,
+                // Whoever takes over meanwhile has another token, and every step of ours is refused.
+                Err(error) => tracing::warn!(%error, "lease was not renewed"),
+            }
+            tokio::time::sleep((lease / 4).min(Duration::from_millis(500))).await;
+        }
+    }
+
+    async fn fetch_and_store(&self) -> Result<(), Halt> {
+        if self.poll.state != PollState::Storing {
+            self.fetch().await?;
+        }
+        self.wait_until_stored().await
+    }
+
+    fn stopping(&self) -> Result<(), Halt> {
+        if *self.stop.borrow() { Err(Halt::Stopped) } else { Ok(()) }
+    }
+
+    async fn fetch(&self) -> Result<(), Halt> {
+        let mut walk = self.first_request().await?;
+        let mut fetched = Some(self.fetch_page(&walk.request).await?);
+        while let Some(page) = fetched.take() {
+            self.stopping()?;
+            let prepared = Prepared::new(page, &walk.request, self.environment)?;
+            let after = prepared.last.clone().or_else(|| walk.request.after.clone());
+            let request = PageRequest { after, ..walk.request };
+            // The next page is fetched while this one is published: the source is the slower of the two.
+            let following: OptionFuture<_> = (!prepared.is_last).then(|| self.fetch_page(&request)).into();
+            let (published, following) = tokio::join!(self.publish(&walk, &prepared), following);
+            let published = published?;
+            walk = self.record(Walk { request, ..walk }, &prepared, published).await?;
+            fetched = following.transpose()?;
+        }
+        let topic = &self.environment.settings.kafka.raw_topic;
+        let partitions = 0..self.environment.partition_map.partitions();
+        let ends = self.environment.admin.log_ends(topic, partitions.clone()).await?;
+        let ends: Vec<_> = partitions.zip(ends.iter().map(|ends| ends.high)).collect();
+        self.environment.store.begin_storing(self.poll.id, self.token, &ends).await?;
+        metrics().polls_total.with_label_values(&["storing"]).inc();
+        tracing::info!(pages = walk.page, "source is read to its end, rows are being stored");
+        Ok(())
+    }
+
+    async fn first_request(&self) -> Result<Walk, Halt> {
+        let settings = &self.environment.settings;
+        let window = self.poll.window;
+        let since = if window.is_open() {
+            let position = self.environment.store.source_position(self.dataset()).await?;
+            position.and_then(|position| position.published_updated_at).or(settings.poll.initial_since)
+        } else {
+            window.since
+        };
+        let on = match window.on {
+            WindowOn::UpdatedAt => crate::socrata::WindowOn::UpdatedAt,
+            WindowOn::CreatedDate => crate::socrata::WindowOn::CreatedDate,
+        };
+        let after = self.poll.cursor.clone().map(|(updated_at, row_id)| Cursor { updated_at, row_id });
+        let limit = settings.source.page_rows;
+        let page = u64::try_from(self.poll.counts.pages).unwrap_or(0);
+        let request = PageRequest { on, since, until: window.until, after, limit };
+        Ok(Walk { request, page, greatest: None, frozen: false })
+    }
+
+    async fn fetch_page(&self, request: &PageRequest) -> Result<Page, Halt> {
+        let span = tracing::debug_span!("fetch", limit = request.limit);
+        let began = Instant::now();
+        let mut stop = self.stop.clone();
+        let fetched = tokio::select! {
+            fetched = self.source.fetch_page(request).instrument(span) => fetched,
+            // A page may take minutes; a drain does not wait for it.
+            _ = stop.wait_for(|stop| *stop) => return Err(Halt::Stopped),
+        };
+        count_wait(waiting::SOURCE, began);
+        fetched.map_err(|error: SocrataError| {
+            Halt::Failed(PollError {
+                code: error.code().to_owned(),
+                stage: stage::POLLER.to_owned(),
+                detail: error.to_string(),
+                http_status: error.http_status(),
+                retryable: error.is_transient(),
+            })
+        })
+    }
+
+    /// Publishes a page; while Kafka is away or the publisher is being rebuilt, the page waits.
+    async fn publish(&self, walk: &Walk, prepared: &Prepared) -> Result<PublishedPage, Halt> {
+        let origin = Origin { poll_id: self.poll.id, page: walk.page + 1, fetched_at: Timestamp::now() };
+        let message = RawPage { origin: Arc::new(origin), rows: prepared.rows.clone() };
+        let mut delays = Delays::new(Duration::from_millis(100), Duration::from_secs(5));
+        loop {
+            crate::fault_point!("raw_publisher:publish:before");
+            let began = Instant::now();
+            let answer = self.publisher.ask(message.clone()).await;
+            count_wait(waiting::KAFKA, began);
+            let error = match answer {
+                Ok(Ok(published)) => {
+                    self.life.running();
+                    crate::fault_point!("raw_publisher:publish:after");
+                    return Ok(published);
+                }
+                Ok(Err(error)) => error,
+                Err(gone) => gone.into(),
+            };
+            self.stopping()?;
+            self.life.waiting_for("kafka");
+            let wait = delays.next_delay();
+            tracing::warn!(%error, retry_in_ms = wait.as_millis(), "page was not published, it waits");
+            tokio::time::sleep(wait).await;
+            self.publisher.up().await;
+        }
+    }
+
+    /// Records the page; while the database is away it waits.
+    async fn record(
+        &self,
+        mut walk: Walk,
+        prepared: &Prepared,
+        published: PublishedPage,
+    ) -> Result<Walk, Halt> {
+        walk.page += 1;
+        if prepared.out_of_date && !walk.frozen {
+            walk.frozen = true;
+            tracing::warn!(
+                page = walk.page,
+                "a replica that lags has answered, the cursors stay before this page"
+            );
+        }
+        walk.greatest = walk.greatest.max(prepared.newest_updated_at);
+        let lag = self.environment.settings.source.visibility_lag;
+        let visible_until = prepared.answered_at.checked_sub(lag).unwrap_or(Timestamp::MIN);
+        let moves_durable_cursor = self.poll.window.is_open() && !walk.frozen;
+        let record = PageRecord {
+            rows: prepared.rows.len() as u64,
+            published: published.published,
+            cursor: prepared.last.clone().filter(|_| !walk.frozen).map(|last| (last.updated_at, last.row_id)),
+            newest_updated_at: prepared.newest_updated_at,
+            newest_created_at: prepared.newest_created_at,
+            published_updated_at: walk
+                .greatest
+                .map(|greatest| greatest.min(visible_until))
+                .filter(|_| moves_durable_cursor),
+            source: self.dataset().to_owned(),
+            cluster_id: self.cluster.id.to_string(),
+            dead_letters: self.too_large(prepared, &published, walk.page),
+        };
+        let metrics = metrics();
+        metrics.records_total.with_label_values(&[stage::POLLER, outcome::PASSED]).inc_by(record.rows);
+        metrics.batch_rows.with_label_values(&[stage::POLLER]).observe(record.rows as f64);
+        if let Some(newest) = prepared.newest_updated_at {
+            metrics.source_newest_updated_timestamp_seconds.set(newest.as_second() as f64);
+        }
+        let mut delays = Delays::new(Duration::from_millis(100), Duration::from_secs(5));
+        loop {
+            match self.environment.store.record_page(self.poll.id, self.token, &record).await {
+                Ok(()) => break,
+                Err(LeaseError::Store(error)) if error.is_unavailable() => {
+                    self.stopping()?;
+                    self.life.waiting_for("database");
+                    tracing::warn!(%error, "page was not recorded, it waits");
+                    tokio::time::sleep(delays.next_delay()).await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.life.running();
+        tracing::info!(page = walk.page, rows = record.rows, cursor = ?record.cursor, "page published");
+        Ok(walk)
+    }
+
+    /// Rows that Kafka cannot take: they are written where the cursor is, in one transaction with it.
+    fn too_large(&self, prepared: &Prepared, published: &PublishedPage, page: u64) -> Vec<DeadLetter> {
+        let limit = self.environment.settings.kafka.raw_max_record_bytes;
+        let rows = published.too_large.iter().filter_map(|index| prepared.rows.get(*index));
+        rows.map(|row| {
+            metrics().dead_letters_total.with_label_values(&[stage::POLLER, "row_too_large"]).inc();
+            tracing::warn!(
+                page,
+                bytes = row.value.len(),
+                limit,
+                "row is too large for kafka, it is a dead letter"
+            );
+            DeadLetter {
+                payload: row.value.clone(),
+                stage: stage::POLLER.into(),
+                reason: "row_too_large".into(),
+                field: None,
+                detail: Some(format!("{} bytes; kafka.raw_max_record_bytes = {limit}", row.value.len())),
+                unique_key: peek(&row.value).unique_key.and_then(|key| key.trim().parse().ok()),
+                kafka_cluster_id: None,
+                topic: Some(self.environment.settings.kafka.raw_topic.clone()),
+                partition: Some(row.partition),
+                offset: None,
+                headers: None,
+                poll_id: Some(self.poll.id),
+                raw_partition: row.partition,
+            }
+        })
+        .collect()
+    }
+
+    async fn wait_until_stored(&self) -> Result<(), Halt> {
+        let environment = self.environment;
+        let settings = &environment.settings;
+        let raw = &settings.kafka.raw_topic;
+        let raw_ends = environment.store.raw_ends(self.poll.id).await?;
+        let logs = environment.admin.log_ends(raw, raw_ends.iter().map(|(partition, _)| *partition)).await?;
+        for ((partition, end), log) in raw_ends.iter().zip(&logs) {
+            if log.high < *end {
+                note_loss(environment, raw, *partition, *end, *log).await?;
+                return Err(Halt::LeaseLost);
+            }
+        }
+        let group = enricher_group(settings);
+        for (partition, end) in &raw_ends {
+            let mut pause = Pause::new();
+            loop {
+                self.stopping()?;
+                // Withheld while a transaction with this partition's offset is open: ask again.
+                let committed =
+                    environment.admin.committed(&group, raw, &[*partition], Duration::from_secs(2)).await;
+                let committed = committed.ok().and_then(|offsets| offsets.first().copied().flatten());
+                // A log that never held a record has no committed offset either.
+                if committed.unwrap_or(0) >= *end {
+                    break;
+                }
+                pause.wait().await;
+            }
+        }
+        let partitions = environment.partition_map.partitions();
+        for topic in [&settings.kafka.enriched_topic, &settings.kafka.dead_letter_topic] {
+            let ends = environment.admin.log_ends(topic, 0..partitions).await?;
+            let mut pause = Pause::new();
+            loop {
+                self.stopping()?;
+                let positions = environment.store.positions(&self.cluster.id, &[topic.as_str()]).await?;
+                let reached = (0..partitions).zip(&ends).all(|(partition, end)| {
+                    let position = positions.iter().find(|row| row.partition == partition);
+                    position.map_or(end.low, |row| row.next_offset) >= end.high
+                });
+                if reached {
+                    break;
+                }
+                pause.wait().await;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The code under which a cancellation ends the run; never stored.
+const CANCELLED: &str = "cancelled";
+
+/// Grows from a quick look to an unhurried one: most polls end within a moment after their last page.
+struct Pause(Duration);
+
+impl Pause {
+    fn new() -> Self {
+        Self(Duration::from_millis(10))
+    }
+
+    async fn wait(&mut self) {
+        tokio::time::sleep(self.0).await;
+        self.0 = (self.0 * 2).min(Duration::from_millis(250));
+    }
+}
+
+impl Prepared {
+    fn new(page: Page, request: &PageRequest, environment: &Environment) -> Result<Self, Halt> {
+        let mut rows = Vec::with_capacity(page.len());
+        let (mut last, mut newest_updated_at, mut newest_created_at) = (None, None, None);
+        for value in page.rows() {
+            let head = peek(&value);
+            newest_updated_at = newest_updated_at.max(head.updated_at);
+            newest_created_at = newest_created_at.max(head.created_at);
+            // Only a row with all three can be resumed from; one without is published all the same.
+            if let RawHead {
+                unique_key: Some(_), updated_at: Some(updated_at), row_id: Some(row_id), ..
+            } = &head
+            {
+                last = Some(Cursor { updated_at: *updated_at, row_id: row_id.clone().into_owned() });
+            }
+            let (partition, borough) = (environment.partition_map.partition(&head, &value), head.borough);
+            drop(head);
+            rows.push(RawRow { value, borough, partition });
+        }
+        let is_last = rows.len() < request.limit;
+        if !is_last {
+            // Ids are never compared for order: only a cursor that did not move at all tells of a page that repeats.
+            let stuck = match (&last, &request.after) {
+                (None, _) => Some("no row of a full page has :updated_at, :id and unique_key"),
+                (Some(last), Some(after)) if last == after => Some("the page ends where it began"),
+                (Some(last), Some(after)) if last.updated_at < after.updated_at => {
+                    Some("the page ends before the row that it should follow")
+                }
+                _ => None,
+            };
+            if let Some(stuck) = stuck {
+                return Err(failed("page_does_not_advance", format!("{stuck}; after {:?}", request.after)));
+            }
+        }
+        Ok(Self {
+            rows: rows.into(),
+            last,
+            newest_updated_at,
+            newest_created_at,
+            // A server without a clock of its own is read by ours; the lag is taken off either.
+            answered_at: page.head.answered_at.unwrap_or_else(Timestamp::now),
+            out_of_date: page.head.out_of_date,
+            is_last,
+        })
+    }
+}

@@ -1,0 +1,203 @@
+//! Poller: takes the next poll that is due and runs it, one at a time across all processes.
+//!
+//! Polls live in PostgreSQL. A lease with a token says which process runs one; a process that restarts under the same
+//! instance id takes its own back at once, another one takes over when the lease has passed. `poll_run` has the run.
+
+use std::{sync::Arc, time::Duration};
+
+use actix::prelude::*;
+use jiff::Timestamp;
+use tokio::sync::{Notify, watch};
+
+use super::{
+    environment::Environment,
+    poll_run::{PollRun, RunEnd},
+    raw_publisher::RawPublisher,
+};
+use crate::{
+    messages::TriggerPoll,
+    retry::Delays,
+    socrata::SocrataClient,
+    store::{
+        StoreError,
+        polls::{LeasedPoll, NewPoll, Submitted, Trigger, Window, WindowOn},
+    },
+    supervision::{Drain, Life, StageError, StageRef},
+    telemetry::metrics::metrics,
+};
+
+/// How often the queue in PostgreSQL is looked at without being woken.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// The actor that runs polls.
+pub struct Poller {
+    life: Life,
+    environment: Arc<Environment>,
+    publisher: StageRef<RawPublisher>,
+    woken: Arc<Notify>,
+    stop: watch::Sender<bool>,
+    idle: watch::Sender<bool>,
+}
+
+impl Poller {
+    pub fn new(life: Life, environment: Arc<Environment>, publisher: StageRef<RawPublisher>) -> Self {
+        Self {
+            life,
+            environment,
+            publisher,
+            woken: Arc::new(Notify::new()),
+            stop: watch::channel(false).0,
+            idle: watch::channel(true).0,
+        }
+    }
+}
+
+impl Actor for Poller {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        let settings = &self.environment.settings.source;
+        let observer = Arc::new(|attempt: &crate::socrata::Attempt| {
+            metrics().source_requests_total.with_label_values(&[attempt.code.as_ref()]).inc();
+            metrics().source_request_duration_seconds.observe(attempt.duration.as_secs_f64());
+        });
+        let source = match SocrataClient::new(settings, observer) {
+            Ok(source) => source,
+            Err(error) => return self.life.fail(StageError::new("creating the source client", error)),
+        };
+        let queue = Queue {
+            life: self.life.clone(),
+            environment: self.environment.clone(),
+            publisher: self.publisher.clone(),
+            source,
+            woken: self.woken.clone(),
+            stop: self.stop.subscribe(),
+        };
+        let idle = self.idle.clone();
+        let work = async move { queue.work(idle).await };
+        context.spawn(work.into_actor(self));
+    }
+}
+
+impl Handler<TriggerPoll> for Poller {
+    type Result = ();
+
+    fn handle(&mut self, _: TriggerPoll, _: &mut Self::Context) {
+        self.woken.notify_one();
+    }
+}
+
+impl Handler<Drain> for Poller {
+    type Result = ResponseFuture<()>;
+
+    /// Ends the run at the next page; the poll stays as it is and goes on after the restart.
+    fn handle(&mut self, _: Drain, _: &mut Self::Context) -> Self::Result {
+        self.stop.send_replace(true);
+        let mut idle = self.idle.subscribe();
+        // An error means that the work itself has ended.
+        Box::pin(async move { drop(idle.wait_for(|idle| *idle).await) })
+    }
+}
+
+/// The loop over the queue.
+struct Queue {
+    life: Life,
+    environment: Arc<Environment>,
+    publisher: StageRef<RawPublisher>,
+    source: SocrataClient,
+    woken: Arc<Notify>,
+    stop: watch::Receiver<bool>,
+}
+
+impl Queue {
+    async fn work(self, idle: watch::Sender<bool>) {
+        let mut delays = Delays::new(Duration::from_millis(100), Duration::from_secs(5));
+        loop {
+            let cluster = self.environment.prepared(&self.life).await;
+            if *self.stop.borrow() {
+                return;
+            }
+            self.life.running();
+            match self.next_poll().await {
+                Ok(Some(leased)) => {
+                    idle.send_replace(false);
+                    let run = PollRun {
+                        environment: &self.environment,
+                        publisher: &self.publisher,
+                        source: &self.source,
+                        life: &self.life,
+                        cluster,
+                        poll: leased.poll,
+                        token: leased.token,
+                        stop: self.stop.clone(),
+                    };
+                    let end = run.run().await;
+                    idle.send_replace(true);
+                    match end {
+                        RunEnd::Ended => delays.reset(),
+                        RunEnd::Stopped => return,
+                        RunEnd::Interrupted(detail) => {
+                            let wait = delays.next_delay();
+                            tracing::warn!(detail, retry_in_ms = wait.as_millis(), "poll is taken up again");
+                            tokio::time::sleep(wait).await;
+                        }
+                    }
+                }
+                Ok(None) => {
+                    let mut stop = self.stop.clone();
+                    tokio::select! {
+                        () = self.woken.notified() => {}
+                        () = tokio::time::sleep(LOOK_EVERY) => {}
+                        _ = stop.changed() => {}
+                    }
+                }
+                Err(error) => {
+                    self.life.waiting_for("database");
+                    tracing::debug!(%error, "the queue of polls cannot be read");
+                    tokio::time::sleep(delays.next_delay()).await;
+                }
+            }
+        }
+    }
+
+    async fn next_poll(&self) -> Result<Option<LeasedPoll>, StoreError> {
+        let settings = &self.environment.settings;
+        let store = &self.environment.store;
+        self.submit_by_interval().await?;
+        store.acquire_poll(&settings.instance.id, settings.poll.lease).await
+    }
+
+    /// Submits a poll of its own when `poll.interval` has passed since the last one by interval.
+    async fn submit_by_interval(&self) -> Result<(), StoreError> {
+        let settings = &self.environment.settings.poll;
+        let Some(interval) = settings.interval else { return Ok(()) };
+        let store = &self.environment.store;
+        let latest = store.list_polls(&[], 1, None).await?;
+        let due = latest.first().is_none_or(|poll| {
+            let age = Timestamp::now().duration_since(poll.created_at);
+            poll.state.has_ended() && std::time::Duration::try_from(age).is_ok_and(|age| age >= interval)
+        });
+        if !due {
+            return Ok(());
+        }
+        let new = NewPoll {
+            // One for each interval, whichever process asks first.
+            idempotency_key: Some(format!(
+                "interval/{}",
+                Timestamp::now().as_millisecond()
+                    / i64::try_from(interval.as_millis().max(1)).unwrap_or(i64::MAX)
+            )),
+            trigger: Trigger::Interval,
+            request: serde_json::json!({}),
+            window: Window { on: WindowOn::UpdatedAt, since: None, until: None },
+        };
+        match store.submit_poll(&new, settings.max_queued).await? {
+            Submitted::Created(poll) | Submitted::Resumed(poll) => {
+                tracing::info!(poll_id = %poll.id, "poll submitted by interval");
+                metrics().polls_total.with_label_values(&["queued"]).inc();
+            }
+            Submitted::Existing(_) | Submitted::KeyConflict | Submitted::QueueFull => {}
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,80 @@
+//! Raw publisher: puts the rows of a page into `nyc311.raw`, and answers when Kafka has acknowledged each of them.
+
+use std::{rc::Rc, sync::Arc};
+
+use actix::prelude::*;
+
+use super::environment::Environment;
+use crate::{
+    kafka::{HeaderList, raw_producer::RawProducer},
+    messages::{BatchError, PublishedPage, RawPage},
+    supervision::{Drain, Life, StageError},
+    telemetry::metrics::{metrics, outcome, stage},
+};
+
+/// The actor with the idempotent producer.
+pub struct RawPublisher {
+    life: Life,
+    environment: Arc<Environment>,
+    producer: Option<Rc<RawProducer>>,
+}
+
+impl RawPublisher {
+    pub fn new(life: Life, environment: Arc<Environment>) -> Self {
+        Self { life, environment, producer: None }
+    }
+}
+
+impl Actor for RawPublisher {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        let (environment, life) = (self.environment.clone(), self.life.clone());
+        let watched = async move {
+            let cluster = environment.prepared(&life).await;
+            life.running();
+            environment.replaced(cluster).await;
+            life.fail(StageError::new("publishing", "kafka is not the one it was"));
+        };
+        context.spawn(watched.into_actor(self));
+        match RawProducer::new(&self.environment.settings.kafka) {
+            Ok(producer) => self.producer = Some(Rc::new(producer)),
+            Err(failure) => self.life.fail(StageError::new("creating the producer", failure)),
+        }
+    }
+
+    fn stopped(&mut self, _: &mut Self::Context) {
+        if let Some(producer) = &self.producer {
+            producer.purge();
+        }
+    }
+}
+
+impl Handler<RawPage> for RawPublisher {
+    type Result = AtomicResponse<Self, Result<PublishedPage, BatchError>>;
+
+    fn handle(&mut self, page: RawPage, _: &mut Self::Context) -> Self::Result {
+        let producer = self.producer.clone();
+        let publish = async move {
+            let producer =
+                producer.ok_or_else(|| BatchError::Interrupted("there is no producer".to_owned()))?;
+            let headers = HeaderList { origin: Some(page.origin), ..HeaderList::default() };
+            let published = producer.publish(&page.rows, &headers).await?;
+            let metrics = metrics();
+            metrics.batch_rows.with_label_values(&[stage::RAW_PUBLISHER]).observe(page.rows.len() as f64);
+            metrics
+                .records_total
+                .with_label_values(&[stage::RAW_PUBLISHER, outcome::PASSED])
+                .inc_by(published.published);
+            Ok(published)
+        };
+        AtomicResponse::new(Box::pin(publish.into_actor(self)))
+    }
+}
+
+impl Handler<Drain> for RawPublisher {
+    type Result = ();
+
+    /// Nothing to wait for: a drain follows the page that is under way, because publishing is an atomic response.
+    fn handle(&mut self, _: Drain, _: &mut Self::Context) {}
+}

@@ -1,0 +1,43 @@
+//! What is wrong with the settings, said so that it can be mended without reading code.
+
+use std::fmt;
+
+use super::layers::Origin;
+
+/// One wrong setting: where it is, what it says, who said it, what is allowed and how to mend it.
+#[derive(Debug)]
+pub struct SettingProblem {
+    pub path: String,
+    /// The value as written, or `***` for a secret; none where the setting itself is what is wrong.
+    pub value: Option<String>,
+    pub origin: Origin,
+    pub detail: String,
+    pub remedy: String,
+}
+
+impl fmt::Display for SettingProblem {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.path)?;
+        if let Some(value) = &self.value {
+            write!(formatter, " = {value:?}")?;
+        }
+        write!(formatter, " ({}): {}; {}", self.origin, self.detail, self.remedy)
+    }
+}
+
+/// Everything that is wrong with the settings.
+#[derive(Debug, thiserror::Error)]
+pub struct SettingsError {
+    pub problems: Vec<SettingProblem>,
+}
+
+impl fmt::Display for SettingsError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "{} wrong",
+            if self.problems.len() == 1 { "a setting is" } else { "settings are" }
+        )?;
+        self.problems.iter().try_for_each(|problem| write!(formatter, "\n  {problem}"))
+    }
+}

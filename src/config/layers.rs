@@ -1,0 +1,330 @@
+//! Collects what flags, environment and file say about each setting; the first of them that speaks wins.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::definition::{self, DEFINITIONS, Definition, Kind};
+use super::error::SettingProblem;
+use super::secret::HIDDEN;
+
+/// The file that is read when none is named.
+pub const DEFAULT_FILE: &str = "nyc311.toml";
+const PREFIX: &str = "NYC311_";
+
+/// Who said a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    Flag(String),
+    Environment(String),
+    /// A secret read from the file that a `..._FILE` variable names.
+    SecretFile {
+        variable: String,
+        file: String,
+    },
+    File(String),
+    Default,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::Flag(flag) => write!(formatter, "flag {flag}"),
+            Origin::Environment(variable) => write!(formatter, "environment variable {variable}"),
+            Origin::SecretFile { variable, file } => {
+                write!(formatter, "file {file}, named by environment variable {variable}")
+            }
+            Origin::File(file) => write!(formatter, "file {file}"),
+            Origin::Default => formatter.write_str("default"),
+        }
+    }
+}
+
+/// Where settings may come from, given as values so that tests need no process of their own.
+#[derive(Debug, Default)]
+pub struct Sources {
+    /// `(path, value)` of each flag that was used.
+    pub flags: Vec<(String, String)>,
+    /// All environment variables; those without the prefix are none of ours.
+    pub environment: Vec<(String, String)>,
+    /// The file named by `--config`; it must exist.
+    pub file: Option<PathBuf>,
+    /// The file that is read when it exists and none is named.
+    pub default_file: Option<PathBuf>,
+}
+
+impl Sources {
+    /// Takes environment and default file of this process.
+    pub fn of_process(file: Option<PathBuf>, flags: Vec<(String, String)>) -> Self {
+        let environment = std::env::vars_os()
+            .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
+            .collect();
+        Self { flags, environment, file, default_file: Some(PathBuf::from(DEFAULT_FILE)) }
+    }
+}
+
+/// A value as somebody wrote it.
+#[derive(Clone, Debug)]
+pub enum Written {
+    Text(String),
+    List(Vec<String>),
+    Table(BTreeMap<String, String>),
+}
+
+impl Written {
+    /// Shows the value in an error, or that it is a secret.
+    pub fn shown(&self, definition: &Definition) -> String {
+        match self {
+            _ if matches!(definition.kind, Kind::Secret | Kind::DatabaseUrl) => HIDDEN.to_owned(),
+            Written::Text(text) => text.clone(),
+            Written::List(names) => names.join(","),
+            Written::Table(table) => {
+                table.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(",")
+            }
+        }
+    }
+}
+
+/// For each setting that somebody stated: the value that wins and who said it.
+pub type Layers = BTreeMap<&'static str, (Written, Origin)>;
+
+/// Reads all sources; unknown names and unreadable files are problems, not silence.
+pub fn collect(sources: &Sources) -> (Layers, Vec<SettingProblem>) {
+    let mut layers = Layers::new();
+    let mut problems = Vec::new();
+    // Weakest first: each later source overwrites.
+    read_file(sources, &mut layers, &mut problems);
+    read_environment(&sources.environment, &mut layers, &mut problems);
+    for (path, value) in &sources.flags {
+        match definition::find(path) {
+            Some(found) => {
+                layers.insert(found.path, (Written::Text(value.clone()), Origin::Flag(found.flag())));
+            }
+            None => problems.push(unknown(
+                path,
+                Origin::Flag(path.clone()),
+                nearest(path, DEFINITIONS.iter().map(|d| d.path.to_owned())),
+            )),
+        }
+    }
+    (layers, problems)
+}
+
+fn read_environment(
+    environment: &[(String, String)],
+    layers: &mut Layers,
+    problems: &mut Vec<SettingProblem>,
+) {
+    let mut ours: Vec<_> = environment.iter().filter(|(name, _)| name.starts_with(PREFIX)).collect();
+    ours.sort();
+    let mut by_value: BTreeMap<&'static str, &str> = BTreeMap::new();
+    let mut by_file: BTreeMap<&'static str, (&str, &str)> = BTreeMap::new();
+    for (name, value) in ours {
+        if let Some(found) = DEFINITIONS.iter().find(|d| d.variable() == *name) {
+            by_value.insert(found.path, value);
+        } else if let Some(found) =
+            DEFINITIONS.iter().find(|d| d.file_variable().is_some_and(|file| file == *name))
+        {
+            by_file.insert(found.path, (name, value));
+        } else {
+            let known = DEFINITIONS.iter().flat_map(|d| [Some(d.variable()), d.file_variable()]).flatten();
+            problems.push(unknown(name, Origin::Environment(name.clone()), nearest(name, known)));
+        }
+    }
+    for found in DEFINITIONS {
+        // An empty variable is what compose files pass for "not set".
+        let stated = by_value.get(found.path).copied().filter(|value| !value.is_empty());
+        let file = by_file.get(found.path).copied().filter(|(_, file)| !file.is_empty());
+        match (stated, file) {
+            (Some(_), Some((name, _))) => problems.push(SettingProblem {
+                path: found.path.to_owned(),
+                value: None,
+                origin: Origin::Environment(name.to_owned()),
+                detail: format!("{} is set as well, so it is unclear which one counts", found.variable()),
+                remedy: "set one of the two".to_owned(),
+            }),
+            (Some(value), None) => {
+                layers.insert(
+                    found.path,
+                    (Written::Text(value.to_owned()), Origin::Environment(found.variable())),
+                );
+            }
+            (None, Some((name, file))) => read_secret(found, name, file, layers, problems),
+            (None, None) => {}
+        }
+    }
+}
+
+fn read_secret(
+    found: &'static Definition,
+    variable: &str,
+    file: &str,
+    layers: &mut Layers,
+    problems: &mut Vec<SettingProblem>,
+) {
+    let origin = Origin::SecretFile { variable: variable.to_owned(), file: file.to_owned() };
+    match std::fs::read_to_string(file) {
+        // The line end that editors and `echo` leave behind is no part of a secret.
+        Ok(text) if !text.trim().is_empty() => {
+            layers.insert(found.path, (Written::Text(text.trim().to_owned()), origin));
+        }
+        Ok(_) => problems.push(SettingProblem {
+            path: found.path.to_owned(),
+            value: None,
+            origin,
+            detail: "the file is empty".to_owned(),
+            remedy: "write the secret into it".to_owned(),
+        }),
+        Err(error) => problems.push(SettingProblem {
+            path: found.path.to_owned(),
+            value: None,
+            origin,
+            detail: format!("cannot be read: {error}"),
+            remedy: "name a text file that this user may read".to_owned(),
+        }),
+    }
+}
+
+fn read_file(sources: &Sources, layers: &mut Layers, problems: &mut Vec<SettingProblem>) {
+    let (path, named) = match (&sources.file, &sources.default_file) {
+        (Some(path), _) => (path, true),
+        (None, Some(path)) => (path, false),
+        (None, None) => return,
+    };
+    let shown = path.display().to_string();
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if !named && error.kind() == std::io::ErrorKind::NotFound => return,
+        Err(error) => {
+            problems.push(unreadable(
+                path,
+                format!("cannot be read: {error}"),
+                "name a file that exists with --config",
+            ));
+            return;
+        }
+    };
+    let table: toml::Table = match toml::from_str(&text) {
+        Ok(table) => table,
+        Err(error) => {
+            let line =
+                error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+            problems.push(unreadable(
+                path,
+                format!("line {line}: {}", error.message().replace('\n', ", ")),
+                "write TOML",
+            ));
+            return;
+        }
+    };
+    take_table("", &table, &shown, layers, problems);
+}
+
+fn unreadable(path: &Path, detail: String, remedy: &str) -> SettingProblem {
+    SettingProblem {
+        path: "--config".to_owned(),
+        value: None,
+        origin: Origin::File(path.display().to_string()),
+        detail,
+        remedy: remedy.to_owned(),
+    }
+}
+
+fn take_table(
+    prefix: &str,
+    table: &toml::Table,
+    file: &str,
+    layers: &mut Layers,
+    problems: &mut Vec<SettingProblem>,
+) {
+    for (key, value) in table {
+        let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+        let origin = Origin::File(file.to_owned());
+        match (definition::find(&path), value) {
+            (Some(found), _) => match written(found, value) {
+                Ok(written) => {
+                    layers.insert(found.path, (written, origin));
+                }
+                Err(detail) => problems.push(SettingProblem {
+                    path,
+                    value: None,
+                    origin,
+                    detail,
+                    remedy: format!("write {}", found.kind.form()),
+                }),
+            },
+            (None, toml::Value::Table(inner)) if definition::is_section(&path) => {
+                take_table(&path, inner, file, layers, problems)
+            }
+            (None, _) => problems.push(unknown(
+                &path,
+                origin,
+                nearest(&path, DEFINITIONS.iter().map(|d| d.path.to_owned())),
+            )),
+        }
+    }
+}
+
+fn written(found: &Definition, value: &toml::Value) -> Result<Written, String> {
+    match value {
+        toml::Value::Table(table) if matches!(found.kind, Kind::Properties) => {
+            let mut flat = BTreeMap::new();
+            flatten("", table, &mut flat)?;
+            Ok(Written::Table(flat))
+        }
+        toml::Value::Array(items) if matches!(found.kind, Kind::Names) => items
+            .iter()
+            .map(|item| {
+                item.as_str()
+                    .map(str::to_owned)
+                    .ok_or_else(|| "is a list with something else than texts".to_owned())
+            })
+            .collect::<Result<_, _>>()
+            .map(Written::List),
+        other => scalar(other).map(Written::Text),
+    }
+}
+
+/// Takes `a.b = "c"` without quotes around the name, which TOML reads as a table in a table.
+fn flatten(prefix: &str, table: &toml::Table, flat: &mut BTreeMap<String, String>) -> Result<(), String> {
+    for (key, value) in table {
+        let name = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+        match value {
+            toml::Value::Table(inner) => flatten(&name, inner, flat)?,
+            other => {
+                flat.insert(name, scalar(other)?);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn scalar(value: &toml::Value) -> Result<String, String> {
+    match value {
+        toml::Value::String(text) => Ok(text.clone()),
+        toml::Value::Integer(number) => Ok(number.to_string()),
+        toml::Value::Float(number) => Ok(number.to_string()),
+        toml::Value::Boolean(switch) => Ok(switch.to_string()),
+        toml::Value::Datetime(time) => Ok(time.to_string()),
+        toml::Value::Array(_) => Err("is a list, where one value belongs".to_owned()),
+        toml::Value::Table(_) => Err("is a table, where one value belongs".to_owned()),
+    }
+}
+
+fn unknown(name: &str, origin: Origin, nearest: String) -> SettingProblem {
+    SettingProblem {
+        path: name.to_owned(),
+        value: None,
+        origin,
+        detail: "is not a setting".to_owned(),
+        remedy: format!("the nearest name is {nearest}"),
+    }
+}
+
+fn nearest(name: &str, known: impl Iterator<Item = String>) -> String {
+    known
+        .map(|candidate| (strsim::normalized_damerau_levenshtein(name, &candidate), candidate))
+        .max_by(|left, right| left.0.total_cmp(&right.0))
+        .map(|(_, candidate)| candidate)
+        .unwrap_or_default()
+}

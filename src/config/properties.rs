@@ -1,0 +1,41 @@
+//! The properties of librdkafka that are not the operator's to choose, since the delivery guarantees rest on them.
+
+/// `(property, why it is fixed)`.
+pub const REFUSED: &[(&str, &str)] = &[
+    ("enable.idempotence", "it is always on: a retried send must not write a row twice"),
+    ("acks", "every replica must acknowledge before the cursor moves"),
+    ("request.required.acks", "every replica must acknowledge before the cursor moves"),
+    ("isolation.level", "readers must not see what a transaction took back"),
+    (
+        "transactional.id",
+        "it is made of kafka.group_prefix, topic and partition, so that an old owner is fenced",
+    ),
+    ("group.id", "it is made of kafka.group_prefix"),
+    ("group.instance.id", "it is instance.id"),
+    ("auto.offset.reset", "a position outside the log is an event with a decision, never a silent jump"),
+    (
+        "topic.auto.offset.reset",
+        "a position outside the log is an event with a decision, never a silent jump",
+    ),
+    ("enable.auto.commit", "offsets are committed with the rows that they cover"),
+    ("auto.commit.enable", "offsets are committed with the rows that they cover"),
+    ("auto.commit.interval.ms", "offsets are committed with the rows that they cover"),
+    ("enable.auto.offset.store", "offsets are stored when the rows are"),
+    ("enable.partition.eof", "the end of a partition is how a finished poll is recognised"),
+    ("message.max.bytes", "it follows from kafka.raw_max_record_bytes"),
+    ("allow.auto.create.topics", "topics are created with explicit partitions, one set for each borough"),
+    ("bootstrap.servers", "it is kafka.bootstrap_servers"),
+    ("metadata.broker.list", "it is kafka.bootstrap_servers"),
+];
+
+/// Says why a property is refused, if it is.
+pub fn refusal(name: &str) -> Option<&'static str> {
+    REFUSED.iter().find(|(refused, _)| *refused == name).map(|(_, reason)| *reason)
+}
+
+/// Whether the value of a property must not be shown.
+pub fn is_secret(name: &str) -> bool {
+    ["password", "secret", "token", "key.pem", "sasl.jaas", "oauthbearer.config"]
+        .iter()
+        .any(|part| name.contains(part))
+}

@@ -1,0 +1,149 @@
+//! The rules that bind several settings, or that a form cannot say.
+
+use super::Settings;
+use super::definition::{Short, size};
+use super::error::SettingProblem;
+use super::layers::Origin;
+use super::properties;
+use super::value::Values;
+
+/// Checks what no single form can; a rule about a setting that is wrong already keeps silent.
+pub fn check(settings: &Settings, values: &Values, problems: &mut Vec<SettingProblem>) {
+    let mut rules = Rules { values, problems };
+    check_http(settings, &mut rules);
+    check_source(settings, &mut rules);
+    check_kafka(settings, &mut rules);
+    let supervision = &settings.supervision;
+    if supervision.backoff_initial > supervision.backoff_max {
+        rules.broken(
+            "supervision.backoff_max",
+            &["supervision.backoff_initial"],
+            format!(
+                "is below supervision.backoff_initial = {}, where the delays start",
+                Short(supervision.backoff_initial)
+            ),
+            "raise it, or lower supervision.backoff_initial",
+        );
+    }
+    if settings.write.max_bytes < settings.kafka.raw_max_record_bytes {
+        rules.broken(
+            "write.max_bytes",
+            &["kafka.raw_max_record_bytes"],
+            format!(
+                "is below kafka.raw_max_record_bytes = {}, so the largest record would fit no batch",
+                size(settings.kafka.raw_max_record_bytes as u64)
+            ),
+            "raise it, or lower kafka.raw_max_record_bytes",
+        );
+    }
+}
+
+struct Rules<'a> {
+    values: &'a Values,
+    problems: &'a mut Vec<SettingProblem>,
+}
+
+impl Rules<'_> {
+    fn broken(&mut self, path: &str, with: &[&str], detail: String, remedy: &str) {
+        let wrong = |path: &str| self.values.get(path).is_some_and(|valued| valued.wrong);
+        if wrong(path) || with.iter().any(|path| wrong(path)) {
+            return;
+        }
+        let valued = self.values.get(path);
+        self.problems.push(SettingProblem {
+            path: path.to_owned(),
+            value: valued.and_then(|valued| valued.shown.clone()),
+            origin: valued.map_or(Origin::Default, |valued| valued.origin.clone()),
+            detail,
+            remedy: remedy.to_owned(),
+        });
+    }
+}
+
+fn check_http(settings: &Settings, rules: &mut Rules<'_>) {
+    match &settings.http.token {
+        None if !settings.http.listen.ip().is_loopback() => rules.broken(
+            "http.listen",
+            &["http.token"],
+            "is not a loopback address, and http.token is not set: whoever reaches it could start and cancel polls".to_owned(),
+            "set NYC311_HTTP__TOKEN or NYC311_HTTP__TOKEN_FILE, or listen on 127.0.0.1",
+        ),
+        Some(token) if token.expose().len() < 16 => rules.broken(
+            "http.token",
+            &[],
+            format!("has {} characters, so it can be guessed", token.expose().len()),
+            "take 16 or more, as `openssl rand -hex 32` gives",
+        ),
+        _ => {}
+    }
+}
+
+fn check_source(settings: &Settings, rules: &mut Rules<'_>) {
+    let source = &settings.source;
+    let dataset = source.dataset();
+    let path = source.url.splitn(4, '/').nth(3).unwrap_or_default();
+    if dataset.is_empty() || path.is_empty() {
+        rules.broken(
+            "source.url",
+            &[],
+            "names no resource".to_owned(),
+            "write the address of one, as https://data.cityofnewyork.us/resource/erm2-nwe9.json",
+        );
+    }
+    if source.retry_initial_interval > source.retry_max_interval {
+        rules.broken(
+            "source.retry_max_interval",
+            &["source.retry_initial_interval"],
+            format!(
+                "is below source.retry_initial_interval = {}, where the pauses start",
+                Short(source.retry_initial_interval)
+            ),
+            "raise it, or lower source.retry_initial_interval",
+        );
+    }
+}
+
+fn check_kafka(settings: &Settings, rules: &mut Rules<'_>) {
+    let kafka = &settings.kafka;
+    let topics = [
+        ("kafka.raw_topic", &kafka.raw_topic),
+        ("kafka.enriched_topic", &kafka.enriched_topic),
+        ("kafka.dead_letter_topic", &kafka.dead_letter_topic),
+    ];
+    for (at, (path, topic)) in topics.iter().enumerate() {
+        if let Some((other, _)) = topics[..at].iter().find(|(_, name)| name == topic) {
+            rules.broken(
+                path,
+                &[other],
+                format!("is the same topic as {other}"),
+                "name three different topics",
+            );
+        }
+    }
+    if kafka.replication_factor == 0 {
+        rules.broken(
+            "kafka.replication_factor",
+            &[],
+            "is no number of replicas".to_owned(),
+            "write -1 for the broker's default, or 1 and more",
+        );
+    }
+    if kafka.bootstrap_servers.split(',').any(|server| server.trim().is_empty()) {
+        rules.broken(
+            "kafka.bootstrap_servers",
+            &[],
+            "has an empty place".to_owned(),
+            "write host:port,host:port",
+        );
+    }
+    for name in kafka.properties.keys() {
+        if let Some(reason) = properties::refusal(name) {
+            rules.broken(
+                "kafka.properties",
+                &[],
+                format!("sets {name}, which is fixed: {reason}"),
+                "leave it out",
+            );
+        }
+    }
+}

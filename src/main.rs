@@ -1,0 +1,5 @@
+//! The `nyc311` binary.
+
+fn main() -> std::process::ExitCode {
+    nyc311::cli::main()
+}

@@ -1,0 +1,51 @@
+//! What the stages say to each other: one small file per hand-over.
+//!
+//! Every message that carries data is a batch, and is answered when the work is done: awaiting the answer is the
+//! back-pressure. An answer of an error means that the batch had no durable effect or one that will be repeated
+//! harmlessly; its sender drops what it has in flight for the partition and reads again from the durable position.
+
+mod enriched_batch;
+mod publish_enriched;
+mod raw_batch;
+mod raw_page;
+mod trigger_poll;
+mod write_batch;
+
+pub use enriched_batch::EnrichedBatch;
+pub use publish_enriched::{DerivedRecord, OpenPartition, OpenedPartition, PublishEnriched};
+pub use raw_batch::RawBatch;
+pub use raw_page::{PublishedPage, RawPage, RawRow};
+pub use trigger_poll::TriggerPoll;
+pub use write_batch::WriteMerged;
+
+use crate::kafka::KafkaFailure;
+
+/// Why a batch was not done.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum BatchError {
+    /// A neighbour was rebuilt or the partition was opened anew while the batch was under way.
+    #[error("{0}")]
+    Interrupted(String),
+    /// A dependency is away; the batch can be repeated when it is back.
+    #[error("{dependency} is away: {detail}")]
+    Unavailable { dependency: &'static str, detail: String },
+    /// Another owner of the partition has taken over.
+    #[error("fenced: {0}")]
+    Fenced(String),
+}
+
+impl From<crate::supervision::StageGone> for BatchError {
+    fn from(gone: crate::supervision::StageGone) -> Self {
+        Self::Interrupted(gone.to_string())
+    }
+}
+
+impl From<KafkaFailure> for BatchError {
+    fn from(failure: KafkaFailure) -> Self {
+        match failure {
+            KafkaFailure::Fenced(detail) => Self::Fenced(detail),
+            KafkaFailure::Unavailable(detail) => Self::Unavailable { dependency: "kafka", detail },
+            other => Self::Interrupted(other.to_string()),
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Enricher to enriched publisher: one transaction's worth of derived records.
+
+use std::sync::Arc;
+
+use actix::Message;
+use bytes::Bytes;
+
+use super::BatchError;
+use crate::kafka::{GroupMetadata, HeaderList};
+
+/// A record of a derived topic.
+#[derive(Debug, Clone)]
+pub struct DerivedRecord {
+    pub dead_letter: bool,
+    pub key: Option<Bytes>,
+    pub value: Bytes,
+    pub headers: HeaderList,
+}
+
+/// Derived records and the raw positions that they cover: one Kafka transaction, answered when it is committed.
+#[derive(Message)]
+#[rtype(result = "Result<(), BatchError>")]
+pub struct PublishEnriched {
+    pub partition: i32,
+    pub opening: u64,
+    pub records: Vec<DerivedRecord>,
+    /// The raw offset from which the partition goes on after this batch.
+    pub next_offset: i64,
+    pub group: Option<Arc<GroupMetadata>>,
+}
+
+/// Asks for a fresh transactional producer of a raw partition: whoever had one before is fenced, and what it left
+/// open is ended.
+#[derive(Message, Debug, Clone, Copy)]
+#[rtype(result = "Result<OpenedPartition, BatchError>")]
+pub struct OpenPartition {
+    pub partition: i32,
+}
+
+/// Names the opening; batches of an earlier one are refused.
+#[derive(Debug, Clone, Copy)]
+pub struct OpenedPartition {
+    pub opening: u64,
+}
