@@ -1,0 +1,220 @@
+//! `nyc311 check`: tries source, broker and database, and says what is wrong and how to mend it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use serde::Serialize;
+use serde_json::json;
+
+use super::exit::{self, Failure, is_wrong_address};
+use super::output::{self, Format, OutputArgs};
+use crate::config::{KafkaSettings, Settings, SourceSettings};
+use crate::kafka::{Admin, KafkaFailure, PartitionMap};
+use crate::socrata::{PageRequest, SocrataClient, SocrataError, WindowOn};
+use crate::store::{Store, StoreError};
+
+/// How long one part may take to answer; the settings' own patience is meant for a pipeline, not for somebody who waits.
+const WITHIN: Duration = Duration::from_secs(15);
+
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    #[command(flatten)]
+    form: OutputArgs,
+}
+
+/// What was found out about one part.
+#[derive(Debug, Serialize)]
+struct Finding {
+    name: &'static str,
+    ok: bool,
+    detail: String,
+    remedy: Option<String>,
+}
+
+impl Finding {
+    fn good(name: &'static str, detail: impl Into<String>) -> Self {
+        Self { name, ok: true, detail: detail.into(), remedy: None }
+    }
+
+    fn fault(name: &'static str, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { name, ok: false, detail: detail.into(), remedy: Some(remedy.into()) }
+    }
+}
+
+/// Ends with 0 when all parts are well and 1 when a fault was found.
+pub async fn run(args: &CheckArgs, settings: &Settings) -> Result<i32, Failure> {
+    let (source, kafka, database) =
+        tokio::join!(check_source(&settings.source), check_kafka(&settings.kafka), check_database(settings));
+    let findings = [source, kafka, database];
+    let ok = findings.iter().all(|finding| finding.ok);
+    match args.form.output {
+        Format::Json => output::print_json(&json!({"ok": ok, "checks": findings})),
+        Format::Table => {
+            for finding in &findings {
+                output::print(&format!(
+                    "{:<9} {:<6} {}",
+                    finding.name,
+                    if finding.ok { "ok" } else { "fault" },
+                    finding.detail
+                ));
+                if let Some(remedy) = &finding.remedy {
+                    output::print(&format!("{:<17}{remedy}", ""));
+                }
+            }
+        }
+    }
+    Ok(if ok { exit::DONE } else { exit::NO })
+}
+
+async fn check_source(settings: &SourceSettings) -> Finding {
+    const NAME: &str = "source";
+    // One attempt: whoever checks wants to hear of the first error.
+    let settings = SourceSettings { retry_max_elapsed: Duration::ZERO, ..settings.clone() };
+    let client = match SocrataClient::new(&settings, Arc::new(|_| {})) {
+        Ok(client) => client,
+        Err(error) => return Finding::fault(NAME, error.to_string(), "mend the setting"),
+    };
+    let request = PageRequest { on: WindowOn::UpdatedAt, since: None, until: None, after: None, limit: 1 };
+    let error = match tokio::time::timeout(WITHIN, client.fetch_page(&request)).await {
+        Ok(Ok(page)) if page.is_empty() => {
+            return Finding::good(NAME, format!("{} answers, and has no rows", settings.url));
+        }
+        Ok(Ok(_)) => return Finding::good(NAME, format!("{} answers with rows", settings.url)),
+        Ok(Err(error)) => error,
+        Err(_) => SocrataError::TimedOut { detail: format!("no row within {} s", WITHIN.as_secs()) },
+    };
+    let remedy = match &error {
+        SocrataError::Rejected { http_status: 401 | 403, .. } => {
+            "set source.app_token to a token that the service knows"
+        }
+        SocrataError::Rejected { http_status: 404, .. } => {
+            "set source.url to a resource that the service has"
+        }
+        SocrataError::Rejected { .. } => {
+            "mend source.columns and source.url; the message is the service's own"
+        }
+        SocrataError::Unavailable { http_status: 429, .. } => {
+            "set source.app_token, without which the service throttles, or wait"
+        }
+        SocrataError::Unreachable { .. } => "see that source.url is right and that this machine may reach it",
+        SocrataError::NotJson { .. } => {
+            "set source.url to the address of a Socrata resource, which ends in .json"
+        }
+        SocrataError::TimedOut { .. } | SocrataError::Unavailable { .. } | SocrataError::Truncated { .. } => {
+            "try again later; polls do so by themselves"
+        }
+        SocrataError::Settings { .. } | SocrataError::TooLarge { .. } => "mend source.url",
+    };
+    Finding::fault(NAME, error.to_string(), remedy)
+}
+
+async fn check_kafka(settings: &KafkaSettings) -> Finding {
+    const NAME: &str = "kafka";
+    let settings =
+        KafkaSettings { request_timeout: settings.request_timeout.min(WITHIN), ..settings.clone() };
+    let checked = async {
+        let admin = Admin::new(&settings)?;
+        let cluster = admin.cluster_id().await?;
+        Ok::<_, KafkaFailure>((cluster, admin.topics().await?))
+    };
+    let (cluster, topics) = match checked.await {
+        Ok(found) => found,
+        Err(failure) => {
+            let detail = format!("{failure} ({})", settings.bootstrap_servers);
+            return Finding::fault(
+                NAME,
+                detail,
+                "see that the brokers run where kafka.bootstrap_servers says, and that kafka.properties suits their security",
+            );
+        }
+    };
+    let wanted = PartitionMap::new(settings.partitions_per_borough).partitions();
+    let names = [&settings.raw_topic, &settings.enriched_topic, &settings.dead_letter_topic];
+    let wrong = names
+        .iter()
+        .filter_map(|name| Some((name, *topics.get(name.as_str())?)))
+        .find(|(_, count)| *count != wanted);
+    if let Some((name, count)) = wrong {
+        let detail = format!("topic {name} has {count} partitions, and {wanted} are needed");
+        let remedy = if count % 5 == 0 {
+            format!("set kafka.partitions_per_borough to {}, or name other topics", count / 5)
+        } else {
+            "name other topics in kafka.raw_topic, kafka.enriched_topic and kafka.dead_letter_topic"
+                .to_owned()
+        };
+        return Finding::fault(NAME, detail, remedy);
+    }
+    let missing: Vec<&str> =
+        names.iter().filter(|name| !topics.contains_key(name.as_str())).map(|name| name.as_str()).collect();
+    let topics = if missing.is_empty() {
+        "all topics are there".to_owned()
+    } else {
+        format!("`nyc311 run` will create {}", missing.join(", "))
+    };
+    Finding::good(NAME, format!("cluster {cluster} answers; {topics}"))
+}
+
+async fn check_database(settings: &Settings) -> Finding {
+    const NAME: &str = "database";
+    let address = settings.database.url.redacted();
+    let error = match tokio::time::timeout(WITHIN, database_state(settings)).await {
+        Ok(Ok(DatabaseState { version: Some(version), .. })) => {
+            return Finding::good(NAME, format!("{address} answers, at version {version}"));
+        }
+        Ok(Ok(DatabaseState { may_create: true, .. })) => {
+            return Finding::good(
+                NAME,
+                format!("{address} answers; `nyc311 migrate` or `nyc311 run` will create the tables"),
+            );
+        }
+        Ok(Ok(DatabaseState { user, .. })) => {
+            return Finding::fault(
+                NAME,
+                format!("the user {user} may not create the schema nyc311 in {address}"),
+                format!("as an administrator: grant create on database ... to {user}"),
+            );
+        }
+        Ok(Err(error)) => error,
+        Err(_) => StoreError::Timeout { detail: format!("no answer within {} s", WITHIN.as_secs()) },
+    };
+    let remedy = match &error {
+        StoreError::Unavailable { .. } | StoreError::Timeout { .. } => {
+            "see that PostgreSQL runs where database.url says and takes connections from this machine"
+        }
+        StoreError::Other { sqlstate: Some(state), .. } if state.starts_with("3D") => {
+            "create the database, or mend its name in database.url"
+        }
+        StoreError::Other { sqlstate: Some(state), .. } if is_wrong_address(state) => {
+            "mend user and password in database.url"
+        }
+        _ => "mend database.url; the message is the server's own",
+    };
+    Finding::fault(NAME, format!("{address}: {error}"), remedy)
+}
+
+struct DatabaseState {
+    /// The newest migration; none where there is none yet.
+    version: Option<i32>,
+    may_create: bool,
+    user: String,
+}
+
+async fn database_state(settings: &Settings) -> Result<DatabaseState, StoreError> {
+    // The connections live as long as the store.
+    let store = Store::new(&settings.database)?;
+    let client = store.client().await?;
+    let row = client
+        .query_one(
+            "select to_regclass('nyc311.migration') is not null, current_user::text,
+                    has_database_privilege(current_database(), 'create')",
+            &[],
+        )
+        .await?;
+    let (migrated, user, may_create): (bool, String, bool) = (row.get(0), row.get(1), row.get(2));
+    let version = match migrated {
+        true => client.query_one("select max(version) from nyc311.migration", &[]).await?.get(0),
+        false => None,
+    };
+    Ok(DatabaseState { version, may_create, user })
+}

@@ -1,0 +1,118 @@
+//! Writes results: tables for people, JSON for programs.
+
+use std::io::Write as _;
+
+use clap::{Args, ValueEnum};
+use serde_json::Value;
+
+/// The form of a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    Table,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+pub struct OutputArgs {
+    /// Form of the result on stdout
+    #[arg(long, value_enum, default_value = "table", value_name = "FORM")]
+    pub output: Format,
+}
+
+/// Writes a result to stdout. A reader that has gone away is no reason to fail.
+pub fn print(text: &str) {
+    let mut stdout = std::io::stdout().lock();
+    let _ = writeln!(stdout, "{}", text.trim_end()).and_then(|()| stdout.flush());
+}
+
+/// Writes a document as indented JSON.
+pub fn print_json(document: &Value) {
+    print(&serde_json::to_string_pretty(document).unwrap_or_default());
+}
+
+/// Says on stderr why a command ends.
+pub fn complain(message: &str) {
+    note(&format!("nyc311: {message}"));
+}
+
+/// Says something on stderr that is no result.
+pub fn note(message: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{message}");
+}
+
+/// Lays rows out in columns; numbers are aligned to the right.
+pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+        cells.chain(head.get(column).map(|cell| cell.chars().count())).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..head.len()).map(width).collect();
+    let is_number =
+        |cell: &str| !cell.is_empty() && cell.chars().all(|c| c.is_ascii_digit() || c == ',' || c == '-');
+    let right: Vec<bool> = (0..head.len())
+        .map(|column| {
+            !rows.is_empty() && rows.iter().filter_map(|row| row.get(column)).all(|cell| is_number(cell))
+        })
+        .collect();
+    let head: Vec<String> = head.iter().map(|cell| (*cell).to_owned()).collect();
+    let mut out = String::new();
+    for row in std::iter::once(&head).chain(rows) {
+        let cells = row.iter().zip(&widths).zip(&right).map(|((cell, width), right)| {
+            if *right { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
+        });
+        out.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+/// Lays out names and values, one pair a line.
+pub fn pairs(pairs: &[(&str, String)]) -> String {
+    let width = pairs.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    pairs.iter().map(|(name, value)| format!("{name:<width$}  {value}\n")).collect()
+}
+
+/// Writes a number with its thousands apart.
+pub fn grouped(number: i64) -> String {
+    let digits = number.unsigned_abs().to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3 + 1);
+    if number < 0 {
+        out.push('-');
+    }
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// Shows a field of a document in a table.
+pub fn shown(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Number(number) => number.as_i64().map_or_else(|| number.to_string(), grouped),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_aligned_and_numbers_to_the_right() {
+        let rows = vec![vec!["a".to_owned(), "7".to_owned()], vec!["long".to_owned(), "1,000".to_owned()]];
+        assert_eq!(table(&["name", "rows"], &rows), "name   rows\na         7\nlong  1,000\n");
+    }
+
+    #[test]
+    fn thousands_are_apart() {
+        assert_eq!(
+            [0, 999, 1_000, 1_234_567, -1_000].map(grouped),
+            ["0", "999", "1,000", "1,234,567", "-1,000"]
+        );
+    }
+}

@@ -1,0 +1,218 @@
+//! `nyc311 poll`: asks a running service for a poll and follows it to its end.
+
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use reqwest::Method;
+use serde_json::{Map, Value};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::client::{AskError, ControlClient};
+use super::exit::{self, Failure};
+use super::output::{self, Format, OutputArgs};
+use super::progress::Progress;
+use crate::config::{Settings, parse_instant};
+
+/// How often a running poll is asked for.
+const INTERVAL: Duration = Duration::from_millis(500);
+/// How long a service may be away while a poll is followed: a restart takes seconds, and the poll outlives it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[derive(Debug, Args)]
+pub struct PollArgs {
+    /// Start of the window, inclusive: a time as 2026-01-31T00:00:00Z, or a date (midnight in New York)
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    since: Option<String>,
+    /// End of the window, exclusive
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    until: Option<String>,
+    /// Column that the window is on [default: updated_at]
+    #[arg(long, value_name = "COLUMN", value_enum)]
+    on: Option<On>,
+    /// Repeating a command with the same key and window asks for the same poll
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
+    /// How long to follow; the poll goes on after it (exit code 75)
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    timeout: Option<Duration>,
+    /// Submit only
+    #[arg(long, conflicts_with = "timeout")]
+    no_follow: bool,
+    #[command(flatten)]
+    form: OutputArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum On {
+    #[value(name = "updated_at")]
+    UpdatedAt,
+    #[value(name = "created_date")]
+    CreatedDate,
+}
+
+/// Checks a time and passes it on as written, since that is what the service compares repeated requests by.
+fn moment(text: &str) -> Result<String, String> {
+    parse_instant(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+}
+
+impl PollArgs {
+    fn body(&self) -> Value {
+        let on = self.on.map(|on| if on == On::CreatedDate { "created_date" } else { "updated_at" });
+        let fields = [("since", self.since.as_deref()), ("until", self.until.as_deref()), ("on", on)];
+        let stated =
+            fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), Value::from(value?))));
+        Value::Object(stated.collect::<Map<_, _>>())
+    }
+}
+
+/// Refuses what the service would, without asking it.
+fn check_window(args: &PollArgs) -> Result<(), Failure> {
+    let moment = |text: &Option<String>| text.as_deref().and_then(|text| parse_instant(text).ok());
+    if let (Some(since), Some(until)) = (moment(&args.since), moment(&args.until))
+        && since >= until
+    {
+        return Err(Failure::new(exit::USAGE, "--since is not before --until, so the window is empty"));
+    }
+    if args.on == Some(On::CreatedDate) && args.since.is_none() && args.until.is_none() {
+        return Err(Failure::new(
+            exit::USAGE,
+            "--on created_date needs --since or --until: the durable cursor is a time of updated_at",
+        ));
+    }
+    Ok(())
+}
+
+pub async fn run(args: &PollArgs, settings: &Settings) -> Result<i32, Failure> {
+    check_window(args)?;
+    let client = ControlClient::new(settings)?;
+    let deadline = args.timeout.map(|timeout| Instant::now() + timeout);
+    let submitted = client
+        .ask(Method::POST, "/v1/polls", |request| {
+            let request = request.header("content-type", "application/json").body(args.body().to_string());
+            match &args.idempotency_key {
+                Some(key) => request.header("Idempotency-Key", key),
+                None => request,
+            }
+        })
+        .await?;
+    let mut poll = submitted.body;
+    let Some(id) = poll["id"].as_str().map(str::to_owned) else {
+        return Err(Failure::new(
+            exit::UNREACHABLE,
+            "the answer names no poll; does client.url name a service of nyc311?",
+        ));
+    };
+    if args.no_follow {
+        show(&poll, args.form.output);
+        return Ok(exit::DONE);
+    }
+    output::note(&format!("poll {id}"));
+    let mut progress = Progress::start();
+    let code = tokio::select! {
+        followed = follow(&client, &id, &mut poll, deadline, &mut progress) => followed?,
+        _ = tokio::signal::ctrl_c() => exit::INTERRUPTED,
+    };
+    progress.end();
+    match code {
+        exit::INTERRUPTED => {
+            output::note(&format!("interrupted; the poll goes on, `nyc311 status {id}` shows it"))
+        }
+        exit::TIMEOUT => {
+            output::note(&format!("--timeout passed; the poll goes on, `nyc311 status {id}` shows it"));
+            show(&poll, args.form.output);
+        }
+        _ => show(&poll, args.form.output),
+    }
+    Ok(code)
+}
+
+/// Asks for the poll until it has ended; `poll` is what was last heard of it.
+async fn follow(
+    client: &ControlClient,
+    id: &str,
+    poll: &mut Value,
+    deadline: Option<Instant>,
+    progress: &mut Progress,
+) -> Result<i32, Failure> {
+    let mut away_since: Option<Instant> = None;
+    loop {
+        progress.show(poll);
+        match poll["state"].as_str() {
+            Some("succeeded") => return Ok(exit::DONE),
+            Some("failed" | "cancelled") => return Ok(exit::NO),
+            _ => {}
+        }
+        let asked = async {
+            sleep(INTERVAL).await;
+            client.get(&format!("/v1/polls/{id}")).await
+        };
+        let asked = match deadline {
+            None => asked.await,
+            Some(deadline) => match timeout_at(deadline, asked).await {
+                Ok(asked) => asked,
+                Err(_) => return Ok(exit::TIMEOUT),
+            },
+        };
+        match asked {
+            Ok(answer) => {
+                away_since = None;
+                *poll = answer.body;
+            }
+            Err(AskError::Away(detail)) if away_since.is_none_or(|since| since.elapsed() < PATIENCE) => {
+                if away_since.is_none() {
+                    progress.note(&format!("{detail}; trying again"));
+                }
+                away_since.get_or_insert_with(Instant::now);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Writes a poll as the result of a command.
+pub fn show(poll: &Value, format: Format) {
+    if format == Format::Json {
+        return output::print_json(poll);
+    }
+    let text = |value: &Value| output::shown(value);
+    let (window, counts) = (&poll["window"], &poll["counts"]);
+    let count = |name: &str| text(&counts[name]);
+    let mut lines = vec![
+        ("poll", text(&poll["id"])),
+        ("state", text(&poll["state"])),
+        ("attempt", text(&poll["attempt"])),
+        ("trigger", text(&poll["trigger"])),
+    ];
+    if !poll["queue_position"].is_null() {
+        lines.push(("queue position", text(&poll["queue_position"])));
+    }
+    if window["since"].is_null() && window["until"].is_null() {
+        lines.push(("window", "from the durable cursor on".to_owned()));
+    } else {
+        let [on, since, until] = ["on", "since", "until"].map(|name| text(&window[name]));
+        lines.push(("window", format!("{since} to {until} on {on}")));
+    }
+    lines.extend([
+        ("fetched", format!("{} in {} pages", count("fetched"), count("pages"))),
+        ("published", format!("{}, {} of them again", count("published"), count("republished"))),
+        (
+            "stored",
+            format!(
+                "{} new, {} known, {} enriched anew",
+                count("stored"),
+                count("duplicate"),
+                count("reenriched")
+            ),
+        ),
+        ("dead letters", count("dead_lettered")),
+        ("newest update", text(&poll["newest"]["source_updated_at"])),
+        ("submitted", text(&poll["created_at"])),
+        ("finished", text(&poll["finished_at"])),
+    ]);
+    let error = &poll["error"];
+    if !error.is_null() {
+        let [code, stage, detail] = ["code", "stage", "detail"].map(|name| text(&error[name]));
+        lines.push(("error", format!("{code} in {stage}: {detail}")));
+    }
+    output::print(&output::pairs(&lines));
+}

@@ -1,0 +1,206 @@
+//! `nyc311 replay`: sends dead letters through the pipeline again, after whatever kept them out was mended.
+//!
+//! A raw row goes to the raw topic. What only the database refused goes to the enriched topic, since that is what its bytes are. A
+//! letter is resolved when its row is in the tables, and open again when it fails again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use nyc311_domain::peek;
+use serde_json::{Value, json};
+
+use super::exit::{self, Failure};
+use super::output::{self, Format, OutputArgs};
+use crate::config::{KafkaSettings, Settings};
+use crate::kafka::raw_producer::RawProducer;
+use crate::kafka::topics::derived_max_bytes;
+use crate::kafka::{HeaderList, KafkaFailure, PartitionMap};
+use crate::messages::RawRow;
+use crate::store::{LetterKey, LetterSelection, Store, StoredLetter};
+use crate::telemetry::metrics::stage;
+
+/// Letters that are locked, sent and marked together.
+const TOGETHER: i64 = 50;
+/// How long sending may take while their rows are locked: less than the database lets a transaction idle.
+const SEND_WITHIN: Duration = Duration::from_secs(8);
+
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// Only this letter: its payload_sha256 in hexadecimal digits; may be given several times
+    #[arg(long, value_name = "SHA256", value_parser = key)]
+    sha256: Vec<LetterKey>,
+    /// Only letters with this reason's code
+    #[arg(long, value_name = "CODE")]
+    reason: Option<String>,
+    /// Only letters of this stage
+    #[arg(long, value_name = "STAGE", value_parser = [stage::POLLER, stage::ENRICHER, stage::AGGREGATOR, stage::WRITER])]
+    stage: Option<String>,
+    /// Also letters that were replayed before and have neither arrived nor failed since
+    #[arg(long)]
+    again: bool,
+    /// At most so many
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
+    /// List them only
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    form: OutputArgs,
+}
+
+fn key(text: &str) -> Result<LetterKey, String> {
+    crate::kafka::from_hex(text).ok_or_else(|| "is not 64 hexadecimal digits".to_owned())
+}
+
+pub async fn run(args: &ReplayArgs, settings: &Settings) -> Result<i32, Failure> {
+    let store = Store::new(&settings.database)?;
+    let selection = LetterSelection {
+        keys: args.sha256.clone(),
+        stage: args.stage.clone(),
+        reason: args.reason.clone(),
+        again: args.again,
+    };
+    let mut sender = Sender::new(&settings.kafka);
+    let (mut after, mut left) = (None, args.limit.map_or(i64::MAX, i64::from));
+    let mut outcomes: Vec<(StoredLetter, &'static str)> = Vec::new();
+    while left > 0 {
+        // A letter that fails again at once lies behind `after`, so it is not taken twice.
+        let letters = store.dead_letters(&selection, after, left.min(TOGETHER)).await?;
+        let Some(last) = letters.last() else { break };
+        after = Some((last.first_seen_at, last.key));
+        left -= i64::try_from(letters.len()).unwrap_or(i64::MAX);
+        let sent = if args.dry_run {
+            Vec::new()
+        } else {
+            let keys: Vec<LetterKey> = letters.iter().map(|letter| letter.key).collect();
+            store.replay(&keys, sender.send(&letters)).await??
+        };
+        for letter in letters {
+            let outcome = match (args.dry_run, sent.contains(&letter.key)) {
+                (true, _) => "would be replayed",
+                (false, true) => "replayed",
+                (false, false) => "too large",
+            };
+            // The bytes are not shown, and there may be many of them.
+            outcomes.push((StoredLetter { payload: bytes::Bytes::new(), ..letter }, outcome));
+        }
+    }
+    show(&outcomes, args.form.output);
+    Ok(if outcomes.iter().any(|(_, outcome)| *outcome == "too large") { exit::NO } else { exit::DONE })
+}
+
+/// Sends letters to the topic that their bytes belong to.
+struct Sender<'a> {
+    settings: &'a KafkaSettings,
+    raw: Option<Arc<RawProducer>>,
+    enriched: Option<Arc<RawProducer>>,
+}
+
+impl<'a> Sender<'a> {
+    fn new(settings: &'a KafkaSettings) -> Self {
+        Self { settings, raw: None, enriched: None }
+    }
+
+    /// Returns the letters that the brokers have acknowledged; the others are too large.
+    async fn send(&mut self, letters: &[StoredLetter]) -> Result<Vec<LetterKey>, KafkaFailure> {
+        let sending = async {
+            let mut sent = Vec::new();
+            for letter in letters {
+                if self.send_one(letter).await? {
+                    sent.push(letter.key);
+                }
+            }
+            Ok(sent)
+        };
+        match tokio::time::timeout(SEND_WITHIN, sending).await {
+            Ok(sent) => sent,
+            Err(_) => {
+                for producer in [&self.raw, &self.enriched].into_iter().flatten() {
+                    producer.purge();
+                }
+                Err(KafkaFailure::Unavailable(format!(
+                    "no acknowledgement within {} s",
+                    SEND_WITHIN.as_secs()
+                )))
+            }
+        }
+    }
+
+    async fn send_one(&mut self, letter: &StoredLetter) -> Result<bool, KafkaFailure> {
+        let enriched = matches!(letter.stage.as_str(), stage::AGGREGATOR | stage::WRITER);
+        let producer = self.producer(enriched)?;
+        let head = peek(&letter.payload);
+        let map = PartitionMap::new(self.settings.partitions_per_borough);
+        // An enriched record stays in its partition; a raw one goes where the poller would send it today.
+        let partition = match letter.partition.filter(|partition| enriched && *partition < map.partitions()) {
+            Some(partition) => partition,
+            None => map.partition(&head, &letter.payload),
+        };
+        let number = |name: &str| {
+            letter.headers.as_ref().and_then(|headers| headers[name].as_str()?.parse::<i64>().ok())
+        };
+        let headers = HeaderList {
+            raw_partition: enriched.then_some(partition),
+            raw_offset: number("nyc311-raw-offset").filter(|_| enriched),
+            replay_of: Some(letter.key),
+            ..HeaderList::default()
+        };
+        let row = RawRow { value: letter.payload.clone(), borough: head.borough, partition };
+        Ok(producer.publish(&[row], &headers).await?.too_large.is_empty())
+    }
+
+    fn producer(&mut self, enriched: bool) -> Result<Arc<RawProducer>, KafkaFailure> {
+        let known = if enriched { &mut self.enriched } else { &mut self.raw };
+        if let Some(producer) = known {
+            return Ok(producer.clone());
+        }
+        let mut settings = self.settings.clone();
+        if enriched {
+            settings.raw_max_record_bytes = derived_max_bytes(&settings);
+            settings.raw_topic.clone_from(&self.settings.enriched_topic);
+        }
+        let producer = Arc::new(RawProducer::new(&settings)?);
+        *known = Some(producer.clone());
+        Ok(producer)
+    }
+}
+
+fn show(outcomes: &[(StoredLetter, &'static str)], format: Format) {
+    let hex = |key: &LetterKey| crate::kafka::to_hex(key);
+    if format == Format::Json {
+        let letters: Vec<Value> = outcomes
+            .iter()
+            .map(|(letter, outcome)| {
+                json!({
+                    "payload_sha256": hex(&letter.key),
+                    "stage": letter.stage,
+                    "reason": letter.reason,
+                    "field": letter.field,
+                    "detail": letter.detail,
+                    "unique_key": letter.unique_key,
+                    "replay_count": letter.replay_count,
+                    "outcome": outcome,
+                })
+            })
+            .collect();
+        return output::print_json(&json!({"dead_letters": letters}));
+    }
+    if outcomes.is_empty() {
+        return output::print("no dead letters to replay");
+    }
+    let rows: Vec<_> = outcomes
+        .iter()
+        .map(|(letter, outcome)| {
+            let unique_key = letter.unique_key.map_or_else(|| "-".to_owned(), |key| key.to_string());
+            vec![
+                hex(&letter.key),
+                letter.stage.clone(),
+                letter.reason.clone(),
+                unique_key,
+                (*outcome).to_owned(),
+            ]
+        })
+        .collect();
+    output::print(&output::table(&["PAYLOAD SHA256", "STAGE", "REASON", "UNIQUE KEY", "OUTCOME"], &rows));
+}

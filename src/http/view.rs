@@ -1,0 +1,74 @@
+//! What the endpoint sees of the pipeline, through a trait, so that it depends on neither actors nor Kafka.
+
+use std::collections::BTreeMap;
+
+use futures_util::future::BoxFuture;
+
+use crate::supervision::{StageState, StageStatus};
+
+/// The pipeline as seen from outside.
+pub trait PipelineView: Send + Sync + 'static {
+    /// Returns every stage of this process, in the order in which data passes them.
+    fn stages(&self) -> Vec<StageStatus>;
+
+    /// Returns the dependencies that are away: `database`, `kafka`.
+    fn missing(&self) -> Vec<String>;
+
+    /// Returns how far each partition is read. May ask the brokers; the endpoint bounds the wait.
+    fn partitions(&self) -> BoxFuture<'_, Vec<PartitionStatus>>;
+
+    /// Tells the poller that a poll was submitted or cancelled.
+    fn wake_poller(&self);
+}
+
+/// How far one partition is read.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct PartitionStatus {
+    pub topic: String,
+    pub partition: i32,
+    pub position: Option<i64>,
+    pub end: Option<i64>,
+    pub lag: Option<i64>,
+}
+
+/// Whether the process does its work, and if not, what is in the way.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Readiness {
+    pub ready: bool,
+    pub missing: Vec<String>,
+    /// The stages that do not run, by name; of the boroughs' parts the one that is worst off.
+    pub stages: BTreeMap<&'static str, StageState>,
+}
+
+impl Readiness {
+    /// Asks the pipeline. A stage that waits names what it waits for.
+    pub fn of(view: &dyn PipelineView) -> Self {
+        let mut missing = view.missing();
+        let mut stages: BTreeMap<&'static str, StageState> = BTreeMap::new();
+        for stage in view.stages() {
+            if stage.state == StageState::Running {
+                continue;
+            }
+            missing.extend(stage.waiting_for);
+            let worst = stages.entry(stage.name).or_insert(stage.state);
+            if severity(stage.state) > severity(*worst) {
+                *worst = stage.state;
+            }
+        }
+        missing.sort();
+        missing.dedup();
+        Self { ready: missing.is_empty() && stages.is_empty(), missing, stages }
+    }
+}
+
+fn severity(state: StageState) -> u8 {
+    match state {
+        StageState::Running => 0,
+        StageState::Starting => 1,
+        StageState::Waiting => 2,
+        StageState::Restarting => 3,
+        StageState::Draining => 4,
+        StageState::Stopped => 5,
+        StageState::Failed => 6,
+    }
+}
