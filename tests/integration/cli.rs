@@ -1,0 +1,521 @@
+//! The real binary: what each command prints where, and the code it ends with.
+
+use std::process::Output;
+use std::time::Duration;
+
+use nyc311::simulator::{self, SimulatorOptions};
+use nyc311::store::polls::{LeasedPoll, PollError};
+use nyc311::supervision::StageState;
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+use crate::cluster::{Topics, bootstrap_servers, eventually};
+use crate::http::{Endpoint, stage};
+use crate::store_database::TestDatabase;
+
+const TOKEN: &str = "correct-horse-battery-staple";
+const LEASE: Duration = Duration::from_secs(30);
+
+/// The binary in an empty folder, with none of the test's own settings.
+struct Binary {
+    folder: tempfile::TempDir,
+    environment: Vec<(String, String)>,
+}
+
+impl Binary {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), environment: Vec::new() }
+    }
+
+    fn of(endpoint: &Endpoint) -> Self {
+        Self::new().with("NYC311_CLIENT__URL", &endpoint.url)
+    }
+
+    fn with(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_nyc311"));
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("NYC311_")) {
+            command.env_remove(name);
+        }
+        command.args(arguments).current_dir(self.folder.path()).kill_on_drop(true);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    async fn run(&self, arguments: &[&str]) -> Ended {
+        Ended::from(self.command(arguments).output().await.unwrap())
+    }
+}
+
+/// How a command ended.
+#[derive(Debug)]
+struct Ended {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+impl From<Output> for Ended {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+impl Ended {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|_| panic!("no JSON on stdout: {self:?}"))
+    }
+}
+
+async fn endpoint() -> (TestDatabase, Endpoint) {
+    let database = TestDatabase::create().await;
+    let endpoint = Endpoint::start(database.another_store(), None, &[]);
+    (database, endpoint)
+}
+
+/// Takes the next poll as the poller would.
+async fn lease(database: &TestDatabase) -> LeasedPoll {
+    eventually("a poll was submitted", async || database.acquire_poll("test", LEASE).await.unwrap()).await
+}
+
+#[actix_rt::test]
+async fn wrong_settings_end_with_78_and_are_all_named() {
+    let binary = Binary::new()
+        .with("NYC311_SORCE__URL", "x")
+        .with("NYC311_HTTP__LISTEN", "0.0.0.0:8311")
+        .with("NYC311_DATABASE__URL", "mysql://hunter2@h/d");
+    for command in [&["run"][..], &["status"], &["migrate"], &["simulate", "--rows", "1"]] {
+        let ended = binary.run(command).await;
+        assert_eq!((ended.code, ended.stdout.as_str()), (78, ""), "{ended:?}");
+        for expected in [
+            "NYC311_SOURCE__URL",
+            "http.listen = \"0.0.0.0:8311\"",
+            "NYC311_HTTP__TOKEN",
+            "database.url = \"***\"",
+        ] {
+            assert!(ended.stderr.contains(expected), "{expected}: {}", ended.stderr);
+        }
+        assert!(!ended.stderr.contains("hunter2"));
+    }
+    let missing = Binary::new().run(&["status", "--config", "nowhere.toml"]).await;
+    assert_eq!(missing.code, 78);
+    assert!(missing.stderr.contains("nowhere.toml"), "{}", missing.stderr);
+}
+
+#[actix_rt::test]
+async fn usage_errors_end_with_2() {
+    let binary = Binary::new();
+    for wrong in [
+        &["fly"][..],
+        &["poll", "--since", "yesterday"],
+        &["poll", "--since", "2026-01-02", "--until", "2026-01-01"],
+        &["poll", "--on", "created_date"],
+        &["poll", "--on", "closed_date"],
+        &["poll", "--timeout", "soon"],
+        &["run", "--roles", "cook"],
+        &["rewind", "--topic", "raw", "--to", "end"],
+        &["rewind", "--topic", "cooked", "--to", "start"],
+        &["replay", "--sha256", "abc"],
+        &["status", "not-a-poll"],
+    ] {
+        let ended = binary.run(wrong).await;
+        assert_eq!((ended.code, ended.stdout.as_str()), (2, ""), "{wrong:?}: {ended:?}");
+    }
+}
+
+#[actix_rt::test]
+async fn printed_settings_name_their_sources_and_hide_secrets() {
+    let binary = Binary::new()
+        .with("NYC311_HTTP__TOKEN", TOKEN)
+        .with("NYC311_DATABASE__URL", "postgresql://nyc:hunter2@db/nyc311");
+    std::fs::write(binary.folder.path().join("nyc311.toml"), "[write]\nmax_rows = 500\n").unwrap();
+    let ended = binary
+        .run(&["run", "--print-config", "--source-page-rows", "77", "--kafka-replication-factor", "-1"])
+        .await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    for expected in [
+        "page_rows = 77  # flag --source-page-rows",
+        "max_rows = 500  # file nyc311.toml",
+        "token = \"***\"  # environment variable NYC311_HTTP__TOKEN",
+        "url = \"postgresql://nyc:***@db/nyc311\"",
+        "listen = \"127.0.0.1:8311\"  # default",
+    ] {
+        assert!(ended.stdout.contains(expected), "{expected}: {}", ended.stdout);
+    }
+    assert!(!ended.stdout.contains(TOKEN) && !ended.stdout.contains("hunter2"));
+}
+
+#[actix_rt::test]
+async fn service_that_is_away_ends_with_69() {
+    let binary = Binary::new().with("NYC311_CLIENT__URL", "http://127.0.0.1:1");
+    for command in [&["poll"][..], &["poll", "--no-follow"], &["status"], &["health"]] {
+        let ended = binary.run(command).await;
+        assert_eq!((ended.code, ended.stdout.as_str()), (69, ""), "{ended:?}");
+        assert!(ended.stderr.contains("client.url"), "{}", ended.stderr);
+    }
+}
+
+#[actix_rt::test]
+async fn refused_token_ends_with_77_and_the_right_one_is_sent() {
+    let database = TestDatabase::create().await;
+    let endpoint = Endpoint::start(database.another_store(), Some(TOKEN), &[]);
+    for token in ["", "another-token-of-16"] {
+        for command in ["poll", "status"] {
+            let ended = Binary::of(&endpoint).with("NYC311_HTTP__TOKEN", token).run(&[command]).await;
+            assert_eq!(ended.code, 77, "{ended:?}");
+        }
+    }
+    let token_file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(token_file.path(), format!("{TOKEN}\n")).unwrap();
+    let binary = Binary::of(&endpoint).with("NYC311_HTTP__TOKEN_FILE", token_file.path().to_str().unwrap());
+    assert_eq!(binary.run(&["status"]).await.code, 0);
+}
+
+#[actix_rt::test]
+async fn poll_is_followed_to_its_success() {
+    let (database, endpoint) = endpoint().await;
+    let poller = async {
+        let leased = lease(&database).await;
+        database.begin_storing(leased.poll.id, leased.token, &[]).await.unwrap();
+        database.finish_poll(leased.poll.id, leased.token, "erm2-nwe9").await.unwrap();
+        leased.poll
+    };
+    let binary = Binary::of(&endpoint);
+    let arguments = [
+        "poll",
+        "--since",
+        "2026-01-01",
+        "--until",
+        "2026-01-02T00:00:00Z",
+        "--on",
+        "created_date",
+        "--output",
+        "json",
+    ];
+    let (ended, poll) = tokio::join!(binary.run(&arguments), poller);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let shown = ended.json();
+    assert_eq!(shown["id"], poll.id.to_string());
+    assert_eq!((&shown["state"], &shown["trigger"]), (&json!("succeeded"), &json!("cli")));
+    assert_eq!(
+        shown["window"],
+        json!({"on": "created_date", "since": "2026-01-01T05:00:00.000Z", "until": "2026-01-02T00:00:00.000Z"})
+    );
+    // Without a terminal, progress is lines.
+    assert!(
+        ended.stderr.contains("queued at position 1") && ended.stderr.contains("succeeded:"),
+        "{}",
+        ended.stderr
+    );
+}
+
+#[actix_rt::test]
+async fn failed_poll_ends_with_1_and_says_why() {
+    let (database, endpoint) = endpoint().await;
+    let poller = async {
+        let leased = lease(&database).await;
+        let error = PollError {
+            code: "source_rejected".into(),
+            stage: "poller".into(),
+            detail: "no such column".into(),
+            http_status: Some(400),
+            retryable: false,
+        };
+        database.fail_poll(leased.poll.id, leased.token, &error).await.unwrap();
+    };
+    let binary = Binary::of(&endpoint);
+    let (ended, ()) = tokio::join!(binary.run(&["poll"]), poller);
+    assert_eq!(ended.code, 1, "{ended:?}");
+    assert!(ended.stdout.contains("source_rejected in poller: no such column"), "{}", ended.stdout);
+}
+
+#[actix_rt::test]
+async fn timeout_ends_with_75_and_the_poll_goes_on() {
+    let (database, endpoint) = endpoint().await;
+    let ended = Binary::of(&endpoint).run(&["poll", "--timeout", "700ms", "--output", "json"]).await;
+    assert_eq!(ended.code, 75, "{ended:?}");
+    assert_eq!(ended.json()["state"], "queued");
+    assert!(ended.stderr.contains("the poll goes on"), "{}", ended.stderr);
+    assert_eq!(database.number("select count(*) from nyc311.poll where state = 'queued'").await, 1);
+}
+
+#[actix_rt::test]
+async fn interrupt_while_following_ends_with_130_and_the_poll_goes_on() {
+    let (database, endpoint) = endpoint().await;
+    let binary = Binary::of(&endpoint);
+    let mut command = binary.command(&["poll"]);
+    let child =
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let id = child.id().unwrap().to_string();
+    let leased = lease(&database).await;
+    // The command says which poll it follows before it follows it; give it the time to get there.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(std::process::Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    let ended = Ended::from(child.wait_with_output().await.unwrap());
+    assert_eq!((ended.code, ended.stdout.as_str()), (130, ""), "{ended:?}");
+    assert!(ended.stderr.contains(&leased.poll.id.to_string()), "{}", ended.stderr);
+    assert!(database.poll(leased.poll.id).await.unwrap().unwrap().cancel_requested_at.is_none());
+}
+
+#[actix_rt::test]
+async fn submitting_only_ends_at_once_and_keys_are_the_contracts() {
+    let database = TestDatabase::create().await;
+    let endpoint = Endpoint::start(database.another_store(), None, &[("poll.max_queued", "1")]);
+    let binary = Binary::of(&endpoint);
+    let submit = ["poll", "--no-follow", "--output", "json", "--idempotency-key", "k"];
+    let (first, again) = (binary.run(&submit).await, binary.run(&submit).await);
+    assert_eq!((first.code, again.code), (0, 0), "{first:?} {again:?}");
+    assert_eq!(first.json()["id"], again.json()["id"]);
+    let conflict =
+        binary.run(&["poll", "--no-follow", "--idempotency-key", "k", "--since", "2026-01-01"]).await;
+    assert_eq!(conflict.code, 1, "{conflict:?}");
+    assert!(conflict.stderr.contains("Idempotency-Key"), "{}", conflict.stderr);
+    let full = binary.run(&["poll", "--no-follow"]).await;
+    assert_eq!(full.code, 1, "{full:?}");
+    assert!(full.stderr.contains("poll.max_queued"), "{}", full.stderr);
+}
+
+#[actix_rt::test]
+async fn health_says_yes_or_no_and_why() {
+    let (_database, endpoint) = endpoint().await;
+    let binary = Binary::of(&endpoint);
+    let ready = binary.run(&["health"]).await;
+    assert_eq!((ready.code, ready.stdout.as_str()), (0, "ready\n"));
+    *endpoint.view.missing.lock() = vec!["kafka".into()];
+    *endpoint.view.stages.lock() = vec![stage("writer", None, StageState::Restarting)];
+    let away = binary.run(&["health"]).await;
+    assert_eq!((away.code, away.stdout.as_str()), (1, "not ready: waits for kafka, writer is restarting\n"));
+    assert_eq!(binary.run(&["health", "--output", "json"]).await.json()["missing"], json!(["kafka"]));
+    assert_eq!(binary.run(&["health", "--live"]).await.code, 0);
+}
+
+#[actix_rt::test]
+async fn status_shows_pipeline_and_polls_or_one_poll() {
+    let (_database, endpoint) = endpoint().await;
+    *endpoint.view.stages.lock() = vec![stage("enricher", Some("bronx"), StageState::Running)];
+    let binary = Binary::of(&endpoint);
+    let id = binary.run(&["poll", "--no-follow", "--output", "json"]).await.json()["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let table = binary.run(&["status"]).await;
+    assert_eq!(table.code, 0, "{table:?}");
+    for expected in ["ready", "enricher", "bronx", "nyc311.raw", &id, "queued"] {
+        assert!(table.stdout.contains(expected), "{expected}: {}", table.stdout);
+    }
+    let all = binary.run(&["status", "--output", "json"]).await.json();
+    assert_eq!(all["polls"][0]["id"], id);
+    assert_eq!(all["pipeline"]["stages"][0]["borough"], "bronx");
+    assert_eq!(binary.run(&["status", &id, "--output", "json"]).await.json()["id"], id);
+    let unknown = binary.run(&["status", "0198c0de-0000-7000-8000-000000000000"]).await;
+    assert_eq!(unknown.code, 1, "{unknown:?}");
+}
+
+#[actix_rt::test]
+async fn migrate_does_what_is_missing_once() {
+    let database = TestDatabase::create_empty().await;
+    let binary = Binary::new().with("NYC311_DATABASE__URL", database.settings.url.expose());
+    let first = binary.run(&["migrate", "--output", "json"]).await;
+    assert_eq!(first.code, 0, "{first:?}");
+    assert_eq!(first.json()["applied"][0], "0001_create_polls");
+    let again = binary.run(&["migrate"]).await;
+    assert_eq!(again.code, 0, "{again:?}");
+    assert!(again.stdout.contains("nothing to do"), "{}", again.stdout);
+
+    database.execute("insert into nyc311.migration values (9999, 'later', '', now(), 'later')").await;
+    let newer = binary.run(&["migrate"]).await;
+    assert_eq!(newer.code, 78, "{newer:?}");
+    assert!(newer.stderr.contains("9999"), "{}", newer.stderr);
+
+    let away =
+        Binary::new().with("NYC311_DATABASE__URL", "postgresql://x@127.0.0.1:1/x").run(&["migrate"]).await;
+    assert_eq!(away.code, 69, "{away:?}");
+    let nowhere = format!("{}_nowhere", database.settings.url.expose());
+    let missing = Binary::new().with("NYC311_DATABASE__URL", &nowhere).run(&["migrate"]).await;
+    assert_eq!(missing.code, 78, "{missing:?}");
+}
+
+#[actix_rt::test]
+async fn check_names_every_fault_with_its_remedy() {
+    let binary = Binary::new()
+        .with("NYC311_SOURCE__URL", "http://127.0.0.1:1/resource/x.json")
+        .with("NYC311_KAFKA__BOOTSTRAP_SERVERS", "127.0.0.1:1")
+        .with("NYC311_KAFKA__REQUEST_TIMEOUT", "2s")
+        .with("NYC311_DATABASE__URL", "postgresql://x:hunter2@127.0.0.1:1/x");
+    let table = binary.run(&["check"]).await;
+    assert_eq!(table.code, 1, "{table:?}");
+    for expected in ["source.url", "kafka.bootstrap_servers", "database.url"] {
+        assert!(table.stdout.contains(expected), "{expected}: {}", table.stdout);
+    }
+    assert!(!table.stdout.contains("hunter2"));
+    let checks = binary.run(&["check", "--output", "json"]).await.json();
+    assert_eq!(checks["ok"], false);
+    assert!(
+        checks["checks"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|check| check["ok"] == false && check["remedy"].is_string())
+    );
+}
+
+#[actix_rt::test]
+async fn check_finds_nothing_where_all_is_well() {
+    let database = TestDatabase::create().await;
+    let simulator = simulator::serve(&SimulatorOptions { rows: 10, ..SimulatorOptions::default() }).unwrap();
+    let binary = Binary::new()
+        .with("NYC311_SOURCE__URL", &simulator.resource_url())
+        .with("NYC311_KAFKA__BOOTSTRAP_SERVERS", &bootstrap_servers())
+        .with("NYC311_DATABASE__URL", database.settings.url.expose());
+    let ended = binary.run(&["check"]).await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+}
+
+/// The binary with the topics and the database of a test.
+fn wired(topics: &Topics, database: &TestDatabase) -> Binary {
+    let kafka = &topics.settings.kafka;
+    Binary::new()
+        .with("NYC311_DATABASE__URL", database.settings.url.expose())
+        .with("NYC311_KAFKA__BOOTSTRAP_SERVERS", &kafka.bootstrap_servers)
+        .with("NYC311_KAFKA__RAW_TOPIC", &kafka.raw_topic)
+        .with("NYC311_KAFKA__ENRICHED_TOPIC", &kafka.enriched_topic)
+        .with("NYC311_KAFKA__DEAD_LETTER_TOPIC", &kafka.dead_letter_topic)
+        .with("NYC311_KAFKA__GROUP_PREFIX", &kafka.group_prefix)
+}
+
+/// A dead letter of the enricher, as the writer would have kept it.
+async fn keep_dead_letter(database: &TestDatabase, payload: &str, stage: &str, partition: i32) {
+    let sql = format!(
+        "insert into nyc311.dead_letter (payload_sha256, payload, stage, reason, rejected_by, first_seen_at, kafka_partition)
+         values (sha256(convert_to('{payload}', 'UTF8')), convert_to('{payload}', 'UTF8'), '{stage}', 'bad_created_date', '0', now(), {partition})"
+    );
+    database.execute(&sql).await;
+}
+
+#[actix_rt::test]
+async fn replay_sends_letters_again_and_marks_them() {
+    let (database, topics) = (TestDatabase::create().await, Topics::create(&[]).await);
+    let binary = wired(&topics, &database);
+    let none = binary.run(&["replay"]).await;
+    assert_eq!((none.code, none.stdout.as_str()), (0, "no dead letters to replay\n"));
+
+    keep_dead_letter(&database, r#"{"unique_key":"1","borough":"QUEENS"}"#, "enricher", 2).await;
+    keep_dead_letter(&database, r#"{"unique_key":2,"borough":"BRONX"}"#, "writer", 4).await;
+    let listed = binary.run(&["replay", "--dry-run", "--output", "json"]).await.json();
+    assert_eq!(listed["dead_letters"].as_array().unwrap().len(), 2);
+    assert_eq!(database.number("select count(*) from nyc311.dead_letter where state = 'open'").await, 2);
+
+    let ended = binary.run(&["replay", "--reason", "bad_created_date", "--output", "json"]).await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let replayed = "select count(*) from nyc311.dead_letter where state = 'replayed' and replay_count = 1 and replayed_at is not null";
+    assert_eq!(database.number(replayed).await, 2);
+    let kafka = &topics.settings.kafka;
+    let high =
+        |ends: Vec<nyc311::kafka::admin::LogEnds>| ends.iter().map(|ends| ends.high).collect::<Vec<_>>();
+    assert_eq!(high(topics.admin.log_ends(&kafka.raw_topic, 0..5).await.unwrap()), [0, 0, 1, 0, 0]);
+    // What the database refused is enriched already, and stays in its partition.
+    assert_eq!(high(topics.admin.log_ends(&kafka.enriched_topic, 0..5).await.unwrap()), [0, 0, 0, 0, 1]);
+
+    assert_eq!(binary.run(&["replay"]).await.stdout, "no dead letters to replay\n");
+    let again = binary
+        .run(&["replay", "--again", "--stage", "enricher", "--limit", "5", "--output", "json"])
+        .await
+        .json();
+    assert_eq!(again["dead_letters"].as_array().unwrap().len(), 1);
+    topics.delete().await;
+}
+
+#[actix_rt::test]
+async fn letters_stay_open_when_the_broker_is_away() {
+    let database = TestDatabase::create().await;
+    keep_dead_letter(&database, r#"{"unique_key":"1"}"#, "enricher", 2).await;
+    let binary = Binary::new()
+        .with("NYC311_DATABASE__URL", database.settings.url.expose())
+        .with("NYC311_KAFKA__BOOTSTRAP_SERVERS", "127.0.0.1:1");
+    let ended = binary.run(&["replay"]).await;
+    assert_eq!(ended.code, 69, "{ended:?}");
+    assert_eq!(
+        database
+            .number("select count(*) from nyc311.dead_letter where state = 'open' and replay_count = 0")
+            .await,
+        1
+    );
+}
+
+#[actix_rt::test]
+async fn rewind_of_the_enriched_topic_begins_a_new_epoch() {
+    let (database, topics) = (TestDatabase::create().await, Topics::create(&[]).await);
+    let binary = wired(&topics, &database);
+    keep_dead_letter(&database, r#"{"unique_key":"1","borough":"BRONX"}"#, "writer", 3).await;
+    assert_eq!(binary.run(&["replay"]).await.code, 0);
+    let (cluster, topic) = (topics.admin.cluster_id().await.unwrap(), &topics.settings.kafka.enriched_topic);
+    let claimed = database.claim_position(&cluster, topic, 3, "writer", 1).await.unwrap();
+
+    let ended = binary.run(&["rewind", "--topic", "enriched", "--to", "start", "--output", "json"]).await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert_eq!(ended.json()["positions"][3], json!({"partition": 3, "next_offset": 0}));
+    let stored = database.positions(&cluster, &[topic]).await.unwrap();
+    assert_eq!(stored.len(), 5);
+    assert_eq!((stored[3].next_offset, stored[3].epoch), (0, claimed.epoch + 1));
+
+    let one = binary
+        .run(&["rewind", "--topic", "enriched", "--to", "1", "--partition", "3", "--output", "json"])
+        .await;
+    assert_eq!(one.json()["positions"], json!([{"partition": 3, "next_offset": 1}]));
+    let outside = binary.run(&["rewind", "--topic", "enriched", "--to", "7"]).await;
+    assert_eq!(outside.code, 1, "{outside:?}");
+    assert!(outside.stderr.contains("0 to 0"), "{}", outside.stderr);
+    let nowhere = binary.run(&["rewind", "--topic", "enriched", "--to", "0", "--partition", "9"]).await;
+    assert_eq!(nowhere.code, 2, "{nowhere:?}");
+    let by_time =
+        binary.run(&["rewind", "--topic", "enriched", "--to", "2020-01-01", "--output", "json"]).await;
+    assert_eq!(by_time.json()["positions"][3]["next_offset"], 0);
+    topics.delete().await;
+}
+
+#[actix_rt::test]
+async fn rewind_of_the_raw_topic_is_refused_while_somebody_reads_it() {
+    use rdkafka::consumer::{BaseConsumer, Consumer as _};
+    let (database, topics) = (TestDatabase::create().await, Topics::create(&[]).await);
+    let binary = wired(&topics, &database);
+    let kafka = &topics.settings.kafka;
+    let group = format!("{}-enricher", kafka.group_prefix);
+    let reader: BaseConsumer = rdkafka::ClientConfig::new()
+        .set("bootstrap.servers", &kafka.bootstrap_servers)
+        .set("group.id", &group)
+        .create()
+        .unwrap();
+    reader.subscribe(&[&kafka.raw_topic]).unwrap();
+    eventually("the reader joined its group", async || {
+        let _ = reader.poll(Duration::from_millis(50));
+        (topics.admin.group_members(&group).await.unwrap() == 1).then_some(())
+    })
+    .await;
+    let refused = binary.run(&["rewind", "--topic", "raw", "--to", "start"]).await;
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(
+        refused.stderr.contains(&group) && refused.stderr.contains("role enricher"),
+        "{}",
+        refused.stderr
+    );
+
+    reader.unsubscribe();
+    drop(reader);
+    eventually("the reader left its group", async || {
+        (topics.admin.group_members(&group).await.unwrap() == 0).then_some(())
+    })
+    .await;
+    let ended = binary.run(&["rewind", "--topic", "raw", "--to", "start"]).await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let committed = topics.admin.committed(&group, &kafka.raw_topic, &[0, 1, 2, 3, 4], LEASE).await.unwrap();
+    assert_eq!(committed, [Some(0); 5]);
+    topics.delete().await;
+}

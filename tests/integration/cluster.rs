@@ -1,0 +1,69 @@
+//! The real Kafka that tests talk to: topics and groups of each test's own.
+
+use std::{sync::Arc, time::Duration};
+
+use nyc311::{
+    config::Settings,
+    kafka::{Admin, topics},
+};
+use uuid::Uuid;
+
+/// A test's own topics; they are deleted when it ends.
+pub struct Topics {
+    pub settings: Arc<Settings>,
+    pub admin: Admin,
+}
+
+/// Reads the address that the test was given.
+pub fn bootstrap_servers() -> String {
+    std::env::var("NYC311_KAFKA__BOOTSTRAP_SERVERS").expect(
+        "NYC311_KAFKA__BOOTSTRAP_SERVERS names no Kafka: run `make services` and export what it prints, or run `make test`",
+    )
+}
+
+/// Returns settings with names of their own, whatever else the test sets.
+pub fn own_names(overrides: &[(&str, &str)]) -> Settings {
+    let name = format!("t{}", Uuid::new_v4().simple());
+    let servers = bootstrap_servers();
+    let (raw, enriched, dead) =
+        (format!("{name}.raw"), format!("{name}.enriched"), format!("{name}.dead_letter"));
+    let mut all = vec![
+        ("kafka.bootstrap_servers", servers.as_str()),
+        ("kafka.raw_topic", &raw),
+        ("kafka.enriched_topic", &enriched),
+        ("kafka.dead_letter_topic", &dead),
+        ("kafka.group_prefix", &name),
+        ("instance.id", &name),
+    ];
+    all.extend_from_slice(overrides);
+    Settings::with(&all).expect("settings of a test")
+}
+
+impl Topics {
+    /// Creates the three topics.
+    pub async fn create(overrides: &[(&str, &str)]) -> Self {
+        let settings = Arc::new(own_names(overrides));
+        let admin = Admin::new(&settings.kafka).unwrap();
+        assert_eq!(topics::ensure(&admin, &settings.kafka).await.unwrap().len(), 3);
+        Self { settings, admin }
+    }
+
+    /// Deletes the topics.
+    pub async fn delete(self) {
+        let kafka = &self.settings.kafka;
+        let names = [kafka.raw_topic.as_str(), &kafka.enriched_topic, &kafka.dead_letter_topic];
+        self.admin.client().delete_topics(&names, &rdkafka::admin::AdminOptions::new()).await.unwrap();
+    }
+}
+
+/// Waits until `condition` yields something, for a minute at most.
+pub async fn eventually<T>(what: &str, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    loop {
+        if let Some(found) = condition().await {
+            return found;
+        }
+        assert!(std::time::Instant::now() < deadline, "{what} did not happen within a minute");
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+}

@@ -1,0 +1,306 @@
+//! The Kafka layer against a real broker: topics, the consumer thread, transactions, what is committed.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use nyc311::{
+    kafka::{
+        Admin, HeaderList, KafkaFailure, RecordBatch,
+        admin::LogEnds,
+        consumer::{Command, ConsumerThread, Event, Seat, Window},
+        raw_producer::RawProducer,
+        topics,
+        transactional::{PartitionProducer, Transaction},
+    },
+    messages::{DerivedRecord, RawRow},
+};
+use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use crate::cluster::{Topics, eventually, own_names};
+
+const WINDOW: Window = Window {
+    batch_rows: 100,
+    batch_bytes: 1 << 20,
+    batches_per_partition: 2,
+    bytes: 4 << 20,
+    linger: Duration::from_millis(5),
+};
+
+fn rows(partition: i32, count: usize) -> Vec<RawRow> {
+    (0..count)
+        .map(|number| RawRow {
+            value: Bytes::from(format!(r#"{{"unique_key":"{number}"}}"#)),
+            borough: Some(nyc311_domain::Borough::ALL[partition as usize]),
+            partition,
+        })
+        .collect()
+}
+
+async fn next(events: &mut UnboundedReceiver<Event>) -> Event {
+    tokio::time::timeout(Duration::from_secs(30), events.recv())
+        .await
+        .expect("an event in time")
+        .expect("an event")
+}
+
+async fn next_batch(
+    events: &mut UnboundedReceiver<Event>,
+) -> (RecordBatch, u64, Option<Arc<nyc311::kafka::GroupMetadata>>) {
+    loop {
+        if let Event::Batch(batch) = next(events).await {
+            return (batch.records, batch.opening, batch.group);
+        }
+    }
+}
+
+fn start(
+    topics: &Topics,
+    seat: &Arc<Seat>,
+    topic: &str,
+    group: &str,
+) -> (ConsumerThread, UnboundedReceiver<Event>) {
+    ConsumerThread::start(seat, &topics.settings, group, vec![Arc::from(topic)], WINDOW).unwrap()
+}
+
+async fn assigned(events: &mut UnboundedReceiver<Event>) -> usize {
+    loop {
+        if let Event::Assigned(partitions) = next(events).await {
+            return partitions.len();
+        }
+    }
+}
+
+#[tokio::test]
+async fn topics_are_created_as_the_contract_says_and_only_once() {
+    let topics = Topics::create(&[]).await;
+    let kafka = &topics.settings.kafka;
+    assert!(topics::ensure(&topics.admin, kafka).await.unwrap().is_empty());
+    let found = topics.admin.topics().await.unwrap();
+    for name in [&kafka.raw_topic, &kafka.enriched_topic, &kafka.dead_letter_topic] {
+        assert_eq!(found.get(name), Some(&5));
+    }
+    topics.delete().await;
+}
+
+#[tokio::test]
+async fn a_topic_of_another_shape_is_a_clear_error() {
+    let settings = own_names(&[]);
+    let admin = Admin::new(&settings.kafka).unwrap();
+    let raw = settings.kafka.raw_topic.as_str();
+    let wrong = [NewTopic::new(raw, 3, TopicReplication::Fixed(1))];
+    admin.client().create_topics(&wrong, &AdminOptions::new()).await.unwrap();
+    let Err(KafkaFailure::Mismatch(text)) = topics::ensure(&admin, &settings.kafka).await else {
+        panic!("a topic with three partitions was accepted");
+    };
+    assert!(text.contains(raw) && text.contains("3 partitions") && text.contains("needs 5"), "{text}");
+    admin.client().delete_topics(&[raw], &AdminOptions::new()).await.unwrap();
+
+    let settings = own_names(&[]);
+    let raw = settings.kafka.raw_topic.as_str();
+    let wrong =
+        [NewTopic::new(raw, 5, TopicReplication::Fixed(1)).set("message.timestamp.type", "CreateTime")];
+    admin.client().create_topics(&wrong, &AdminOptions::new()).await.unwrap();
+    let Err(KafkaFailure::Mismatch(text)) = topics::ensure(&admin, &settings.kafka).await else {
+        panic!("a topic with timestamps of its producers was accepted");
+    };
+    assert!(text.contains("CreateTime") && text.contains("LogAppendTime"), "{text}");
+    let kafka = &settings.kafka;
+    let names = [raw, kafka.enriched_topic.as_str(), kafka.dead_letter_topic.as_str()];
+    admin.client().delete_topics(&names, &AdminOptions::new()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_reader_gets_what_was_published_from_the_position_it_is_told_in_order_and_within_its_window() {
+    let topics = Topics::create(&[]).await;
+    let raw = topics.settings.kafka.raw_topic.clone();
+    let producer = RawProducer::new(&topics.settings.kafka).unwrap();
+    let published = producer.publish(&rows(1, 1000), &HeaderList::default()).await.unwrap();
+    assert_eq!((published.published, published.too_large), (1000, vec![]));
+    let seat = Arc::new(Seat::default());
+    let (thread, mut events) = start(&topics, &seat, &raw, "window");
+    assert_eq!(assigned(&mut events).await, 5);
+    let partition = (Arc::from(raw.as_str()), 1);
+    thread.send(Command::Open { partition: partition.clone(), next_offset: 10, opening: 7 });
+    let mut next_offset = 10;
+    let mut unanswered = Vec::new();
+    while next_offset < 1000 {
+        let (batch, opening, group) = next_batch(&mut events).await;
+        assert_eq!((opening, batch.from, group.is_some()), (7, next_offset, true));
+        for record in &batch.records {
+            assert_eq!(record.value, format!(r#"{{"unique_key":"{next_offset}"}}"#));
+            assert_eq!(record.key.as_deref(), Some(b"BROOKLYN".as_slice()));
+            assert_eq!(record.offset, next_offset);
+            next_offset += 1;
+        }
+        assert_eq!(batch.to, next_offset);
+        unanswered.push(batch.bytes);
+        if unanswered.len() == WINDOW.batches_per_partition {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            assert!(events.try_recv().is_err(), "the window was overrun");
+            for bytes in unanswered.drain(..) {
+                thread.send(Command::Done { partition: partition.clone(), opening: 7, bytes });
+            }
+        }
+    }
+    thread.send(Command::Open { partition: partition.clone(), next_offset: 990, opening: 8 });
+    let (batch, opening, _) = next_batch(&mut events).await;
+    assert_eq!((opening, batch.from, batch.to), (8, 990, 1000));
+    topics.delete().await;
+}
+
+#[tokio::test]
+async fn a_full_window_pauses_the_reader_and_it_goes_on_afterwards() {
+    let topics = Topics::create(&[]).await;
+    let raw = topics.settings.kafka.raw_topic.clone();
+    let producer = RawProducer::new(&topics.settings.kafka).unwrap();
+    producer.publish(&rows(0, 1000), &HeaderList::default()).await.unwrap();
+    let seat = Arc::new(Seat::default());
+    let (thread, mut events) = start(&topics, &seat, &raw, "pause");
+    assigned(&mut events).await;
+    let partition = (Arc::from(raw.as_str()), 0);
+    thread.send(Command::Open { partition: partition.clone(), next_offset: 0, opening: 1 });
+    let first = next_batch(&mut events).await.0;
+    let second = next_batch(&mut events).await.0;
+    // Longer than the reader waits before it pauses.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let mut next_offset = second.to;
+    for bytes in [first.bytes, second.bytes] {
+        thread.send(Command::Done { partition: partition.clone(), opening: 1, bytes });
+    }
+    while next_offset < 1000 {
+        let batch = next_batch(&mut events).await.0;
+        assert_eq!(batch.from, next_offset);
+        next_offset = batch.to;
+        thread.send(Command::Done { partition: partition.clone(), opening: 1, bytes: batch.bytes });
+    }
+    topics.delete().await;
+}
+
+fn derived(number: usize) -> DerivedRecord {
+    DerivedRecord {
+        dead_letter: false,
+        key: None,
+        value: Bytes::from(format!("{number}")),
+        headers: HeaderList {
+            raw_partition: Some(2),
+            raw_offset: Some(number as i64),
+            ..HeaderList::default()
+        },
+    }
+}
+
+#[tokio::test]
+async fn records_and_offsets_are_committed_together_and_the_old_owner_is_fenced() {
+    let topics = Topics::create(&[]).await;
+    let kafka = Arc::new(topics.settings.kafka.clone());
+    let group = format!("{}-enricher", kafka.group_prefix);
+    RawProducer::new(&kafka).unwrap().publish(&rows(2, 50), &HeaderList::default()).await.unwrap();
+    let seat = Arc::new(Seat::default());
+    let (thread, mut events) = start(&topics, &seat, &kafka.raw_topic, &group);
+    assigned(&mut events).await;
+    let partition = (Arc::from(kafka.raw_topic.as_str()), 2);
+    thread.send(Command::Open { partition, next_offset: 0, opening: 1 });
+    let (batch, _, metadata) = next_batch(&mut events).await;
+
+    let first = PartitionProducer::open(kafka.clone(), 2).await.unwrap();
+    let transaction = |numbers: std::ops::Range<usize>, next_offset| Transaction {
+        records: numbers.map(derived).collect(),
+        next_offset,
+        group: metadata.clone(),
+    };
+    first.publish(transaction(0..50, batch.to)).await.unwrap();
+    let committed =
+        topics.admin.committed(&group, &kafka.raw_topic, &[2], Duration::from_secs(10)).await.unwrap();
+    assert_eq!(committed, [Some(50)]);
+
+    let second = PartitionProducer::open(kafka.clone(), 2).await.unwrap();
+    let fenced = first.publish(transaction(50..60, 60)).await;
+    assert!(matches!(fenced, Err(KafkaFailure::Fenced(_))), "{fenced:?}");
+    second.publish(transaction(60..61, 61)).await.unwrap();
+
+    let seat = Arc::new(Seat::default());
+    let (reader, mut derived_events) = start(&topics, &seat, &kafka.enriched_topic, "derived");
+    assigned(&mut derived_events).await;
+    let partition = (Arc::from(kafka.enriched_topic.as_str()), 2);
+    reader.send(Command::Open { partition, next_offset: 0, opening: 1 });
+    let mut seen = Vec::new();
+    let mut position = 0;
+    let ends: LogEnds = topics.admin.log_ends(&kafka.enriched_topic, [2]).await.unwrap()[0];
+    while position < ends.high {
+        let (batch, _, _) = next_batch(&mut derived_events).await;
+        assert_eq!(batch.from, position);
+        seen.extend(batch.records.iter().map(|record| String::from_utf8(record.value.to_vec()).unwrap()));
+        position = batch.to;
+        reader.send(Command::Done {
+            partition: (Arc::from(kafka.enriched_topic.as_str()), 2),
+            opening: 1,
+            bytes: batch.bytes,
+        });
+    }
+    let expected: Vec<_> = (0..50).chain(60..61).map(|number| number.to_string()).collect();
+    assert_eq!(seen, expected);
+    topics.delete().await;
+}
+
+#[tokio::test]
+async fn a_position_steps_over_an_aborted_transaction_at_the_end_of_a_log() {
+    use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+    let topics = Topics::create(&[]).await;
+    let kafka = &topics.settings.kafka;
+    let foreign: BaseProducer = rdkafka::ClientConfig::new()
+        .set("bootstrap.servers", &kafka.bootstrap_servers)
+        .set("transactional.id", format!("{}-foreign", kafka.group_prefix))
+        .create()
+        .unwrap();
+    foreign.init_transactions(Duration::from_secs(20)).unwrap();
+    foreign.begin_transaction().unwrap();
+    foreign
+        .send(BaseRecord::<(), str>::to(&kafka.enriched_topic).partition(3).payload("never seen"))
+        .ok()
+        .unwrap();
+    foreign.flush(Duration::from_secs(10)).unwrap();
+    foreign.abort_transaction(Duration::from_secs(20)).unwrap();
+    // The record and the mark of its abortion, which is written a moment later.
+    eventually("the end of the log behind the aborted transaction", async || {
+        let ends = topics.admin.log_ends(&kafka.enriched_topic, [3]).await.unwrap();
+        (ends[0].high == 2).then_some(())
+    })
+    .await;
+
+    let seat = Arc::new(Seat::default());
+    let (reader, mut events) = start(&topics, &seat, &kafka.enriched_topic, "steps");
+    assigned(&mut events).await;
+    let partition = (Arc::from(kafka.enriched_topic.as_str()), 3);
+    reader.send(Command::Open { partition, next_offset: 0, opening: 1 });
+    let (batch, _, _) = next_batch(&mut events).await;
+    assert_eq!((batch.from, batch.to, batch.records.len()), (0, 2, 0));
+    topics.delete().await;
+}
+
+#[tokio::test]
+async fn a_row_larger_than_the_limit_is_named_and_the_others_are_published() {
+    let topics = Topics::create(&[]).await;
+    let producer = RawProducer::new(&topics.settings.kafka).unwrap();
+    let mut page = rows(0, 3);
+    page[1].value = Bytes::from(vec![b' '; 2 << 20]);
+    let published = producer.publish(&page, &HeaderList::default()).await.unwrap();
+    assert_eq!((published.published, published.too_large), (2, vec![1]));
+    topics.delete().await;
+}
+
+#[tokio::test]
+async fn a_member_that_comes_back_under_its_name_gets_its_partitions_at_once() {
+    let topics = Topics::create(&[]).await;
+    let raw = topics.settings.kafka.raw_topic.clone();
+    let seat = Arc::new(Seat::default());
+    let (thread, mut events) = start(&topics, &seat, &raw, "stable");
+    assert_eq!(assigned(&mut events).await, 5);
+    drop(thread);
+    drop(events);
+    let began = std::time::Instant::now();
+    let (_thread, mut events) = start(&topics, &seat, &raw, "stable");
+    assert_eq!(assigned(&mut events).await, 5);
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    topics.delete().await;
+}

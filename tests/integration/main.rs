@@ -1,0 +1,17 @@
+//! The one integration binary: every test runs against real servers.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test that cannot go on fails
+
+mod api_description;
+mod cli;
+mod cluster;
+mod http;
+mod kafka;
+mod pipeline;
+mod service;
+mod simulator;
+mod store_database;
+mod store_polls;
+mod store_rows;
+mod store_views;
+mod store_write;

@@ -1,0 +1,254 @@
+//! The real binary as a test runs it: its own database, topics and port; killed, stopped and started again.
+
+use std::{
+    fs::File,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use nyc311::config::Settings;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::{cluster::own_names, store_database::TestDatabase};
+
+/// A service of a test's own. Dropping it kills the process.
+pub struct Service {
+    pub database: TestDatabase,
+    pub settings: Settings,
+    environment: Vec<(String, String)>,
+    processes: Vec<Child>,
+    logs: TempDir,
+    started: u32,
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+impl Service {
+    /// Prepares a service for the source at `url`; nothing runs yet.
+    pub async fn for_source(url: &str, overrides: &[(&str, &str)]) -> Self {
+        let database = TestDatabase::create_empty().await;
+        let listen = format!("127.0.0.1:{}", free_port());
+        let mut all = vec![
+            ("source.url", url),
+            ("http.listen", listen.as_str()),
+            ("source.retry_initial_interval", "20ms"),
+            ("source.retry_max_elapsed", "5s"),
+        ];
+        all.extend_from_slice(overrides);
+        let settings = own_names(&all);
+        let kafka = &settings.kafka;
+        let mut environment: Vec<(String, String)> = [
+            ("KAFKA__BOOTSTRAP_SERVERS", kafka.bootstrap_servers.as_str()),
+            ("KAFKA__RAW_TOPIC", &kafka.raw_topic),
+            ("KAFKA__ENRICHED_TOPIC", &kafka.enriched_topic),
+            ("KAFKA__DEAD_LETTER_TOPIC", &kafka.dead_letter_topic),
+            ("KAFKA__GROUP_PREFIX", &kafka.group_prefix),
+            ("INSTANCE__ID", &settings.instance.id),
+            ("DATABASE__URL", database.settings.url.expose()),
+        ]
+        .map(|(name, value)| (format!("NYC311_{name}"), value.to_owned()))
+        .into();
+        for (path, value) in all {
+            environment
+                .push((format!("NYC311_{}", path.replace('.', "__").to_uppercase()), value.to_owned()));
+        }
+        Self {
+            database,
+            settings,
+            environment,
+            processes: Vec::new(),
+            logs: TempDir::new().unwrap(),
+            started: 0,
+        }
+    }
+
+    /// Returns the command with this service's settings and nothing of the test's environment.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_nyc311"));
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("NYC311_")) {
+            command.env_remove(name);
+        }
+        command.args(arguments).envs(self.environment.iter().cloned()).current_dir(self.logs.path());
+        command
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.logs.path().join(format!("{}.log", self.started))
+    }
+
+    /// Returns what the process that was started last has logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    /// Starts a process without waiting for it.
+    pub fn spawn(&mut self, arguments: &[&str], more: &[(&str, &str)]) {
+        self.started += 1;
+        let log = File::create(self.log_path()).unwrap();
+        let child =
+            self.command(arguments).envs(more.iter().copied()).stdout(Stdio::null()).stderr(log).spawn();
+        self.processes.push(child.unwrap());
+    }
+
+    /// Starts the service and waits until it is ready; returns how long that took.
+    pub async fn start(&mut self) -> Duration {
+        let began = Instant::now();
+        self.spawn(&["run"], &[]);
+        self.ready().await;
+        began.elapsed()
+    }
+
+    /// Waits until the service is ready.
+    pub async fn ready(&self) {
+        self.wait_for("the service is ready", async || {
+            self.get("/readyz").await.filter(|answer| answer["ready"] == true)
+        })
+        .await;
+    }
+
+    /// Kills all processes the hard way.
+    pub fn kill(&mut self) {
+        for mut process in self.processes.drain(..) {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+
+    /// Asks the process to stop and returns its exit code.
+    pub async fn terminate(&mut self) -> i32 {
+        let mut process = self.processes.pop().expect("a running process");
+        let pid = process.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        self.exit_code(&mut process).await
+    }
+
+    async fn exit_code(&self, process: &mut Child) -> i32 {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            if let Some(status) = process.try_wait().unwrap() {
+                return status.code().unwrap_or(-1);
+            }
+            assert!(Instant::now() < deadline, "the process does not end:\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Asks the control endpoint; none while it does not answer.
+    pub async fn get(&self, path: &str) -> Option<Value> {
+        let url = format!("http://{}{path}", self.settings.http.listen);
+        let answer = reqwest::get(url).await.ok()?;
+        serde_json::from_str(&answer.text().await.ok()?).ok()
+    }
+
+    /// Submits a poll and returns its id.
+    pub async fn submit(&self, body: Value) -> String {
+        let url = format!("http://{}/v1/polls", self.settings.http.listen);
+        let request = reqwest::Client::new().post(url).header("content-type", "application/json");
+        let answer = request.body(body.to_string()).send().await.unwrap();
+        assert_eq!(answer.status(), 202);
+        let poll: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+        poll["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Waits until the poll has ended and returns it.
+    pub async fn finished(&self, id: &str) -> Value {
+        self.wait_for("the poll ends", async || {
+            let poll = self.get(&format!("/v1/polls/{id}")).await?;
+            ["succeeded", "failed", "cancelled"].contains(&poll["state"].as_str()?).then_some(poll)
+        })
+        .await
+    }
+
+    /// Runs a poll from the durable cursor to its success.
+    pub async fn poll(&self) -> Value {
+        let id = self.submit(json!({})).await;
+        let poll = self.finished(&id).await;
+        assert_eq!(poll["state"], "succeeded", "{poll:#}\n{}", self.log());
+        assert_counts_add_up(&poll);
+        poll
+    }
+
+    /// Waits for a condition, for 90 seconds at most; shows the log when it does not come true.
+    pub async fn wait_for<T>(&self, what: &str, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
+        let deadline = Instant::now() + Duration::from_secs(90);
+        loop {
+            if let Some(found) = condition().await {
+                return found;
+            }
+            assert!(Instant::now() < deadline, "{what}: not within 90 s\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Returns everything that the tables say, without our own clocks and origins (law 6), as one text.
+    pub async fn tables(&self) -> String {
+        let sql = "
+            select coalesce(jsonb_agg(to_jsonb(t) - 'first_seen_at' - 'last_changed_at' order by t.unique_key), '[]')::text
+            from nyc311.service_request t
+            union all
+            select coalesce(jsonb_agg(to_jsonb(h) - 'first_seen_at'
+                order by h.unique_key, h.source_updated_at, h.source_version), '[]')::text
+            from nyc311.service_request_history h
+            union all
+            select coalesce(jsonb_agg(to_jsonb(d) order by d.day, d.borough, d.agency, d.complaint_type), '[]')::text
+            from nyc311.rollup_daily d where (d.opened, d.closed, d.closed_undated, d.still_open) <> (0, 0, 0, 0)
+            union all
+            select coalesce(jsonb_agg(jsonb_build_array(payload_sha256, reason, field, unique_key, state)
+                order by payload_sha256), '[]')::text
+            from nyc311.dead_letter";
+        let rows = self.database.client().await.unwrap().query(sql, &[]).await.unwrap();
+        rows.iter().map(|row| row.get::<_, String>(0)).collect::<Vec<_>>().join("\n")
+    }
+
+    /// Asserts law 7.
+    pub async fn assert_rollups_equal_a_recount(&self) {
+        // A cell of zeros equals no cell.
+        for (rollup, zero) in [
+            ("rollup_daily", "(opened, closed, closed_undated, still_open) = (0, 0, 0, 0)"),
+            ("rollup_response_monthly", "(by_opened, by_closed) = (0, 0)"),
+        ] {
+            let differing = self
+                .database
+                .json(&format!(
+                    "select * from (
+                        (select 'kept', * from nyc311.{rollup} except select 'kept', * from nyc311.{rollup}_recount)
+                        union all
+                        (select 'recounted', * from nyc311.{rollup}_recount
+                         except select 'recounted', * from nyc311.{rollup})) d where not {zero}"
+                ))
+                .await;
+            assert_eq!(differing, json!([]), "{rollup} differs from its recount");
+        }
+    }
+}
+
+/// Asserts that what was fetched is accounted for.
+pub fn assert_counts_add_up(poll: &Value) {
+    let count = |name: &str| poll["counts"][name].as_i64().unwrap();
+    assert_eq!(
+        count("fetched") + count("republished"),
+        count("stored") + count("duplicate") + count("reenriched") + count("dead_lettered"),
+        "{poll:#}"
+    );
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.kill();
+        let kafka = self.settings.kafka.clone();
+        // Deleting topics needs a runtime of its own: the test's may be unwinding.
+        let deletion = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let admin = nyc311::kafka::Admin::new(&kafka).unwrap();
+                let names = [kafka.raw_topic.as_str(), &kafka.enriched_topic, &kafka.dead_letter_topic];
+                let _ = admin.client().delete_topics(&names, &rdkafka::admin::AdminOptions::new()).await;
+            });
+        });
+        let _ = deletion.join();
+    }
+}

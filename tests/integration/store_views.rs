@@ -1,0 +1,157 @@
+//! Dead letters, the timeline, quality flags and percentiles.
+
+use crate::store_database::TestDatabase;
+use crate::store_rows::{batch, incoming, request};
+use bytes::Bytes;
+use nyc311::store::{DeadLetter, IncomingRow, LetterSelection};
+use nyc311_domain::quality;
+use serde_json::json;
+
+fn dead_letter(payload: &'static [u8]) -> DeadLetter {
+    DeadLetter {
+        payload: Bytes::from_static(payload),
+        stage: "enricher".to_owned(),
+        reason: "not_an_object".to_owned(),
+        field: None,
+        detail: None,
+        unique_key: None,
+        kafka_cluster_id: None,
+        topic: None,
+        partition: None,
+        offset: None,
+        headers: None,
+        poll_id: None,
+        raw_partition: 0,
+    }
+}
+
+async fn states(database: &TestDatabase) -> serde_json::Value {
+    let query = "select convert_from(payload, 'UTF8') as payload, state from nyc311.dead_letter";
+    let rows = database.json(query).await;
+    let state = |row: &serde_json::Value| (row["payload"].as_str().unwrap().to_owned(), row["state"].clone());
+    rows.as_array().unwrap().iter().map(state).collect()
+}
+
+#[tokio::test]
+async fn a_replayed_dead_letter_is_resolved_by_its_row_or_opened_by_its_next_failure() {
+    let database = TestDatabase::create().await;
+    let mut write = batch([]);
+    write.dead_letters = vec![dead_letter(b"good"), dead_letter(b"bad"), dead_letter(b"late")];
+    database.write(&write).await.unwrap();
+    assert_eq!(database.open_dead_letters().await.unwrap(), 3);
+
+    let letters = database.dead_letters(&LetterSelection::default(), None, 10).await.unwrap();
+    let keys: Vec<_> = letters.iter().map(|letter| letter.key).collect();
+    database.replay(&keys, async { Ok::<_, ()>(keys.clone()) }).await.unwrap().unwrap();
+    assert_eq!(database.open_dead_letters().await.unwrap(), 0);
+
+    let good = dead_letter(b"good").payload_sha256();
+    let mut write = batch([IncomingRow { replay_of: Some(good), ..incoming(&request(1, 0, 1)) }]);
+    write.dead_letters = vec![dead_letter(b"bad")];
+    database.write(&write).await.unwrap();
+    let expected = json!({"good": "resolved", "bad": "open", "late": "replayed"});
+    assert_eq!(states(&database).await, expected);
+}
+
+#[tokio::test]
+async fn dead_letters_are_listed_page_by_page() {
+    let database = TestDatabase::create().await;
+    let mut write = batch([]);
+    write.dead_letters = vec![dead_letter(b"1"), dead_letter(b"2"), dead_letter(b"3")];
+    database.write(&write).await.unwrap();
+    let mut seen = vec![];
+    let mut after = None;
+    loop {
+        let page = database.dead_letters(&LetterSelection::default(), after, 2).await.unwrap();
+        let Some(last) = page.last() else { break };
+        after = Some((last.first_seen_at, last.key));
+        seen.extend(page.into_iter().map(|letter| letter.payload));
+    }
+    seen.sort();
+    assert_eq!(seen, ["1", "2", "3"]);
+}
+
+#[tokio::test]
+async fn the_timeline_has_one_row_for_each_change() {
+    let database = TestDatabase::create().await;
+    let mut rows = vec![];
+    for (version, state) in [(0, "open"), (2, "open"), (4, "in_progress"), (6, "closed"), (8, "closed")] {
+        let mut request = request(1, version, 1);
+        request.state = state.into();
+        request.status = None;
+        request.agency = "NYPD".into();
+        request.borough = None;
+        request.closed_at = None;
+        rows.push(incoming(&request));
+    }
+    for index in [3, 0, 4, 2, 1] {
+        database.write(&batch([rows[index].clone()])).await.unwrap();
+    }
+    let timeline = database
+        .json(
+            "select version_no, state, previous_state, valid_from = timestamptz '2026-02-27T22:00:00Z' as first,
+                    valid_until is null as last, is_current
+             from nyc311.service_request_timeline order by version_no",
+        )
+        .await;
+    let stretch = |number: i64, state: &str, previous: Option<&str>| {
+        json!({"version_no": number, "state": state, "previous_state": previous, "first": number == 1,
+            "last": number == 3, "is_current": number == 3})
+    };
+    let expected = json!([
+        stretch(1, "open", None),
+        stretch(2, "in_progress", Some("open")),
+        stretch(3, "closed", Some("in_progress"))
+    ]);
+    assert_eq!(timeline, expected);
+}
+
+#[tokio::test]
+async fn quality_flags_are_listed_by_name() {
+    let database = TestDatabase::create().await;
+    assert_eq!(
+        database.number("select count(*) from nyc311.quality_flag").await,
+        i64::try_from(quality::ALL.len()).unwrap()
+    );
+    let mut flagged = request(1, 0, 1);
+    flagged.quality_flags =
+        nyc311_domain::QualityFlags::from_bits(1 << quality::ALL[0].bit | 1 << quality::ALL[1].bit);
+    database.write(&batch([incoming(&flagged)])).await.unwrap();
+    let expected = json!([{"name": quality::ALL[0].name}, {"name": quality::ALL[1].name}]);
+    let query = "select name from nyc311.service_request_quality order by name";
+    let mut names = database.json(query).await;
+    assert_eq!(names.as_array_mut().unwrap().len(), 2);
+    let sorted = |value: &serde_json::Value| {
+        let mut names: Vec<String> =
+            value.as_array().unwrap().iter().map(|row| row["name"].to_string()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(sorted(&names), sorted(&expected));
+    let daily = database.json("select name from nyc311.quality_flag_daily where requests = 1").await;
+    assert_eq!(sorted(&daily), sorted(&expected));
+}
+
+#[tokio::test]
+async fn percentiles_come_from_the_buckets() {
+    let database = TestDatabase::create().await;
+    let percentile = |p: &str, rows: &str| {
+        format!(
+            "select nyc311.response_percentile(bucket, n, {p}) as hours
+             from (values {rows}) h (bucket, n)"
+        )
+    };
+    let bucket = |hours: &str| format!("nyc311.response_bucket_of({hours})");
+    // all of 1 to 1.25 hours: the median is in the middle
+    let one = format!("({}, 10)", bucket("1.1"));
+    assert_eq!(database.json(&percentile("0.5", &one)).await, json!([{"hours": 1.125}]));
+    let two = format!("({}, 1), ({}, 9)", bucket("0"), bucket("24"));
+    assert_eq!(database.json(&percentile("0.1", &two)).await, json!([{"hours": 1.0 / 60.0}]));
+    let open_ended = format!("({}, 5)", bucket("99999"));
+    assert_eq!(database.json(&percentile("0.9", &open_ended)).await, json!([{"hours": 24000}]));
+    assert_eq!(database.json(&percentile("0.5", "(1, 0)")).await, json!([{"hours": null}]));
+    assert_eq!(database.number("select count(*) from nyc311.response_bucket").await, 73);
+    let nothing = "select nyc311.response_percentile(bucket, by_opened, 0.5) as hours
+                   from nyc311.rollup_response_monthly";
+    assert_eq!(database.json(nothing).await, json!([{"hours": null}]));
+}
