@@ -1,0 +1,44 @@
+# The one list of commands.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help demo run test bench services services-stop check-data fmt lint deny clean
+
+help: ## Say what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## Watch 311 rows arrive in PostgreSQL. ONCE=1 ends after the tables; SOURCE=live|FILE; ROWS=200000
+	@ONCE="$(ONCE)" SOURCE="$(SOURCE)" ROWS="$(ROWS)" SINCE="$(SINCE)" scripts/demo
+
+run: ## Run the pipeline against the broker and the database of the settings
+	cargo run --release --bin nyc311 -- run $(ARGS)
+
+test: ## Run every test against a private PostgreSQL and a private Apache Kafka
+	@scripts/test $(ARGS)
+
+bench: ## Measure
+	cargo bench --workspace $(ARGS)
+
+services: ## Start a PostgreSQL and an Apache Kafka that stay, and print their addresses as settings
+	@scripts/services start
+
+services-stop: ## Stop what `make services` started, keep its data
+	@scripts/services stop
+
+check-data: ## Check whole real row files: make check-data DATA=DIR
+	@scripts/check_data "$(DATA)"
+
+fmt: ## Format the code
+	cargo fmt --all
+
+lint: ## Check format and lints, warnings denied
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+deny: ## Check licences, bans and sources of all dependencies
+	@scripts/deny
+
+clean: ## Stop the private servers and delete their data and all builds
+	@for name in services demo test check; do scripts/services destroy --name $$name; done
+	rm -rf .services
+	cargo clean
