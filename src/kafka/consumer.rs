@@ -29,10 +29,11 @@ use rdkafka::{
 };
 
 use super::{
+    batch_builder::BatchBuilder,
     client::{base, log, overridden},
     failure::KafkaFailure,
     headers::{HeaderList, Origin},
-    record::{Record, RecordBatch},
+    record::RecordBatch,
 };
 use crate::config::Settings;
 
@@ -216,24 +217,9 @@ impl ConsumerThread {
 
 struct Opened {
     opening: u64,
-    /// Where the batch under construction starts.
-    from: i64,
-    /// The position after the last record taken.
-    to: i64,
+    batch: BatchBuilder,
     in_flight: usize,
     in_flight_bytes: usize,
-    buffer: Vec<u8>,
-    records: Vec<Unfinished>,
-    since: Instant,
-    appended_at_ms: Option<i64>,
-}
-
-struct Unfinished {
-    offset: i64,
-    key_end: Option<usize>,
-    start: usize,
-    end: usize,
-    headers: HeaderList,
 }
 
 struct Reader {
@@ -252,7 +238,6 @@ struct Reader {
 
 /// How long the window may be full before the partitions are paused, which throws away what was fetched ahead.
 const PAUSE_AFTER: Duration = Duration::from_secs(2);
-
 impl Reader {
     fn new(
         consumer: BaseConsumer<Assignment>,
@@ -310,19 +295,15 @@ impl Reader {
 
     fn full(&self) -> bool {
         self.in_flight_bytes >= self.window.bytes
-            || self
-                .opened
-                .values()
-                .any(|opened| opened.in_flight >= self.window.batches_per_partition && self.is_ripe(opened))
-    }
-
-    fn is_ripe(&self, opened: &Opened) -> bool {
-        opened.records.len() >= self.window.batch_rows || opened.buffer.len() >= self.window.batch_bytes
+            || self.opened.values().any(|opened| {
+                opened.in_flight >= self.window.batches_per_partition
+                    && opened.batch.is_full(self.window.batch_rows, self.window.batch_bytes)
+            })
     }
 
     /// How long a poll may wait: a batch that is under way must not wait longer than its linger.
     fn patience(&self) -> Duration {
-        if self.opened.values().any(|opened| !opened.records.is_empty()) {
+        if self.opened.values().any(|opened| opened.batch.holds_records()) {
             self.window.linger
         } else {
             Duration::from_millis(20)
@@ -372,8 +353,7 @@ impl Reader {
                 self.quiet = true;
                 for partition in self.opened.keys().cloned().collect::<Vec<_>>() {
                     if let Some(opened) = self.opened.get_mut(&partition) {
-                        opened.records.clear();
-                        opened.buffer.clear();
+                        opened.batch.forget();
                     }
                     self.unassign(&partition);
                 }
@@ -399,17 +379,8 @@ impl Reader {
             let _ = self.consumer.pause(&list);
         }
         self.consumer.context().opened.lock().insert(partition.clone());
-        let opened = Opened {
-            opening,
-            from: next_offset,
-            to: next_offset,
-            in_flight: 0,
-            in_flight_bytes: 0,
-            buffer: Vec::new(),
-            records: Vec::new(),
-            since: Instant::now(),
-            appended_at_ms: None,
-        };
+        let batch = BatchBuilder::at(next_offset);
+        let opened = Opened { opening, batch, in_flight: 0, in_flight_bytes: 0 };
         self.opened.insert(partition, opened);
     }
 
@@ -509,27 +480,23 @@ impl Reader {
             if let (Offset::Offset(position), Some(opened)) =
                 (element.offset(), self.opened.get_mut(&partition))
             {
-                opened.to = opened.to.max(position);
+                opened.batch.step_to(position);
             }
         }
     }
 
     /// Hands on the batches that are full or have waited for long enough, as far as the window has room.
     fn flush_ripe(&mut self) {
-        let now = Instant::now();
+        let Window { batch_rows, batch_bytes, batches_per_partition, linger, .. } = self.window;
         let mut group = None;
         for (partition, opened) in &mut self.opened {
-            if opened.to == opened.from || opened.in_flight >= self.window.batches_per_partition {
-                continue;
-            }
-            let full = opened.records.len() >= self.window.batch_rows
-                || opened.buffer.len() >= self.window.batch_bytes;
-            let waited = opened.records.is_empty() || now.duration_since(opened.since) >= self.window.linger;
-            if !full && !waited {
+            if opened.in_flight >= batches_per_partition
+                || !opened.batch.is_due(batch_rows, batch_bytes, linger)
+            {
                 continue;
             }
             let group = group.get_or_insert_with(|| self.consumer.group_metadata().map(Arc::new)).clone();
-            let records = cut(partition, opened);
+            let records = opened.batch.cut(partition);
             opened.in_flight += 1;
             opened.in_flight_bytes += records.bytes;
             self.in_flight_bytes += records.bytes;
@@ -548,44 +515,11 @@ fn take(
 ) {
     let partition = (Arc::<str>::from(message.topic()), message.partition());
     let Some(opened) = opened.get_mut(&partition) else { return };
-    if opened.records.is_empty() {
-        opened.since = Instant::now();
-        opened.appended_at_ms = message.timestamp().to_millis();
-    }
-    let start = opened.buffer.len();
-    let key_end = message.key().map(|key| {
-        opened.buffer.extend_from_slice(key);
-        opened.buffer.len()
-    });
-    opened.buffer.extend_from_slice(message.payload().unwrap_or_default());
     let headers =
         message.headers().map(|headers| HeaderList::read(headers, last_origin.as_ref())).unwrap_or_default();
     if headers.origin.is_some() {
         last_origin.clone_from(&headers.origin);
     }
-    let end = opened.buffer.len();
-    opened.records.push(Unfinished { offset: message.offset(), key_end, start, end, headers });
-    opened.to = message.offset() + 1;
-}
-
-/// Turns what has been taken of a partition into a batch.
-fn cut(partition: &Partition, opened: &mut Opened) -> RecordBatch {
-    let buffer = bytes::Bytes::from(std::mem::take(&mut opened.buffer));
-    let records = opened.records.drain(..).map(|record| Record {
-        offset: record.offset,
-        key: record.key_end.map(|end| buffer.slice(record.start..end)),
-        value: buffer.slice(record.key_end.unwrap_or(record.start)..record.end),
-        headers: record.headers,
-    });
-    let records = records.collect();
-    let from = std::mem::replace(&mut opened.from, opened.to);
-    RecordBatch {
-        topic: partition.0.clone(),
-        partition: partition.1,
-        from,
-        to: opened.to,
-        records,
-        bytes: buffer.len(),
-        appended_at_ms: opened.appended_at_ms.take(),
-    }
+    let value = message.payload().unwrap_or_default();
+    opened.batch.push(message.offset(), message.key(), value, headers, message.timestamp().to_millis());
 }

@@ -279,6 +279,64 @@ async fn a_position_steps_over_an_aborted_transaction_at_the_end_of_a_log() {
 }
 
 #[tokio::test]
+async fn a_reader_that_is_told_to_stop_moves_no_position_past_records_it_did_not_hand_on() {
+    let topics = Topics::create(&[]).await;
+    let raw = topics.settings.kafka.raw_topic.clone();
+    let producer = RawProducer::new(&topics.settings.kafka).unwrap();
+    producer.publish(&rows(4, 150), &HeaderList::default()).await.unwrap();
+    // One batch at a time: what is behind the first one is taken, and waits.
+    let window = Window { batches_per_partition: 1, ..WINDOW };
+    let seat = Arc::new(Seat::default());
+    let (thread, mut events) =
+        ConsumerThread::start(&seat, &topics.settings, "quiesce", vec![Arc::from(raw.as_str())], window)
+            .unwrap();
+    assigned(&mut events).await;
+    let partition: (Arc<str>, i32) = (Arc::from(raw.as_str()), 4);
+    thread.send(Command::Open { partition: partition.clone(), next_offset: 0, opening: 1 });
+    let (batch, _, _) = next_batch(&mut events).await;
+    assert_eq!((batch.from, batch.to, batch.records.len()), (0, 100, 100));
+    // Time to take the other fifty, and, after the order to stop, to hand on what is none.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    thread.send(Command::Quiesce);
+    thread.send(Command::Done { partition, opening: 1, bytes: batch.bytes });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    while let Ok(event) = events.try_recv() {
+        let Event::Batch(batch) = event else { continue };
+        let batch = batch.records;
+        panic!("{} records were handed on as {} to {}", batch.records.len(), batch.from, batch.to);
+    }
+    topics.delete().await;
+}
+
+#[tokio::test]
+async fn a_partition_that_is_opened_anew_starts_where_it_is_told_however_far_it_was_read() {
+    let topics = Topics::create(&[]).await;
+    let raw = topics.settings.kafka.raw_topic.clone();
+    let producer = RawProducer::new(&topics.settings.kafka).unwrap();
+    for partition in [0, 1] {
+        producer.publish(&rows(partition, 50), &HeaderList::default()).await.unwrap();
+    }
+    let seat = Arc::new(Seat::default());
+    let (thread, mut events) = start(&topics, &seat, &raw, "anew");
+    assigned(&mut events).await;
+    let named = |partition| (Arc::<str>::from(raw.as_str()), partition);
+    for opening in 1..=100 {
+        thread.send(Command::Open { partition: named(0), next_offset: 0, opening });
+        // Its end is reached at once, which is when the positions of all partitions are looked at.
+        thread.send(Command::Open { partition: named(1), next_offset: 50, opening });
+        let mut next_offset = 0;
+        while next_offset < 50 {
+            let (batch, current, _) = next_batch(&mut events).await;
+            if current == opening && batch.partition == 0 {
+                assert_eq!((batch.from, batch.to - batch.from), (next_offset, batch.records.len() as i64));
+                next_offset = batch.to;
+            }
+        }
+    }
+    topics.delete().await;
+}
+
+#[tokio::test]
 async fn a_row_larger_than_the_limit_is_named_and_the_others_are_published() {
     let topics = Topics::create(&[]).await;
     let producer = RawProducer::new(&topics.settings.kafka).unwrap();
