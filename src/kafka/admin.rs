@@ -1,6 +1,10 @@
 //! Questions to the cluster: its id, its topics, the ends of its logs, what a group has committed.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
@@ -163,7 +167,9 @@ impl Admin {
     pub async fn group_members(&self, group: &str) -> Result<usize, KafkaFailure> {
         let group = group.to_owned();
         self.blocking(move |admin| {
-            let list = admin.client.inner().fetch_group_list(Some(&group), admin.timeout)?;
+            let list = patiently(admin.timeout, || {
+                Ok(admin.client.inner().fetch_group_list(Some(&group), admin.timeout)?)
+            })?;
             Ok(list
                 .groups()
                 .iter()
@@ -188,7 +194,7 @@ impl Admin {
                 for (partition, next_offset) in &positions {
                     list.add_partition_offset(&topic, *partition, Offset::Offset(*next_offset))?;
                 }
-                consumer.commit(&list, CommitMode::Sync)?;
+                patiently(admin.timeout, || Ok(consumer.commit(&list, CommitMode::Sync)?))?;
             }
             Ok(())
         })
@@ -227,5 +233,22 @@ impl Admin {
         let mut config = self.config.clone();
         config.set("group.id", group).set("enable.auto.commit", "false");
         Ok(config.create_with_context(Logged)?)
+    }
+}
+
+/// Asks again while the answer is that the group's coordinator is not ready, which it is not in the first moments of a
+/// broker or of a broker's first group.
+fn patiently<T>(
+    patience: Duration,
+    mut ask: impl FnMut() -> Result<T, KafkaFailure>,
+) -> Result<T, KafkaFailure> {
+    let began = Instant::now();
+    loop {
+        match ask() {
+            Err(KafkaFailure::Unavailable(_)) if began.elapsed() < patience => {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            answer => return answer,
+        }
     }
 }
