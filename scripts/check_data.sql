@@ -21,6 +21,9 @@ $$;
 create temp table version as
 select distinct on (unique_key, version)
        unique_key, version, row::json ->> 'status' as status, row::json ->> 'agency' as agency,
+       row::json ->> 'created_date' as created, lower(row::json ->> 'complaint_type') as complaint_type,
+       row::json ->> 'descriptor' as descriptor, row::json ->> 'latitude' as latitude,
+       row::json ->> 'longitude' as longitude,
        (row::json ->> ':updated_at')::timestamptz as updated_at, row::json ->> ':version' as source_version
 from (select row, (row::json ->> 'unique_key')::bigint as unique_key,
              coalesce((row::json ->> ':updated_at') || ' ' || (row::json ->> ':version'), md5(row)) as version
@@ -37,6 +40,15 @@ where updated_at is not null
    or not exists (select from version other where other.unique_key = v.unique_key and other.version <> v.version)
 order by unique_key, updated_at desc nulls last, source_version collate "C" desc nulls last;
 analyze newest;
+
+-- Likely duplicates by a plain reading, of the rows that have a point and a time of day.
+create temp table twins as
+select coalesce(sum(requests - 1), 0) as marked
+from (select count(*) as requests
+      from newest join service_request using (unique_key)
+      where newest.latitude is not null and newest.longitude is not null
+        and newest.created not like '%T00:00:00.000'
+      group by newest.created, newest.complaint_type, newest.descriptor, newest.latitude, newest.longitude) as grouped;
 
 create temp table poll_counts as select * from poll order by created_at limit 1;
 
@@ -102,8 +114,22 @@ from (
           from rollup_daily) as counted
 
     union all
-    select 8, 'the counts of the poll add up',
-           fetched + republished = stored + duplicate + reenriched + dead_lettered
+    select 8, 'duplicate_of equals a recount', count(*) = 0, format('%s differ', count(*))
+    from service_request s
+    join duplicate_of_recount r using (unique_key)
+    where s.duplicate_of is distinct from r.duplicate_of
+
+    union all
+    select 9, 'the likely duplicates with a point are those of the file',
+           marked = (select marked from twins)
+               or (select count(*) from newest) < (select count(distinct unique_key) from version),
+           format('%s marked, %s by a plain reading', marked, (select marked from twins))
+    from (select count(*) as marked from service_request
+          where duplicate_of is not null and latitude is not null and longitude is not null) as counted
+
+    union all
+    select 10, 'the counts of the poll add up',
+           fetched + republished = stored + duplicate + reenriched + dead_lettered and republished >= 0
            and stored = (select count(*) from service_request) + (select count(*) from service_request_history),
            format('%s fetched, %s republished, %s stored, %s duplicate, %s reenriched, %s dead-lettered',
                   fetched, republished, stored, duplicate, reenriched, dead_lettered)

@@ -11,7 +11,6 @@
 pub mod agency;
 mod borough;
 pub mod category;
-mod duplicate;
 mod enrich;
 pub mod geography;
 mod json;
@@ -27,7 +26,6 @@ mod version;
 pub mod words;
 
 pub use borough::Borough;
-pub use duplicate::{DuplicateGroup, DuplicatePlace};
 pub use enrich::enrich;
 pub use json::Json;
 pub use quality::QualityFlags;

@@ -8,7 +8,7 @@
 #![allow(clippy::expect_used, reason = "a test may end at the first surprise")]
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     fs::File,
     io::{BufRead, BufReader, Read},
     path::{Path, PathBuf},
@@ -50,8 +50,6 @@ struct Counts {
     /// The same by a plain reading.
     recounted: BTreeMap<&'static str, u64>,
     accuracy: BTreeMap<&'static str, Accuracy>,
-    groups: HashMap<String, u64>,
-    recounted_groups: HashMap<String, u64>,
     changed: Vec<String>,
 }
 
@@ -92,18 +90,6 @@ impl Counts {
         }
         for flag in plain_flags(&row) {
             *self.recounted.entry(flag).or_default() += 1;
-        }
-        if let Some(group) = request.duplicate_group().filter(|_| request.latitude.is_some()) {
-            *self.groups.entry(format!("{group:?}")).or_default() += 1;
-        }
-        if let (Some(latitude), Some(longitude)) = (text(&row, "latitude"), text(&row, "longitude")) {
-            let kind = text(&row, "complaint_type").unwrap_or_default().to_lowercase();
-            let (created, descriptor) =
-                (text(&row, "created_date").unwrap_or_default(), text(&row, "descriptor"));
-            if !created.ends_with("T00:00:00.000") {
-                let group = format!("{created} {kind} {descriptor:?} {latitude} {longitude}");
-                *self.recounted_groups.entry(group).or_default() += 1;
-            }
         }
         self.compare_places(&row, &request);
     }
@@ -183,7 +169,6 @@ impl Counts {
                 100.0 * accuracy.share()
             );
         }
-        println!("  likely duplicates by point: {}", repeated(&self.groups));
     }
 
     fn check(&self, file: &str, faults: &mut Vec<String>) {
@@ -194,13 +179,6 @@ impl Counts {
             if judged != recounted {
                 faults.push(format!("{file}: {flag} on {judged} rows, by a plain reading on {recounted}"));
             }
-        }
-        if repeated(&self.groups) != repeated(&self.recounted_groups) {
-            faults.push(format!(
-                "{file}: {} duplicates, by a plain reading {}",
-                repeated(&self.groups),
-                repeated(&self.recounted_groups)
-            ));
         }
         if let Some(borough) = self.accuracy.get("borough")
             && borough.compared >= ENOUGH_POINTS
@@ -218,11 +196,6 @@ impl Accuracy {
     fn share(&self) -> f64 {
         self.equal as f64 / self.compared.max(1) as f64
     }
-}
-
-/// Counts the members of groups of more than one, without the first.
-fn repeated(groups: &HashMap<String, u64>) -> u64 {
-    groups.values().map(|count| count - 1).sum()
 }
 
 /// The flags that a plain reading of a row decides without a zone database, polygons or tables.

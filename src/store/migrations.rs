@@ -32,6 +32,7 @@ const MIGRATIONS: &[Migration] = migrations![
     2 "0002_create_service_request",
     3 "0003_create_rollups",
     4 "0004_create_rollup_quality_daily",
+    5 "0005_mark_duplicates",
 ];
 
 /// Any number that nothing else in the database uses as an advisory lock.

@@ -25,11 +25,14 @@
 //! 4. In a statement of its own, so that it sees what 3 did: every version of the batch that is not
 //!    current goes to the history. From 3 on each key of the batch is locked, by which every access to
 //!    the history of a key is in turn.
-//! 5. The rollups, each in one upsert in the order of its cells.
-//! 6. Dead letters and the counts of polls, in the order of their keys.
+//! 5. The marks of likely duplicates. From here to the commit writers take turns, so that of two twins that
+//!    come at the same time the later writer sees the other one.
+//! 6. The rollups, each in one upsert in the order of its cells.
+//! 7. Dead letters and the counts of polls, in the order of their keys.
 //!
-//! All writers take all locks in the same order, so they wait for each other and do not deadlock. Should
-//! PostgreSQL report a conflict nevertheless, the transaction is tried again.
+//! All writers take all locks in the same order, so they wait for each other and do not deadlock; but for 5,
+//! which may find a twin that another writer is about to change. PostgreSQL reports such a conflict, and the
+//! transaction is tried again.
 //!
 //! A batch that PostgreSQL refuses because of its data is searched for the rows to blame; they become
 //! dead letters, and the rest is committed with the positions of all.
@@ -229,6 +232,7 @@ impl Store {
             advance_positions(&transaction, plan.batch).await?;
             let mut counts = plan.counts.clone();
             counts.add_placed(&store_incoming(&transaction).await?);
+            transaction.execute("select nyc311.mark_duplicates()", &[]).await?;
             apply_rollups(&transaction).await?;
             dead_letters::insert(&transaction, &plan.dead_letters).await?;
             resolve_dead_letters(&transaction, plan).await?;

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use nyc311::config::DatabaseSettings;
 use nyc311::store::polls::{NewPoll, Submitted, Trigger, Window, WindowOn};
 use nyc311::store::{DeadLetter, IncomingRow, Store, StoreError, WriteError, WriteSummary};
+use nyc311_domain::{QualityFlags, ServiceRequest};
 use serde_json::{Value, json};
 use std::time::Duration;
 use uuid::Uuid;
@@ -52,7 +53,13 @@ async fn rollup_response(database: &TestDatabase, table: &str) -> Value {
         .await
 }
 
+/// Law 7, and the same for the marks of duplicates.
 async fn assert_rollups_equal_a_recount(database: &TestDatabase) {
+    let kept = database
+        .json("select unique_key, duplicate_of from nyc311.service_request order by unique_key")
+        .await;
+    let recount = "select unique_key, duplicate_of from nyc311.duplicate_of_recount order by unique_key";
+    assert_eq!(kept, database.json(recount).await);
     let (kept, counted) =
         (rollup_daily(database, "rollup_daily").await, rollup_daily(database, "rollup_daily_recount").await);
     assert_eq!(kept, counted);
@@ -254,6 +261,74 @@ async fn rows_changed_by_hand_keep_the_rollups_right() {
     database.execute("truncate nyc311.service_request").await;
     assert_eq!(count(&database, "rollup_daily").await, 0);
     assert_eq!(count(&database, "rollup_response_monthly").await, 0);
+}
+
+type Change<'a> = &'a dyn Fn(&mut ServiceRequest<'static>);
+
+/// The marks, as pairs of key and first key.
+async fn duplicates(database: &TestDatabase) -> Value {
+    database
+        .json(
+            "select jsonb_build_array(unique_key, duplicate_of) as pair from nyc311.service_request
+             where duplicate_of is not null order by unique_key",
+        )
+        .await
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["pair"].clone())
+        .collect()
+}
+
+#[tokio::test]
+async fn likely_duplicates_are_marked_by_the_least_key_whenever_they_come() {
+    let database = TestDatabase::create().await;
+    let twin = |key: i64, version: i64, change: Change| {
+        let mut twin = request(key, version, 1);
+        twin.created_at = "2026-04-12T05:18:41Z".parse().unwrap();
+        twin.quality_flags = QualityFlags::default();
+        change(&mut twin);
+        batch([incoming(&twin)])
+    };
+    let same = |_: &mut ServiceRequest<'static>| {};
+    database.write(&twin(50, 0, &same)).await.unwrap();
+    assert_eq!(duplicates(&database).await, json!([]));
+    database.write(&twin(70, 0, &same)).await.unwrap();
+    assert_eq!(duplicates(&database).await, json!([[70, 50]]));
+    // The least key comes last.
+    database.write(&twin(30, 0, &same)).await.unwrap();
+    assert_eq!(duplicates(&database).await, json!([[50, 30], [70, 30]]));
+
+    // Another second, thing or place, only a day, or an unknown place: none of them is a twin.
+    let others: [(i64, Change); 5] = [
+        (10, &|row| row.created_at += jiff::SignedDuration::from_secs(1)),
+        (11, &|row| row.descriptor = Some("Other".into())),
+        (12, &|row| row.latitude = Some(40.6)),
+        (13, &|row| row.quality_flags = QualityFlags::CREATED_AT_MIDNIGHT),
+        (14, &|row| (row.latitude, row.longitude) = (None, None)),
+    ];
+    for (key, change) in others {
+        database.write(&twin(key, 0, change)).await.unwrap();
+    }
+    assert_eq!(duplicates(&database).await, json!([[50, 30], [70, 30]]));
+    // Where no point is known, the words tell the place.
+    for key in [15, 16] {
+        let words = |row: &mut ServiceRequest<'static>| {
+            (row.latitude, row.incident_address) = (None, Some("5 MAIN STREET".into()));
+        };
+        database.write(&twin(key, 0, &words)).await.unwrap();
+    }
+    assert_eq!(duplicates(&database).await, json!([[16, 15], [50, 30], [70, 30]]));
+
+    // A newer version says that the first one was about something else.
+    database.write(&twin(30, 2, &|row| row.complaint_type = "Rodent".into())).await.unwrap();
+    assert_eq!(duplicates(&database).await, json!([[16, 15], [70, 50]]));
+    database.execute("update nyc311.service_request set withdrawn_at = now() where unique_key = 50").await;
+    assert_eq!(duplicates(&database).await, json!([[16, 15]]));
+    database.execute("update nyc311.service_request set withdrawn_at = null where unique_key = 50").await;
+    database.execute("delete from nyc311.service_request where unique_key = 15").await;
+    assert_eq!(duplicates(&database).await, json!([[70, 50]]));
+    assert_rollups_equal_a_recount(&database).await;
 }
 
 #[tokio::test]
