@@ -4,6 +4,7 @@
 
 mod check;
 mod client;
+mod drift;
 mod exit;
 mod health;
 mod migrate;
@@ -52,6 +53,8 @@ enum Command {
     Replay(replay::ReplayArgs),
     /// Have records read again
     Rewind(rewind::RewindArgs),
+    /// List what the source says that no rule knows, and the columns that it dropped
+    Drift(drift::DriftArgs),
     /// Stand in for the Socrata API
     Simulate(SimulatorOptions),
     /// Ask a running service whether it is ready
@@ -90,6 +93,7 @@ fn dispatch(command: Command, loaded: Loaded) -> Result<ExitCode, Failure> {
         Command::Status(args) => block_on(status::run(&args, settings))?,
         Command::Replay(args) => block_on(replay::run(&args, settings))?,
         Command::Rewind(args) => block_on(rewind::run(&args, settings))?,
+        Command::Drift(args) => block_on(drift::run(&args, settings))?,
         Command::Health(args) => block_on(health::run(&args, settings))?,
         Command::Check(args) => block_on(check::run(&args, settings))?,
     };

@@ -6,6 +6,7 @@
 
 mod connections;
 mod dead_letters;
+mod drift;
 mod error;
 mod migrations;
 pub mod polls;
@@ -14,6 +15,7 @@ mod replays;
 mod write;
 
 pub use dead_letters::DeadLetter;
+pub use drift::{Columns, Term};
 pub use error::StoreError;
 pub use migrations::Migrated;
 pub use positions::{Position, PositionRow};
@@ -30,6 +32,7 @@ use std::time::Duration;
 pub struct Store {
     pool: Pool,
     limits: Limits,
+    remembered: drift::Remembered,
     // kept for its drop: the last handle ends the connections' runtime
     _runtime: Arc<connections::ConnectionRuntime>,
 }
@@ -47,7 +50,7 @@ impl Store {
         let runtime = connections::ConnectionRuntime::start()?;
         let pool = connections::pool(settings, runtime.handle())?;
         let limits = Limits { statement: settings.statement_timeout, copy: settings.copy_timeout };
-        Ok(Self { pool, limits, _runtime: Arc::new(runtime) })
+        Ok(Self { pool, limits, remembered: drift::Remembered::default(), _runtime: Arc::new(runtime) })
     }
 
     /// Takes a connection from the pool.

@@ -87,6 +87,12 @@ pub fn complaint_type(stated: &str, agency: &str) -> Option<ComplaintType> {
     Some(ComplaintType { spelling: line.spelling, category: line.category })
 }
 
+/// Says whether the table has a complaint type, for whatever agency.
+pub fn is_known(complaint_type: &str) -> bool {
+    let bucket = LINES.get(bucket_of(complaint_type));
+    bucket.is_some_and(|lines| lines.iter().any(|line| line.spelling.eq_ignore_ascii_case(complaint_type)))
+}
+
 /// Spells a complaint type that is in no line so that those which differ only by case are one: first letters are capitals.
 pub fn spell_unknown(stated: &str) -> String {
     let mut spelt = String::with_capacity(stated.len());

@@ -23,15 +23,12 @@ use crate::{
     quality::QualityFlags,
     rejection::Rejection,
     row::{Field, Row},
-    service_request::ServiceRequest,
+    service_request::{ServiceRequest, UNSPECIFIED},
     state::State,
     time::{self, LocalTime, Moment, StatedTime},
     version::RULES_REVISION,
     words,
 };
-
-/// What stands in a column that must say something where the row says nothing.
-const UNSPECIFIED: &str = "Unspecified";
 
 /// The ZIP of Marble Hill, which is cut off from Manhattan by the Harlem River and belongs to Manhattan all the same.
 const MARBLE_HILL: &str = "10463";

@@ -5,7 +5,7 @@
 //! - [`enrich()`] turns a raw row into a [`ServiceRequest`]; the module `enrich` is the list of rules in their order.
 //! - [`peek`] takes the light look at a raw row that the poller and the partition map need.
 //! - [`ServiceRequest::write_json`] and [`ServiceRequest::from_json`] are the value of an `nyc311.enriched` record, [`identity`] tells its version.
-//! - [`quality`] lists every repair and doubt.
+//! - [`quality`] lists every repair and doubt, [`TermKind`] tells which words of the source the rules know.
 //! - [`geography`] finds what a point lies in, [`category`] and [`agency`] are the tables of complaint types and agencies.
 
 pub mod agency;
@@ -23,6 +23,7 @@ mod service_request;
 mod state;
 pub mod time;
 mod version;
+mod vocabulary;
 pub mod words;
 
 pub use borough::Borough;
@@ -34,3 +35,4 @@ pub use row::{RawHead, known_fields, peek};
 pub use service_request::{EnrichedError, ServiceRequest, identity};
 pub use state::State;
 pub use version::{Identity, RULES_REVISION};
+pub use vocabulary::TermKind;

@@ -12,6 +12,9 @@ use crate::{
     version::Identity,
 };
 
+/// What stands in a column that must say something where the row says nothing.
+pub(crate) const UNSPECIFIED: &str = "Unspecified";
+
 /// An enriched value that this program did not write, or not whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EnrichedError {

@@ -39,7 +39,7 @@ use crate::{
     retry::Delays,
     socrata::{Cursor, Page, PageRequest, SocrataClient, SocrataError},
     store::{
-        DeadLetter, StoreError,
+        Columns, DeadLetter, StoreError,
         polls::{Lease, LeaseError, PageRecord, Poll, PollError, PollState, WindowOn},
     },
     supervision::{Life, StageRef},
@@ -131,6 +131,8 @@ struct Walk {
     greatest: Option<Timestamp>,
     /// A lagging replica has answered: nothing may move behind that page.
     frozen: bool,
+    /// The columns that the source named last, as it wrote them.
+    columns: Option<String>,
 }
 
 /// A page with what was found in its rows.
@@ -141,6 +143,7 @@ struct Prepared {
     newest_created_at: Option<Timestamp>,
     answered_at: Timestamp,
     out_of_date: bool,
+    columns: Option<String>,
     is_last: bool,
 }
 
@@ -270,7 +273,7 @@ impl PollRun<'_> {
         let limit = settings.source.page_rows;
         let page = u64::try_from(self.poll.counts.pages).unwrap_or(0);
         let request = PageRequest { on, since, until: window.until, after, limit };
-        Ok(Walk { request, page, greatest: None, frozen: false })
+        Ok(Walk { request, page, greatest: None, frozen: false, columns: None })
     }
 
     async fn fetch_page(&self, request: &PageRequest) -> Result<Page, Halt> {
@@ -354,7 +357,9 @@ impl PollRun<'_> {
             source: self.dataset().to_owned(),
             cluster_id: self.cluster.id.to_string(),
             dead_letters: self.too_large(prepared, &published, walk.page),
+            columns: self.new_columns(&walk, prepared),
         };
+        walk.columns.clone_from(&prepared.columns);
         let metrics = metrics();
         metrics.records_total.with_label_values(&[stage::POLLER, outcome::PASSED]).inc_by(record.rows);
         metrics.batch_rows.with_label_values(&[stage::POLLER]).observe(record.rows as f64);
@@ -380,6 +385,24 @@ impl PollRun<'_> {
     }
 
     /// Rows that Kafka cannot take: they are written where the cursor is, in one transaction with it.
+    /// Returns the columns that the source names where they are not those of the page before. A replica that lags says
+    /// nothing about what there is now.
+    fn new_columns(&self, walk: &Walk, prepared: &Prepared) -> Option<Columns> {
+        let named = prepared.columns.as_ref().filter(|named| walk.columns.as_ref() != Some(named))?;
+        if prepared.out_of_date {
+            return None;
+        }
+        match serde_json::from_str(named) {
+            Ok(names) => {
+                Some(Columns { names, complete: self.environment.settings.source.columns.is_empty() })
+            }
+            Err(error) => {
+                tracing::warn!(%error, named, "the source names its columns in a way that cannot be read");
+                None
+            }
+        }
+    }
+
     fn too_large(&self, prepared: &Prepared, published: &PublishedPage, page: u64) -> Vec<DeadLetter> {
         let limit = self.environment.settings.kafka.raw_max_record_bytes;
         let rows = published.too_large.iter().filter_map(|index| prepared.rows.get(*index));
@@ -518,6 +541,7 @@ impl Prepared {
             // A server without a clock of its own is read by ours; the lag is taken off either.
             answered_at: page.head.answered_at.unwrap_or_else(Timestamp::now),
             out_of_date: page.head.out_of_date,
+            columns: page.head.fields,
             is_last,
         })
     }

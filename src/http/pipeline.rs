@@ -8,16 +8,44 @@ use serde::Serialize;
 use super::ControlState;
 use super::poll_document::instant;
 use super::view::{PartitionStatus, Readiness};
+use crate::store::Term;
 use crate::supervision::{StageState, StageStatus};
 
-/// How long the brokers may be asked; without an answer the stages are shown alone.
-const PARTITIONS_WITHIN: Duration = Duration::from_secs(5);
+/// How long the brokers and the database may be asked; without an answer the stages are shown alone.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// How many words of drift are shown; `nyc311 drift` and the table `source_term` have all.
+const DRIFT_SHOWN: i64 = 100;
 
 #[derive(Serialize)]
 struct PipelineDocument {
     ready: bool,
     stages: Vec<StageDocument>,
     partitions: Vec<PartitionStatus>,
+    drift: Vec<DriftDocument>,
+}
+
+/// A word of the source that no rule knows, or a column that is gone.
+#[derive(Serialize)]
+struct DriftDocument {
+    kind: String,
+    value: String,
+    known: bool,
+    first_source_updated_at: Option<String>,
+    first_seen_at: String,
+    vanished_at: Option<String>,
+}
+
+impl From<Term> for DriftDocument {
+    fn from(term: Term) -> Self {
+        Self {
+            kind: term.kind,
+            value: term.value,
+            known: term.known,
+            first_source_updated_at: term.first_source_updated_at.map(instant),
+            first_seen_at: instant(term.first_seen_at),
+            vanished_at: term.vanished_at.map(instant),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -47,13 +75,23 @@ impl From<StageStatus> for StageDocument {
 
 pub async fn show(state: web::Data<ControlState>) -> HttpResponse {
     let view = &state.view;
-    let partitions = tokio::time::timeout(PARTITIONS_WITHIN, view.partitions()).await.unwrap_or_else(|_| {
+    let (partitions, drift) = tokio::join!(
+        tokio::time::timeout(ANSWER_WITHIN, view.partitions()),
+        tokio::time::timeout(ANSWER_WITHIN, state.store.terms(false, DRIFT_SHOWN)),
+    );
+    let partitions = partitions.unwrap_or_else(|_| {
         tracing::warn!("the brokers did not say in time how far the partitions are read");
         Vec::new()
     });
+    let drift = match drift {
+        Ok(Ok(drift)) => drift,
+        // `ready` says that the database is away.
+        Ok(Err(_)) | Err(_) => Vec::new(),
+    };
     HttpResponse::Ok().json(PipelineDocument {
         ready: Readiness::of(view.as_ref()).ready,
         stages: view.stages().into_iter().map(StageDocument::from).collect(),
         partitions,
+        drift: drift.into_iter().map(DriftDocument::from).collect(),
     })
 }

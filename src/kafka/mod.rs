@@ -18,6 +18,6 @@ pub mod transactional;
 pub use admin::Admin;
 pub use consumer::GroupMetadata;
 pub use failure::KafkaFailure;
-pub use headers::{HeaderList, Origin, from_hex, to_hex};
+pub use headers::{HeaderList, Origin, from_hex, millis, to_hex};
 pub use partition_map::PartitionMap;
 pub use record::{Record, RecordBatch};

@@ -4,7 +4,7 @@
 //! it with its checksum. A transaction-level advisory lock makes programs that start together take
 //! turns: it cannot outlive a stopped process, as a session-level one would.
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, drift};
 use nyc311_domain::quality;
 use sha2::{Digest, Sha256};
 use std::time::Duration;
@@ -33,6 +33,7 @@ const MIGRATIONS: &[Migration] = migrations![
     3 "0003_create_rollups",
     4 "0004_create_rollup_quality_daily",
     5 "0005_mark_duplicates",
+    6 "0006_create_source_term",
 ];
 
 /// Any number that nothing else in the database uses as an advisory lock.
@@ -105,6 +106,7 @@ impl Store {
         }
         let Some(migration) = pending.next() else {
             describe_quality_flags(&transaction).await?;
+            drift::judge_terms(&transaction).await?;
             transaction.commit().await?;
             return Ok(None);
         };

@@ -28,7 +28,7 @@
 //! 5. The marks of likely duplicates. From here to the commit writers take turns, so that of two twins that
 //!    come at the same time the later writer sees the other one.
 //! 6. The rollups, each in one upsert in the order of its cells.
-//! 7. Dead letters and the counts of polls, in the order of their keys.
+//! 7. Dead letters, the counts of polls and the words of the source, in the order of their keys.
 //!
 //! All writers take all locks in the same order, so they wait for each other and do not deadlock; but for 5,
 //! which may find a twin that another writer is about to change. PostgreSQL reports such a conflict, and the
@@ -43,6 +43,7 @@ mod encode;
 mod statements;
 
 use super::dead_letters::{self, DeadLetter};
+use super::drift::Terms;
 use super::{Store, StoreError};
 use crate::fault_point;
 use bytes::Bytes;
@@ -182,6 +183,7 @@ struct Plan<'a> {
     /// Counts of what is known before the transaction.
     counts: Counts,
     refused: u64,
+    terms: Terms,
 }
 
 impl Store {
@@ -237,8 +239,10 @@ impl Store {
             dead_letters::insert(&transaction, &plan.dead_letters).await?;
             resolve_dead_letters(&transaction, plan).await?;
             counts.write(&transaction).await?;
+            let new_terms = self.note_terms(&transaction, &plan.terms).await?;
             fault_point!("writer:commit:before");
             transaction.commit().await?;
+            self.terms_noted(&plan.terms, &new_terms);
             fault_point!("writer:commit:after");
             Ok(counts)
         };
@@ -295,7 +299,7 @@ impl<'a> Plan<'a> {
         dead_letters.extend(read.unreadable);
         counts.add_dead_letters(&dead_letters);
         let chosen = (0..read.encoded.rows().len()).collect();
-        Self { batch, encoded: read.encoded, chosen, dead_letters, counts, refused: 0 }
+        Self { batch, encoded: read.encoded, chosen, dead_letters, counts, refused: 0, terms: read.terms }
     }
 
     /// Makes dead letters of rows.

@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use nyc311_domain::TermKind;
 use prometheus::core::Collector;
 use prometheus::{
     CounterVec, Encoder as _, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec,
@@ -75,6 +76,14 @@ pub mod waiting {
     pub const ALL: [&str; 5] = [DOWNSTREAM, IDLE, SOURCE, KAFKA, DATABASE];
 }
 
+/// What happened to a word of the source (`drift_total`).
+pub mod drift {
+    /// It was seen for the first time, and no rule knows it.
+    pub const APPEARED: &str = "appeared";
+    /// A column that the source names no more.
+    pub const VANISHED: &str = "vanished";
+}
+
 /// What the pipeline depends on (`dependency_up`).
 pub mod dependency {
     pub const SOURCE: &str = "source";
@@ -110,6 +119,7 @@ pub struct Metrics {
     pub kafka_transactions_total: IntCounterVec,
     pub dead_letters_total: IntCounterVec,
     pub quality_flags_total: IntCounterVec,
+    pub drift_total: IntCounterVec,
     pub stage_wait_seconds_total: CounterVec,
     pub batch_rows: HistogramVec,
     pub source_request_duration_seconds: Histogram,
@@ -194,6 +204,12 @@ impl Metrics {
                 "quality_flags_total",
                 "Flags set on enriched rows",
                 &["flag"],
+            ),
+            drift_total: counters(
+                &registry,
+                "drift_total",
+                "Words of the source that no rule knows, and columns that are gone, by kind",
+                &["kind", "change"],
             ),
             stage_wait_seconds_total: registered(
                 &registry,
@@ -317,6 +333,10 @@ impl Metrics {
         for state in pool::ALL {
             self.db_pool_connections.with_label_values(&[state]);
         }
+        for kind in TermKind::ALL {
+            self.drift_total.with_label_values(&[kind.as_str(), drift::APPEARED]);
+        }
+        self.drift_total.with_label_values(&[TermKind::Column.as_str(), drift::VANISHED]);
         for name in dependency::ALL {
             self.dependency_up.with_label_values(&[name]);
         }
@@ -375,6 +395,7 @@ mod tests {
             "kafka_transactions_total",
             "dead_letters_total",
             "quality_flags_total",
+            "drift_total",
             "stage_wait_seconds_total",
             "batch_rows",
             "source_request_duration_seconds",

@@ -5,6 +5,7 @@
 mod api_description;
 mod cli;
 mod cluster;
+mod drift;
 mod http;
 mod kafka;
 mod pipeline;

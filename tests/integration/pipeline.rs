@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use crate::service::{Service, assert_counts_add_up};
 
 /// An invented row in the API's shape: version `version` of request `key`.
-fn row(key: u64, version: u64) -> Value {
+pub fn row(key: u64, version: u64) -> Value {
     const BOROUGHS: [&str; 6] = ["MANHATTAN", "BROOKLYN", "QUEENS", "BRONX", "STATEN ISLAND", "Unspecified"];
     let agency = ["NYPD", "HPD", "DSNY"][(key % 3) as usize];
     let complaint_type = ["Noise - Residential", "HEAT/HOT WATER", "Dirty Condition"][(key % 3) as usize];
@@ -42,7 +42,7 @@ fn row(key: u64, version: u64) -> Value {
     row
 }
 
-fn file(directory: &TempDir, name: &str, lines: &[String]) -> PathBuf {
+pub fn file(directory: &TempDir, name: &str, lines: &[String]) -> PathBuf {
     let path = directory.path().join(name);
     let mut file = std::fs::File::create(&path).unwrap();
     for line in lines {
@@ -59,7 +59,7 @@ fn versions(keys: u64, versions: u64) -> Vec<String> {
     lines
 }
 
-fn simulate_lines(directory: &TempDir, lines: &[String]) -> Simulator {
+pub fn simulate_lines(directory: &TempDir, lines: &[String]) -> Simulator {
     let options = SimulatorOptions {
         file: vec![file(directory, "rows.ndjson", lines)],
         every_version: true,

@@ -144,6 +144,12 @@ impl Service {
         serde_json::from_str(&answer.text().await.ok()?).ok()
     }
 
+    /// Reads what is no JSON.
+    pub async fn text(&self, path: &str) -> String {
+        let url = format!("http://{}{path}", self.settings.http.listen);
+        reqwest::get(url).await.unwrap().text().await.unwrap()
+    }
+
     /// Submits a poll and returns its id.
     pub async fn submit(&self, body: Value) -> String {
         let url = format!("http://{}/v1/polls", self.settings.http.listen);

@@ -48,6 +48,7 @@ fn page(rows: u64, reached: &str) -> PageRecord {
         source: SOURCE.to_owned(),
         cluster_id: "cluster".to_owned(),
         dead_letters: vec![],
+        columns: None,
     }
 }
 

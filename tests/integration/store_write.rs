@@ -30,6 +30,9 @@ async fn tables(database: &TestDatabase) -> Vec<Value> {
         rollup_daily(database, "rollup_daily").await,
         rollup_response(database, "rollup_response_monthly").await,
         database.json("select * from nyc311.quality_flag_daily order by day, name").await,
+        database
+            .json("select to_jsonb(t) - 'first_seen_at' from nyc311.source_term t order by kind, value")
+            .await,
     ]
 }
 

@@ -8,6 +8,7 @@
 use super::{FROZEN_COUNTS, LeaseError};
 use crate::fault_point;
 use crate::store::dead_letters::{self, DeadLetter};
+use crate::store::drift::{self, Columns};
 use crate::store::{Store, StoreError};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -29,6 +30,8 @@ pub struct PageRecord {
     pub cluster_id: String,
     /// Rows that Kafka cannot take.
     pub dead_letters: Vec<DeadLetter>,
+    /// The columns that the source names, where they are not those of the page before.
+    pub columns: Option<Columns>,
 }
 
 /// Why a poll failed.
@@ -100,9 +103,16 @@ impl Store {
             }
             dead_letters::insert(&transaction, &page.dead_letters).await?;
             count_dead_letters(&transaction, id, &page.dead_letters).await?;
+            let changes = match &page.columns {
+                Some(columns) => drift::note_columns(&transaction, columns).await?,
+                None => Vec::new(),
+            };
             fault_point!("poller:record_page:before");
             transaction.commit().await?;
             fault_point!("poller:record_page:after");
+            for (term, change) in &changes {
+                term.tell(change);
+            }
             Ok(())
         })
         .await

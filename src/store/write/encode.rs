@@ -5,6 +5,7 @@
 
 use super::statements::COLUMNS;
 use super::{DeadLetter, IncomingRow};
+use crate::store::drift::Terms;
 use bytes::{BufMut, Bytes, BytesMut};
 use jiff::Timestamp;
 use nyc311_domain::{Identity, Json, QualityFlags, ServiceRequest};
@@ -45,6 +46,8 @@ pub(super) struct Read {
     /// Rows whose version is in the batch once more, as far as PostgreSQL can tell (it keeps
     /// microseconds): the later one, of the higher revision, stands for both.
     pub(super) folded: Vec<usize>,
+    /// The words of the rows.
+    pub(super) terms: Terms,
 }
 
 /// Reads and encodes the rows of a batch, which are sorted by identity.
@@ -54,6 +57,7 @@ pub(super) fn encode(cluster_id: &str, rows: &[IncomingRow]) -> Read {
     let mut last_identity: Option<&Identity> = None;
     let mut unreadable = Vec::new();
     let mut folded = Vec::new();
+    let mut terms = Terms::default();
     for (source, row) in rows.iter().enumerate() {
         let request = match ServiceRequest::from_json(&row.value) {
             Ok(request) => request,
@@ -75,12 +79,13 @@ pub(super) fn encode(cluster_id: &str, rows: &[IncomingRow]) -> Read {
             bytes.truncate(same.range.start);
         }
         last_identity = Some(&row.identity);
+        terms.add(&request);
         let start = bytes.len();
         put_row(&mut bytes, &request, row);
         encoded.push(EncodedRow { range: start..bytes.len(), unique_key: request.unique_key, source });
     }
     mark_newest(&mut bytes, encoded.iter().map(|row| (row.unique_key, row.range.end)));
-    Read { encoded: Encoded { bytes: bytes.freeze(), rows: encoded }, unreadable, folded }
+    Read { encoded: Encoded { bytes: bytes.freeze(), rows: encoded }, unreadable, folded, terms }
 }
 
 impl Encoded {

@@ -1,0 +1,57 @@
+//! `nyc311 drift`: the words of the source that no rule knows, and the columns that it names no more.
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::exit::{self, Failure};
+use super::output::{self, Format, OutputArgs};
+use crate::config::Settings;
+use crate::kafka::millis;
+use crate::store::{Store, Term};
+
+#[derive(Debug, Args)]
+pub struct DriftArgs {
+    /// List every word that was ever seen, also those that the rules know
+    #[arg(long)]
+    all: bool,
+    /// At most so many, the newest first
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
+    #[command(flatten)]
+    form: OutputArgs,
+}
+
+pub async fn run(args: &DriftArgs, settings: &Settings) -> Result<i32, Failure> {
+    let terms = Store::new(&settings.database)?.terms(args.all, args.limit.into()).await?;
+    match args.form.output {
+        Format::Json => {
+            let terms: Vec<Value> = terms.iter().map(document).collect();
+            output::print_json(&json!({"drift": terms}));
+        }
+        Format::Table if terms.is_empty() => output::print("the source says nothing that is not known"),
+        Format::Table => {
+            let rows: Vec<Vec<String>> = terms.iter().map(row).collect();
+            let head = ["KIND", "VALUE", "KNOWN", "FIRST PUBLISHED", "FIRST SEEN", "VANISHED"];
+            output::print(&output::table(&head, &rows));
+        }
+    }
+    Ok(exit::DONE)
+}
+
+fn document(term: &Term) -> Value {
+    json!({
+        "kind": term.kind,
+        "value": term.value,
+        "known": term.known,
+        "first_source_updated_at": term.first_source_updated_at.map(millis),
+        "first_seen_at": millis(term.first_seen_at),
+        "vanished_at": term.vanished_at.map(millis),
+    })
+}
+
+fn row(term: &Term) -> Vec<String> {
+    let document = document(term);
+    ["kind", "value", "known", "first_source_updated_at", "first_seen_at", "vanished_at"]
+        .map(|name| output::shown(&document[name]))
+        .into()
+}
