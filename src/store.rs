@@ -40,6 +40,7 @@ pub struct Store {
 /// Bounds on time that the store itself watches.
 #[derive(Debug, Clone, Copy)]
 struct Limits {
+    connect: Duration,
     statement: Duration,
     copy: Duration,
 }
@@ -49,7 +50,11 @@ impl Store {
     pub fn new(settings: &DatabaseSettings) -> Result<Self, StoreError> {
         let runtime = connections::ConnectionRuntime::start()?;
         let pool = connections::pool(settings, runtime.handle())?;
-        let limits = Limits { statement: settings.statement_timeout, copy: settings.copy_timeout };
+        let limits = Limits {
+            connect: settings.connect_timeout,
+            statement: settings.statement_timeout,
+            copy: settings.copy_timeout,
+        };
         Ok(Self { pool, limits, remembered: drift::Remembered::default(), _runtime: Arc::new(runtime) })
     }
 
@@ -58,10 +63,17 @@ impl Store {
         Ok(self.pool.get().await?)
     }
 
-    /// Asks the database for a sign of life.
+    /// Asks the database for a sign of life, and waits no longer for it than for a connection: a server that stands still
+    /// is away.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        let client = self.client().await?;
-        self.bounded(async { Ok(client.simple_query("select 1").await.map(drop)?) }).await
+        let answer = async {
+            let client = self.client().await?;
+            Ok(client.simple_query("select 1").await.map(drop)?)
+        };
+        tokio::time::timeout(self.limits.connect, answer).await.unwrap_or_else(|_| {
+            let detail = format!("no answer within {:?}", self.limits.connect);
+            Err(StoreError::Unavailable { detail })
+        })
     }
 
     /// Returns the pool's connections: open, and of those idle.

@@ -23,9 +23,9 @@ use crate::{
     config::WriteSettings,
     kafka::Record,
     messages::{BatchError, EnrichedBatch, WriteMerged},
-    store::{DeadLetter, IncomingRow, PositionAdvance, WriteBatch},
+    store::{DeadLetter, IncomingRow, PositionAdvance, WriteBatch, WriteSummary},
     supervision::{Drain, Life, StageRef},
-    telemetry::metrics::{metrics, stage},
+    telemetry::metrics::{metrics, outcome, stage},
 };
 
 /// How many repeats were folded away, by poll and raw partition.
@@ -178,6 +178,8 @@ impl Aggregator {
         let (Some(pending), Some(cluster)) = (self.queue.pop_front(), self.cluster.clone()) else { return };
         self.writing = true;
         metrics().in_flight_batches.with_label_values(&[stage::AGGREGATOR]).set(1);
+        let merged = (pending.rows.len() + pending.dead_letters.len()) as u64;
+        metrics().records_total.with_label_values(&[stage::AGGREGATOR, outcome::PASSED]).inc_by(merged);
         let (rows, folded) = fold(pending.rows);
         metrics().batch_rows.with_label_values(&[stage::AGGREGATOR]).observe(rows.len() as f64);
         let mut advances: Vec<_> = pending.advances.into_values().collect();
@@ -253,10 +255,10 @@ fn unreadable(
     record: Record,
     detail: &str,
 ) -> DeadLetter {
-    metrics().dead_letters_total.with_label_values(&[stage::AGGREGATOR, "enriched_unreadable"]).inc();
+    metrics().dead_letters_total.with_label_values(&[stage::AGGREGATOR, WriteSummary::UNREADABLE]).inc();
     DeadLetter {
         stage: stage::AGGREGATOR.into(),
-        reason: "enriched_unreadable".into(),
+        reason: WriteSummary::UNREADABLE.into(),
         field: None,
         detail: Some(detail.into()),
         unique_key: None,
@@ -298,6 +300,7 @@ impl Actor for Aggregator {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
+        metrics().in_flight_batches.with_label_values(&[stage::AGGREGATOR]).set(0);
         let (environment, life) = (self.environment.clone(), self.life.clone());
         let prepared = async move { environment.prepared(&life).await };
         context.spawn(prepared.into_actor(self).map(|cluster, actor, context| {

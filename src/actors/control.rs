@@ -101,23 +101,27 @@ impl View {
         let committed = environment.admin.committed(&group, &kafka.raw_topic, &partitions, patience).await;
         let derived = [kafka.enriched_topic.as_str(), kafka.dead_letter_topic.as_str()];
         let stored = match environment.admin.cluster_id().await {
-            Ok(cluster) => environment.store.positions(&cluster, &derived).await.unwrap_or_default(),
-            Err(_) => Vec::new(),
+            Ok(cluster) => environment.store.positions(&cluster, &derived).await.ok(),
+            Err(_) => None,
         };
         for topic in [kafka.raw_topic.as_str(), derived[0], derived[1]] {
             let ends = environment.admin.log_ends(topic, 0..count).await.ok();
             for partition in &partitions {
                 let index = usize::try_from(*partition).unwrap_or(0);
+                // None where it could not be asked for; none inside where there is no position yet.
                 let position = if topic == kafka.raw_topic {
-                    committed.as_ref().ok().and_then(|offsets| offsets.get(index).copied().flatten())
+                    committed.as_ref().ok().map(|offsets| offsets.get(index).copied().flatten())
                 } else {
-                    stored
-                        .iter()
-                        .find(|row| row.topic == topic && row.partition == *partition)
-                        .map(|row| row.next_offset)
+                    stored.as_ref().map(|rows| {
+                        let row = rows.iter().find(|row| row.topic == topic && row.partition == *partition);
+                        row.map(|row| row.next_offset)
+                    })
                 };
                 let ends = ends.as_ref().and_then(|ends| ends.get(index));
-                let lag = ends.map(|ends| ends.high - position.unwrap_or(ends.low).max(ends.low));
+                let lag = ends
+                    .zip(position)
+                    .map(|(ends, position)| (ends.high - position.unwrap_or(ends.low).max(ends.low)).max(0));
+                let position = position.flatten();
                 found.push(PartitionStatus {
                     topic: topic.to_owned(),
                     partition: *partition,

@@ -33,6 +33,7 @@ impl Actor for EnrichedPublisher {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
+        metrics().in_flight_batches.with_label_values(&[stage::ENRICHED_PUBLISHER]).set(0);
         let (environment, life) = (self.environment.clone(), self.life.clone());
         let prepared = async move {
             environment.prepared(&life).await;
@@ -80,8 +81,12 @@ impl Handler<PublishEnriched> for EnrichedPublisher {
             Transaction { records: batch.records, next_offset: batch.next_offset, group: batch.group };
         // Queued before this returns, so the producer gets the batches in the order of the partition.
         let committed = producer.publish(transaction);
+        let in_flight = metrics().in_flight_batches.with_label_values(&[stage::ENRICHED_PUBLISHER]);
+        in_flight.inc();
         Box::pin(async move {
-            committed.await?;
+            let committed = committed.await;
+            in_flight.dec();
+            committed?;
             metrics()
                 .records_total
                 .with_label_values(&[stage::ENRICHED_PUBLISHER, outcome::PASSED])

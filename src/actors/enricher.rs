@@ -121,8 +121,9 @@ impl Handler<RawBatch> for Enricher {
     fn handle(&mut self, batch: RawBatch, _: &mut Self::Context) -> Self::Result {
         let RawBatch { records: batch, opening, group } = batch;
         let span =
-            tracing::debug_span!("enrich", borough = self.borough.name(), from = batch.from, to = batch.to);
+            tracing::info_span!("enrich", borough = self.borough.name(), from = batch.from, to = batch.to);
         let _entered = span.enter();
+        metrics().batch_rows.with_label_values(&[stage::ENRICHER]).observe(batch.records.len() as f64);
         let mut tally = Tally::default();
         let records =
             batch.records.iter().map(|record| self.derive(batch.partition, record, &mut tally)).collect();

@@ -11,13 +11,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::raw_consumer::enricher_group;
 use crate::{
     config::Settings,
     kafka::{Admin, KafkaFailure, PartitionMap, topics},
-    store::{Store, StoreError, polls::PollState},
+    store::{Store, StoreError},
     supervision::{Life, StageError},
     telemetry::metrics::metrics,
 };
@@ -114,8 +115,8 @@ impl Environment {
             let database = self.look_at_database(&mut migrated).await;
             let kafka = match (&database, migrated) {
                 (Ok(None), true) => self.look_at_kafka().await,
-                // Without the database a loss in Kafka could not be recorded.
-                _ => Ok(Some("waiting for the database".to_owned())),
+                // Without the database a loss in Kafka could not be recorded, so the stages go on with the Kafka they know.
+                _ => Ok(self.reach_kafka().await),
             };
             let (database, kafka) = match (database, kafka) {
                 (Err(fatal), _) | (_, Err(fatal)) => return fatal,
@@ -155,10 +156,15 @@ impl Environment {
         if let Ok(open) = self.store.open_dead_letters().await {
             metrics().dead_letters_open.set(open);
         }
-        if let Ok(queued) = self.store.list_polls(&[PollState::Queued], 1, None).await {
-            // The newest is the last in the queue, and its place the length.
-            let length = queued.first().and_then(|poll| poll.queue_position).unwrap_or(0);
-            metrics().poll_queue_length.set(length);
+        if let Ok(polls) = self.store.poll_overview().await {
+            let seconds = |at: Timestamp| at.as_second() as f64;
+            metrics().poll_queue_length.set(polls.queued);
+            if let Some(at) = polls.last_success_at {
+                metrics().poll_last_success_timestamp_seconds.set(seconds(at));
+            }
+            if let Some(at) = polls.newest_source_updated_at {
+                metrics().source_newest_updated_timestamp_seconds.set(seconds(at));
+            }
         }
     }
 
@@ -169,9 +175,15 @@ impl Environment {
                 *migrated = true;
                 Ok(None)
             }
-            Err(error @ StoreError::NewerDatabase { .. }) => Err(error.to_string()),
+            Err(error @ (StoreError::NewerDatabase { .. } | StoreError::ChangedMigration { .. })) => {
+                Err(error.to_string())
+            }
             Err(error) => Ok(Some(error.to_string())),
         }
+    }
+
+    async fn reach_kafka(&self) -> Option<String> {
+        self.admin.cluster_id().await.err().map(|failure| failure.to_string())
     }
 
     async fn look_at_kafka(&self) -> Result<Option<String>, String> {

@@ -24,7 +24,7 @@ use crate::{
     messages::BatchError,
     retry::Delays,
     supervision::{Drain, Life, StageError},
-    telemetry::metrics::metrics,
+    telemetry::metrics::{metrics, outcome, waiting},
 };
 
 /// What differs between the consumers: whose group, and what opening and handing on mean.
@@ -78,6 +78,8 @@ struct Assigned<T> {
     /// The position behind everything that is done.
     next_offset: i64,
     delays: Delays,
+    /// Failures in a row that waiting for a dependency does not explain.
+    failures: u32,
 }
 
 /// The actor of a consumer.
@@ -96,6 +98,9 @@ pub struct PartitionReader<D: Destination> {
 
 /// How often an idle consumer asks whether its positions are still its own.
 const FIND_STALE_EVERY: Duration = Duration::from_secs(1);
+/// A partition whose batches failed so often in a row, over some seconds, is not mended by opening it again. A rebalance
+/// or a neighbour that is rebuilt costs one or two.
+const MAX_FAILURES: u32 = 8;
 /// How often lag and age are measured: it asks the brokers for the ends of the logs.
 const MEASURE_EVERY: Duration = Duration::from_secs(5);
 
@@ -203,10 +208,18 @@ impl<D: Destination> PartitionReader<D> {
                 self.life.waiting_for(dependency);
                 tracing::debug!(stage = D::STAGE, topic, partition = number, %error, "partition waits");
             }
-            _ => tracing::warn!(
-                stage = D::STAGE, topic, partition = number, %error, reopen_in_ms = wait.as_millis(),
-                "partition is opened anew"
-            ),
+            _ => {
+                tracing::warn!(
+                    stage = D::STAGE, topic, partition = number, %error, reopen_in_ms = wait.as_millis(),
+                    "partition is opened anew"
+                );
+                assigned.failures += 1;
+                if assigned.failures >= MAX_FAILURES {
+                    // Opening it again does not mend it: this is for whoever counts restarts.
+                    let doing = "handing on the records of a partition";
+                    return self.life.fail(StageError::new(doing, format!("{topic}/{number}: {error}")));
+                }
+            }
         }
         self.open(partition, wait, context);
     }
@@ -227,6 +240,7 @@ impl<D: Destination> PartitionReader<D> {
         match outcome {
             Ok(()) if current => {
                 assigned.delays.reset();
+                assigned.failures = 0;
                 assigned.appended_at_ms.pop_front();
                 assigned.next_offset = to;
                 if D::commits_offsets(&self.environment.settings) {
@@ -306,6 +320,8 @@ impl<D: Destination> Actor for PartitionReader<D> {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
+        // What an earlier incarnation had in flight is forgotten.
+        metrics().in_flight_batches.with_label_values(&[D::STAGE]).set(0);
         let (environment, life) = (self.environment.clone(), self.life.clone());
         let prepared = async move { environment.prepared(&life).await };
         context.spawn(
@@ -326,6 +342,7 @@ impl<D: Destination> StreamHandler<Event> for PartitionReader<D> {
                         appended_at_ms: VecDeque::new(),
                         next_offset: 0,
                         delays: Delays::new(Duration::from_millis(50), Duration::from_secs(5)),
+                        failures: 0,
                     };
                     self.partitions.insert(partition.clone(), assigned);
                     self.open(partition, Duration::ZERO, context);
@@ -358,12 +375,20 @@ impl<D: Destination> StreamHandler<Event> for PartitionReader<D> {
                     .batch_rows
                     .with_label_values(&[D::STAGE])
                     .observe(batch.records.records.len() as f64);
+                metrics()
+                    .records_total
+                    .with_label_values(&[D::STAGE, outcome::PASSED])
+                    .inc_by(batch.records.records.len() as u64);
                 let (to, bytes) = (batch.records.to, batch.records.bytes);
                 let outcome = self.destination.hand_on(batch, token);
                 context.spawn(outcome.into_actor(self).map(move |outcome, actor, context| {
                     actor.handed_on(partition, opening, to, bytes, outcome, context);
                 }));
             }
+            Event::Held(time) => metrics()
+                .stage_wait_seconds_total
+                .with_label_values(&[D::STAGE, waiting::DOWNSTREAM])
+                .inc_by(time.as_secs_f64()),
             Event::OutOfRange => {
                 tracing::error!(
                     stage = D::STAGE,

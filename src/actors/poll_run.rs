@@ -43,7 +43,7 @@ use crate::{
         polls::{Lease, LeaseError, PageRecord, Poll, PollError, PollState, WindowOn},
     },
     supervision::{Life, StageRef},
-    telemetry::metrics::{metrics, outcome, stage, waiting},
+    telemetry::metrics::{count_wait, metrics, outcome, stage, waiting},
 };
 
 /// How a run ended.
@@ -65,6 +65,8 @@ pub struct PollRun<'a> {
     pub cluster: Cluster,
     pub poll: Poll,
     pub token: Uuid,
+    /// The poll had waited in the queue, so this run is its first.
+    pub taken_from_queue: bool,
     pub stop: watch::Receiver<bool>,
 }
 
@@ -111,13 +113,6 @@ impl From<BatchError> for Halt {
     }
 }
 
-fn count_wait(on: &str, began: Instant) {
-    metrics()
-        .stage_wait_seconds_total
-        .with_label_values(&[stage::POLLER, on])
-        .inc_by(began.elapsed().as_secs_f64());
-}
-
 fn failed(code: &str, detail: String) -> Halt {
     let stage = stage::POLLER.to_owned();
     Halt::Failed(PollError { code: code.to_owned(), stage, detail, http_status: None, retryable: false })
@@ -153,7 +148,9 @@ impl PollRun<'_> {
         let span = tracing::info_span!("poll", poll_id = %self.poll.id, attempt = self.poll.attempt);
         async {
             tracing::info!(state = self.poll.state.as_str(), "poll runs");
-            metrics().polls_total.with_label_values(&[self.poll.state.as_str()]).inc();
+            if self.taken_from_queue {
+                metrics().polls_total.with_label_values(&["running"]).inc();
+            }
             let outcome = tokio::select! {
                 outcome = self.fetch_and_store() => outcome,
                 interruption = self.keep_lease() => Err(interruption),
@@ -191,9 +188,6 @@ impl PollRun<'_> {
             Ok(()) => {
                 tracing::info!(state, "poll ended");
                 metrics().polls_total.with_label_values(&[state]).inc();
-                if state == "succeeded" {
-                    metrics().poll_last_success_timestamp_seconds.set(Timestamp::now().as_second() as f64);
-                }
                 RunEnd::Ended
             }
             Err(LeaseError::Lost) => RunEnd::Ended,
@@ -277,7 +271,7 @@ impl PollRun<'_> {
     }
 
     async fn fetch_page(&self, request: &PageRequest) -> Result<Page, Halt> {
-        let span = tracing::debug_span!("fetch", limit = request.limit);
+        let span = tracing::info_span!("fetch", limit = request.limit);
         let began = Instant::now();
         let mut stop = self.stop.clone();
         let fetched = tokio::select! {
@@ -285,7 +279,7 @@ impl PollRun<'_> {
             // A page may take minutes; a drain does not wait for it.
             _ = stop.wait_for(|stop| *stop) => return Err(Halt::Stopped),
         };
-        count_wait(waiting::SOURCE, began);
+        count_wait(stage::POLLER, waiting::SOURCE, began);
         fetched.map_err(|error: SocrataError| {
             Halt::Failed(PollError {
                 code: error.code().to_owned(),
@@ -306,7 +300,7 @@ impl PollRun<'_> {
             crate::fault_point!("raw_publisher:publish:before");
             let began = Instant::now();
             let answer = self.publisher.ask(message.clone()).await;
-            count_wait(waiting::KAFKA, began);
+            count_wait(stage::POLLER, waiting::KAFKA, began);
             let error = match answer {
                 Ok(Ok(published)) => {
                     self.life.running();
@@ -363,9 +357,6 @@ impl PollRun<'_> {
         let metrics = metrics();
         metrics.records_total.with_label_values(&[stage::POLLER, outcome::PASSED]).inc_by(record.rows);
         metrics.batch_rows.with_label_values(&[stage::POLLER]).observe(record.rows as f64);
-        if let Some(newest) = prepared.newest_updated_at {
-            metrics.source_newest_updated_timestamp_seconds.set(newest.as_second() as f64);
-        }
         let mut delays = Delays::new(Duration::from_millis(100), Duration::from_secs(5));
         loop {
             match self.environment.store.record_page(self.poll.id, self.token, &record).await {
@@ -374,7 +365,9 @@ impl PollRun<'_> {
                     self.stopping()?;
                     self.life.waiting_for("database");
                     tracing::warn!(%error, "page was not recorded, it waits");
+                    let began = Instant::now();
                     tokio::time::sleep(delays.next_delay()).await;
+                    count_wait(stage::POLLER, waiting::DATABASE, began);
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -408,6 +401,7 @@ impl PollRun<'_> {
         let rows = published.too_large.iter().filter_map(|index| prepared.rows.get(*index));
         rows.map(|row| {
             metrics().dead_letters_total.with_label_values(&[stage::POLLER, "row_too_large"]).inc();
+            metrics().records_total.with_label_values(&[stage::POLLER, outcome::DEAD_LETTERED]).inc();
             tracing::warn!(
                 page,
                 bytes = row.value.len(),

@@ -3,7 +3,10 @@
 //! Polls live in PostgreSQL. A lease with a token says which process runs one; a process that restarts under the same
 //! instance id takes its own back at once, another one takes over when the lease has passed. `poll_run` has the run.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use actix::prelude::*;
 use jiff::Timestamp;
@@ -23,7 +26,7 @@ use crate::{
         polls::{LeasedPoll, NewPoll, Submitted, Trigger, Window, WindowOn},
     },
     supervision::{Drain, Life, StageError, StageRef},
-    telemetry::metrics::metrics,
+    telemetry::metrics::{count_wait, dependency, metrics, stage, waiting},
 };
 
 /// How often the queue in PostgreSQL is looked at without being woken.
@@ -60,6 +63,9 @@ impl Actor for Poller {
         let observer = Arc::new(|attempt: &crate::socrata::Attempt| {
             metrics().source_requests_total.with_label_values(&[attempt.code.as_ref()]).inc();
             metrics().source_request_duration_seconds.observe(attempt.duration.as_secs_f64());
+            // Whatever it answers with a status, it is there.
+            let there = attempt.code.parse::<u16>().is_ok_and(|status| status < 500);
+            metrics().dependency_up.with_label_values(&[dependency::SOURCE]).set(i64::from(there));
         });
         let source = match SocrataClient::new(settings, observer) {
             Ok(source) => source,
@@ -129,6 +135,7 @@ impl Queue {
                         cluster,
                         poll: leased.poll,
                         token: leased.token,
+                        taken_from_queue: leased.taken_from_queue,
                         stop: self.stop.clone(),
                     };
                     let end = run.run().await;
@@ -144,12 +151,14 @@ impl Queue {
                     }
                 }
                 Ok(None) => {
+                    let began = Instant::now();
                     let mut stop = self.stop.clone();
                     tokio::select! {
                         () = self.woken.notified() => {}
                         () = tokio::time::sleep(LOOK_EVERY) => {}
                         _ = stop.changed() => {}
                     }
+                    count_wait(stage::POLLER, waiting::IDLE, began);
                 }
                 Err(error) => {
                     self.life.waiting_for("database");
@@ -167,7 +176,7 @@ impl Queue {
         store.acquire_poll(&settings.instance.id, settings.poll.lease).await
     }
 
-    /// Submits a poll of its own when `poll.interval` has passed since the last one by interval.
+    /// Submits a poll of its own when `poll.interval` has passed since the last poll, whoever asked for it.
     async fn submit_by_interval(&self) -> Result<(), StoreError> {
         let settings = &self.environment.settings.poll;
         let Some(interval) = settings.interval else { return Ok(()) };

@@ -1,6 +1,9 @@
 //! Writer: one PostgreSQL transaction for each merged batch. The store has the delivery argument.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use actix::prelude::*;
 
@@ -8,9 +11,9 @@ use super::environment::Environment;
 use crate::{
     messages::{BatchError, WriteMerged},
     retry::Delays,
-    store::WriteError,
+    store::{WriteBatch, WriteError, WriteSummary},
     supervision::{Drain, Life},
-    telemetry::metrics::{metrics, outcome, stage},
+    telemetry::metrics::{count_wait, metrics, outcome, stage, waiting},
 };
 
 /// The actor that writes.
@@ -29,6 +32,8 @@ impl Actor for Writer {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
+        // What an earlier incarnation was at is rolled back or committed, and forgotten here.
+        metrics().in_flight_batches.with_label_values(&[stage::WRITER]).set(0);
         let (environment, life) = (self.environment.clone(), self.life.clone());
         let prepared = async move {
             environment.prepared(&life).await;
@@ -44,44 +49,65 @@ impl Handler<WriteMerged> for Writer {
     fn handle(&mut self, WriteMerged(batch): WriteMerged, _: &mut Self::Context) -> Self::Result {
         let (environment, life) = (self.environment.clone(), self.life.clone());
         let write = async move {
-            let mut delays = Delays::new(Duration::from_millis(100), Duration::from_secs(5));
-            loop {
-                let rows = batch.rows.len() + batch.dead_letters.len();
-                match environment.store.write(&batch).await {
-                    Ok(summary) => {
-                        life.running();
-                        let metrics = metrics();
-                        metrics.db_transaction_duration_seconds.observe(summary.duration.as_secs_f64());
-                        metrics.batch_rows.with_label_values(&[stage::WRITER]).observe(rows as f64);
-                        for (became, count) in [
-                            (outcome::STORED, summary.stored),
-                            (outcome::DUPLICATE, summary.duplicate),
-                            (outcome::REENRICHED, summary.reenriched),
-                            (outcome::DEAD_LETTERED, summary.dead_lettered),
-                        ] {
-                            metrics.records_total.with_label_values(&[stage::WRITER, became]).inc_by(count);
-                        }
-                        return Ok(());
-                    }
-                    // Repeating is safe even if the commit went through and only its answer was lost: the positions
-                    // have moved then, and the repetition is refused as fenced.
-                    Err(WriteError::Store(error)) if error.is_unavailable() => {
-                        life.waiting_for("database");
-                        let wait = delays.next_delay();
-                        tracing::warn!(%error, retry_in_ms = wait.as_millis(), "database is away, the batch waits");
-                        tokio::time::sleep(wait).await;
-                    }
-                    Err(error @ WriteError::Fenced { .. }) => {
-                        return Err(BatchError::Fenced(error.to_string()));
-                    }
-                    Err(WriteError::Store(error)) => {
-                        tracing::error!(%error, rows, "batch was not written");
-                        return Err(BatchError::Interrupted(error.to_string()));
-                    }
-                }
-            }
+            let in_flight = metrics().in_flight_batches.with_label_values(&[stage::WRITER]);
+            in_flight.set(1);
+            let written = write(&environment, &life, &batch).await;
+            in_flight.set(0);
+            written
         };
         AtomicResponse::new(Box::pin(write.into_actor(self)))
+    }
+}
+
+/// Writes a batch; while the database is away it waits.
+async fn write(environment: &Environment, life: &Life, batch: &WriteBatch) -> Result<(), BatchError> {
+    let mut delays = Delays::new(Duration::from_millis(100), Duration::from_secs(5));
+    let rows = batch.rows.len() + batch.dead_letters.len();
+    loop {
+        match environment.store.write(batch).await {
+            Ok(summary) => {
+                life.running();
+                count(&summary, rows);
+                return Ok(());
+            }
+            // Repeating is safe even if the commit went through and only its answer was lost: the positions have moved
+            // then, and the repetition is refused as fenced.
+            Err(WriteError::Store(error)) if error.is_unavailable() => {
+                life.waiting_for("database");
+                let wait = delays.next_delay();
+                tracing::warn!(%error, retry_in_ms = wait.as_millis(), "database is away, the batch waits");
+                let began = Instant::now();
+                tokio::time::sleep(wait).await;
+                count_wait(stage::WRITER, waiting::DATABASE, began);
+            }
+            Err(error @ WriteError::Fenced { .. }) => return Err(BatchError::Fenced(error.to_string())),
+            Err(WriteError::Store(error)) => {
+                tracing::error!(%error, rows, "batch was not written");
+                return Err(BatchError::Interrupted(error.to_string()));
+            }
+        }
+    }
+}
+
+fn count(summary: &WriteSummary, rows: usize) {
+    let metrics = metrics();
+    metrics.db_transaction_duration_seconds.observe(summary.duration.as_secs_f64());
+    metrics.batch_rows.with_label_values(&[stage::WRITER]).observe(rows as f64);
+    for (became, count) in [
+        (outcome::STORED, summary.stored),
+        (outcome::DUPLICATE, summary.duplicate),
+        (outcome::REENRICHED, summary.reenriched),
+        (outcome::DEAD_LETTERED, summary.dead_lettered),
+    ] {
+        metrics.records_total.with_label_values(&[stage::WRITER, became]).inc_by(count);
+    }
+    for (stage, reason, count) in [
+        (stage::WRITER, WriteSummary::REFUSED, summary.refused),
+        (stage::AGGREGATOR, WriteSummary::UNREADABLE, summary.unreadable),
+    ] {
+        if count > 0 {
+            metrics.dead_letters_total.with_label_values(&[stage, reason]).inc_by(count);
+        }
     }
 }
 

@@ -6,11 +6,15 @@ use actix_web::web::{BytesMut, Payload};
 use futures_util::StreamExt as _;
 use serde_json::Value;
 
+use super::REQUEST_TIMEOUT;
 use super::problem::Problem;
 
 /// Reads the body as JSON; an empty one is `{}`, whatever it is called.
 pub async fn json(request: &HttpRequest, payload: Payload, max_bytes: usize) -> Result<Value, Problem> {
-    let bytes = read(request, payload, max_bytes).await?;
+    // The server's own bound ends with the head of a request.
+    let bytes = tokio::time::timeout(REQUEST_TIMEOUT, read(request, payload, max_bytes))
+        .await
+        .map_err(|_| Problem::request_timeout(REQUEST_TIMEOUT))??;
     if bytes.is_empty() {
         return Ok(Value::Object(serde_json::Map::new()));
     }

@@ -79,7 +79,12 @@ pub async fn cancel(
 
 async fn cancel_poll(id: &str, state: &ControlState) -> Result<HttpResponse, Problem> {
     let (status, poll) = match bounded(state, state.store.cancel_poll(poll_id(id)?)).await? {
-        Cancel::Cancelled(poll) => (StatusCode::OK, poll),
+        Cancel::Cancelled { poll, now } => {
+            if now {
+                metrics().polls_total.with_label_values(&["cancelled"]).inc();
+            }
+            (StatusCode::OK, poll)
+        }
         Cancel::Requested(poll) => (StatusCode::ACCEPTED, poll),
         Cancel::Finished(poll) => return Err(Problem::poll_finished(poll.state.as_str())),
         Cancel::Unknown => return Err(Problem::poll_not_found(id)),

@@ -1,5 +1,7 @@
 //! Errors as callers get them: problem documents of RFC 9457.
 
+use std::time::Duration;
+
 use actix_web::http::StatusCode;
 use actix_web::http::header;
 use actix_web::{HttpResponse, HttpResponseBuilder};
@@ -177,6 +179,13 @@ impl Problem {
             .with_header(header::ALLOW, allowed)
     }
 
+    /// What arrived of the body says nothing about what is still to come, so the connection is of no more use.
+    pub fn request_timeout(limit: Duration) -> Self {
+        let detail = format!("the body was not whole within {} s; send it again", limit.as_secs());
+        Self::new(StatusCode::REQUEST_TIMEOUT, None, "Request Timeout", detail)
+            .with_header(header::CONNECTION, "close")
+    }
+
     pub fn no_such_resource() -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
@@ -234,7 +243,9 @@ impl From<StoreError> for Problem {
         };
         if passing {
             tracing::warn!(%error, "a request could not be answered, the database is away");
-            Problem::database_away("the database does not answer; the request was not carried out")
+            Problem::database_away(
+                "the database does not answer; the request may have been carried out, send it again with its Idempotency-Key",
+            )
         } else {
             tracing::error!(%error, "a request failed");
             Problem::internal()

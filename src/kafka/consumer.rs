@@ -85,6 +85,8 @@ pub enum Event {
     Assigned(Vec<Partition>),
     Revoked(Vec<Partition>),
     Batch(ReadBatch),
+    /// The window was full for so long, and has room again.
+    Held(Duration),
     /// A position lies outside its log: every opening has to be decided again.
     OutOfRange,
     /// The consumer cannot go on: a newer member has taken its place, or librdkafka gave up.
@@ -402,7 +404,9 @@ impl Reader {
     /// Pauses the partitions when the window has been full for long, and resumes them when it has room again.
     fn hold_back(&mut self, full: bool) {
         if !full {
-            self.blocked_since = None;
+            if let Some(since) = self.blocked_since.take() {
+                self.tell(Event::Held(since.elapsed()));
+            }
             if self.paused {
                 self.paused = false;
                 let all: Vec<_> = self.opened.keys().cloned().collect();

@@ -124,6 +124,14 @@ pub struct Poll {
     pub cancel_requested_at: Option<Timestamp>,
 }
 
+/// What the metrics say about all polls together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PollOverview {
+    pub queued: i64,
+    pub last_success_at: Option<Timestamp>,
+    pub newest_source_updated_at: Option<Timestamp>,
+}
+
 /// Reads polls as the API shows them; a condition and an order follow.
 const SELECT_POLL: &str = "
     select p.poll_id, p.state, p.attempt, p.trigger, p.idempotency_key, p.request,
@@ -230,6 +238,28 @@ impl Store {
     pub async fn poll(&self, id: Uuid) -> Result<Option<Poll>, StoreError> {
         let client = self.client().await?;
         self.bounded(Poll::read(&client, id)).await
+    }
+
+    /// Returns what the metrics say about all polls together.
+    pub async fn poll_overview(&self) -> Result<PollOverview, StoreError> {
+        let client = self.client().await?;
+        self.bounded(async {
+            let row = client
+                .query_one(
+                    "select count(*) filter (where state = 'queued'),
+                            max(finished_at) filter (where state = 'succeeded'),
+                            max(newest_source_updated_at)
+                     from nyc311.poll",
+                    &[],
+                )
+                .await?;
+            Ok(PollOverview {
+                queued: row.get(0),
+                last_success_at: row.get(1),
+                newest_source_updated_at: row.get(2),
+            })
+        })
+        .await
     }
 
     /// Lists polls, newest first: those in one of the states (any, where none is given) that are older

@@ -114,8 +114,17 @@ pub struct WriteSummary {
     pub dead_lettered: u64,
     /// Those of them that PostgreSQL refused.
     pub refused: u64,
+    /// Those of them whose value was not what the enricher writes.
+    pub unreadable: u64,
     /// From the first attempt to the commit.
     pub duration: Duration,
+}
+
+impl WriteSummary {
+    /// The reason of a dead letter that PostgreSQL refused.
+    pub const REFUSED: &str = "refused_by_database";
+    /// The reason of a dead letter whose value is not what the enricher writes.
+    pub const UNREADABLE: &str = "enriched_unreadable";
 }
 
 /// Why a batch was not written.
@@ -183,12 +192,13 @@ struct Plan<'a> {
     /// Counts of what is known before the transaction.
     counts: Counts,
     refused: u64,
+    unreadable: u64,
     terms: Terms,
 }
 
 impl Store {
     /// Writes a batch, whole or not at all, except for rows that PostgreSQL refuses.
-    #[tracing::instrument(level = "debug", skip_all, fields(rows = batch.rows.len()))]
+    #[tracing::instrument(level = "info", skip_all, fields(rows = batch.rows.len()))]
     pub async fn write(&self, batch: &WriteBatch) -> Result<WriteSummary, WriteError> {
         let started = Instant::now();
         if !batch.rows.is_sorted_by(|one, other| one.identity < other.identity) {
@@ -295,11 +305,21 @@ impl<'a> Plan<'a> {
         for row in read.folded.iter().filter_map(|source| batch.rows.get(*source)) {
             counts.of(row.poll_id, row.raw_partition).duplicate += 1;
         }
+        let unreadable = read.unreadable.len() as u64;
         let mut dead_letters = batch.dead_letters.clone();
         dead_letters.extend(read.unreadable);
         counts.add_dead_letters(&dead_letters);
         let chosen = (0..read.encoded.rows().len()).collect();
-        Self { batch, encoded: read.encoded, chosen, dead_letters, counts, refused: 0, terms: read.terms }
+        Self {
+            batch,
+            encoded: read.encoded,
+            chosen,
+            dead_letters,
+            counts,
+            refused: 0,
+            unreadable,
+            terms: read.terms,
+        }
     }
 
     /// Makes dead letters of rows.
@@ -312,7 +332,7 @@ impl<'a> Plan<'a> {
                 let row = self.row(refused.index)?;
                 Some(DeadLetter {
                     stage: "writer".to_owned(),
-                    reason: "refused_by_database".to_owned(),
+                    reason: WriteSummary::REFUSED.to_owned(),
                     detail: Some(refused.detail),
                     ..row.dead_letter(&self.batch.cluster_id)
                 })
@@ -334,6 +354,7 @@ impl<'a> Plan<'a> {
             reenriched: total.reenriched,
             dead_lettered: total.dead_lettered,
             refused: self.refused,
+            unreadable: self.unreadable,
             duration,
         }
     }

@@ -141,8 +141,8 @@ impl Board {
         if stage.state != state || stage.waiting_for != waiting_for {
             stage.since = Timestamp::now();
         }
-        let up = stages.iter().filter(|(other, _)| other.name == key.name);
-        let up = up.filter(|(_, stage)| stage.state == StageState::Running).count();
-        metrics().stage_up.with_label_values(&[key.name]).set(i64::try_from(up).unwrap_or(i64::MAX));
+        let mut parts = stages.iter().filter(|(other, _)| other.name == key.name);
+        let up = parts.all(|(_, stage)| stage.state == StageState::Running);
+        metrics().stage_up.with_label_values(&[key.name]).set(i64::from(up));
     }
 }

@@ -1,6 +1,7 @@
 //! Every metric, described once. Labels come from the closed sets below: no poll id, no key and no complaint type ever is one.
 
 use std::sync::LazyLock;
+use std::time::Instant;
 
 use nyc311_domain::TermKind;
 use prometheus::core::Collector;
@@ -51,9 +52,9 @@ pub mod restart_reason {
     pub const ERROR: &str = "error";
     pub const PANIC: &str = "panic";
     pub const HANG: &str = "hang";
-    /// Rebuilt with a neighbour that it depends on.
-    pub const NEIGHBOUR: &str = "neighbour";
-    pub const ALL: [&str; 4] = [ERROR, PANIC, HANG, NEIGHBOUR];
+    /// It ended though nobody asked.
+    pub const VANISHED: &str = "vanished";
+    pub const ALL: [&str; 4] = [ERROR, PANIC, HANG, VANISHED];
 }
 
 /// How a Kafka transaction ended (`kafka_transactions_total`).
@@ -144,6 +145,12 @@ static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::new);
 /// Returns the metrics of this process.
 pub fn metrics() -> &'static Metrics {
     &METRICS
+}
+
+/// Counts the time since `began` as spent waiting.
+pub fn count_wait(stage: &str, on: &str, began: Instant) {
+    let waited = began.elapsed().as_secs_f64();
+    metrics().stage_wait_seconds_total.with_label_values(&[stage, on]).inc_by(waited);
 }
 
 /// Writes all metrics in the text form of Prometheus.

@@ -9,6 +9,7 @@ mod drift;
 mod http;
 mod kafka;
 mod pipeline;
+mod proxy;
 mod service;
 mod simulator;
 mod store_database;

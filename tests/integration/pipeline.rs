@@ -12,6 +12,7 @@ use nyc311::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::proxy::Proxy;
 use crate::service::{Service, assert_counts_add_up};
 
 /// An invented row in the API's shape: version `version` of request `key`.
@@ -454,4 +455,67 @@ async fn a_service_waits_for_a_kafka_and_a_database_that_are_away() {
         .await;
     assert_eq!(missing["ready"], false);
     assert_eq!(service.terminate().await, 0, "{}", service.log());
+}
+
+#[tokio::test]
+async fn a_database_that_stands_still_is_named_alone_and_the_poll_goes_on_when_it_is_back() {
+    let simulator = city(3_000);
+    let mut service = Service::for_source(
+        &simulator.resource_url(),
+        &[("source.page_rows", "200"), ("database.connect_timeout", "1s")],
+    )
+    .await;
+    let url = reqwest::Url::parse(service.database.settings.url.expose()).unwrap();
+    let target = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap());
+    let proxy = Proxy::start(target).await;
+    let mut through = url.clone();
+    through.set_port(Some(proxy.port)).unwrap();
+    service.spawn(&["run"], &[("NYC311_DATABASE__URL", through.as_str())]);
+    service.ready().await;
+    let id = service.submit(json!({})).await;
+    proxy.stall(true);
+    let readiness = service
+        .wait_for("the database is missed", async || {
+            let answer = service.get("/readyz").await?;
+            (answer["missing"].as_array()?.contains(&json!("database"))).then_some(answer)
+        })
+        .await;
+    assert_eq!(readiness["missing"], json!(["database"]));
+    let pipeline = service.get("/v1/pipeline").await.unwrap();
+    let derived = pipeline["partitions"].as_array().unwrap().iter();
+    for partition in
+        derived.filter(|partition| partition["topic"] != service.settings.kafka.raw_topic.as_str())
+    {
+        assert_eq!((&partition["position"], &partition["lag"]), (&json!(null), &json!(null)));
+    }
+    proxy.stall(false);
+    let poll = service.finished(&id).await;
+    assert_eq!(poll["state"], "succeeded", "{poll:#}\n{}", service.log());
+    assert_counts_add_up(&poll);
+    service.ready().await;
+    service.assert_rollups_equal_a_recount().await;
+}
+
+#[tokio::test]
+async fn what_no_restart_mends_is_counted_and_ends_the_process() {
+    let simulator = city(500);
+    let overrides = [
+        ("supervision.max_restarts", "1"),
+        ("supervision.backoff_initial", "50ms"),
+        ("supervision.backoff_max", "100ms"),
+    ];
+    let mut service = Service::for_source(&simulator.resource_url(), &overrides).await;
+    service.start().await;
+    service.database.execute("alter table nyc311.service_request_history rename to elsewhere").await;
+    let id = service.submit(json!({})).await;
+    assert_eq!(service.ended().await, 70, "{}", service.log());
+    assert!(service.log().contains("too many failures"), "{}", service.log());
+    service.database.execute("alter table nyc311.elsewhere rename to service_request_history").await;
+    service.start().await;
+    let poll = service.finished(&id).await;
+    assert_eq!(
+        (&poll["state"], &poll["counts"]["stored"]),
+        (&json!("succeeded"), &poll["counts"]["fetched"])
+    );
+    assert_counts_add_up(&poll);
 }

@@ -126,6 +126,12 @@ impl Service {
         self.exit_code(&mut process).await
     }
 
+    /// Waits until the process ends by itself and returns its exit code.
+    pub async fn ended(&mut self) -> i32 {
+        let mut process = self.processes.pop().expect("a running process");
+        self.exit_code(&mut process).await
+    }
+
     async fn exit_code(&self, process: &mut Child) -> i32 {
         let deadline = Instant::now() + Duration::from_secs(60);
         loop {

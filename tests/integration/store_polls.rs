@@ -212,7 +212,12 @@ async fn cancelling_depends_on_the_state() {
     let queued = created(&database).await;
     let leased = acquired(&database, "a").await;
 
-    let Cancel::Cancelled(cancelled) = database.cancel_poll(queued.id).await.unwrap() else { panic!() };
+    let Cancel::Cancelled { poll: cancelled, now: true } = database.cancel_poll(queued.id).await.unwrap()
+    else {
+        panic!()
+    };
+    let again = database.cancel_poll(queued.id).await.unwrap();
+    assert!(matches!(again, Cancel::Cancelled { now: false, .. }));
     assert_eq!(cancelled.state, PollState::Cancelled);
     let Cancel::Requested(asked) = database.cancel_poll(running.id).await.unwrap() else { panic!() };
     assert_eq!(asked.state, PollState::Running);
@@ -220,7 +225,7 @@ async fn cancelling_depends_on_the_state() {
     let held = database.renew_lease(running.id, leased.token, LEASE).await.unwrap();
     assert_eq!(held, Lease::Held { cancel_requested: true });
     database.finish_cancelled(running.id, leased.token).await.unwrap();
-    assert!(matches!(database.cancel_poll(running.id).await.unwrap(), Cancel::Cancelled(_)));
+    assert!(matches!(database.cancel_poll(running.id).await.unwrap(), Cancel::Cancelled { .. }));
 
     let failed = created(&database).await;
     let leased = acquired(&database, "a").await;

@@ -16,6 +16,8 @@ const ACQUIRE_LOCK: i64 = 0x6e79_6333_3131_0003;
 pub struct LeasedPoll {
     pub poll: Poll,
     pub token: Uuid,
+    /// It had waited in the queue, and nobody has run it since.
+    pub taken_from_queue: bool,
 }
 
 /// The answer to a renewal.
@@ -64,8 +66,8 @@ impl Store {
                     &[&owner],
                 )
                 .await?;
-            let id: Uuid = match active {
-                Some(row) if row.get(1) => row.get(0),
+            let (id, taken_from_queue): (Uuid, bool) = match active {
+                Some(row) if row.get(1) => (row.get(0), false),
                 Some(_) => return Ok(None),
                 None => {
                     let next = transaction
@@ -76,7 +78,7 @@ impl Store {
                         )
                         .await?;
                     match next {
-                        Some(row) => row.get(0),
+                        Some(row) => (row.get(0), true),
                         None => return Ok(None),
                     }
                 }
@@ -99,7 +101,7 @@ impl Store {
             }
             let poll = Poll::read_existing(&transaction, id).await?;
             transaction.commit().await?;
-            Ok(Some(LeasedPoll { poll, token }))
+            Ok(Some(LeasedPoll { poll, token, taken_from_queue }))
         })
         .await
     }

@@ -35,8 +35,11 @@ pub enum Submitted {
 /// What became of a request to cancel.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Cancel {
-    /// It was queued (or cancelled before) and is cancelled now.
-    Cancelled(Poll),
+    /// It is cancelled: by this request, or it had been before.
+    Cancelled {
+        poll: Poll,
+        now: bool,
+    },
     /// It runs; whoever runs it has been asked to stop.
     Requested(Poll),
     /// It had ended before.
@@ -132,7 +135,7 @@ impl Store {
                          where poll_id = $1"
                     );
                     transaction.execute(&sql, &[&id]).await?;
-                    Cancel::Cancelled(Poll::read_existing(&transaction, id).await?)
+                    Cancel::Cancelled { poll: Poll::read_existing(&transaction, id).await?, now: true }
                 }
                 PollState::Running | PollState::Storing => {
                     transaction
@@ -145,7 +148,7 @@ impl Store {
                         .await?;
                     Cancel::Requested(Poll::read_existing(&transaction, id).await?)
                 }
-                PollState::Cancelled => Cancel::Cancelled(poll),
+                PollState::Cancelled => Cancel::Cancelled { poll, now: false },
                 PollState::Succeeded | PollState::Failed => Cancel::Finished(poll),
             };
             transaction.commit().await?;

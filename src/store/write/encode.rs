@@ -4,7 +4,7 @@
 //! refused row needs, is a copy of slices.
 
 use super::statements::COLUMNS;
-use super::{DeadLetter, IncomingRow};
+use super::{DeadLetter, IncomingRow, WriteSummary};
 use crate::store::drift::Terms;
 use bytes::{BufMut, Bytes, BytesMut};
 use jiff::Timestamp;
@@ -64,7 +64,7 @@ pub(super) fn encode(cluster_id: &str, rows: &[IncomingRow]) -> Read {
             Err(error) => {
                 unreadable.push(DeadLetter {
                     stage: "aggregator".to_owned(),
-                    reason: "enriched_unreadable".to_owned(),
+                    reason: WriteSummary::UNREADABLE.to_owned(),
                     field: error.field.map(str::to_owned),
                     detail: Some(error.detail),
                     ..row.dead_letter(cluster_id)
