@@ -11,7 +11,7 @@ demo: ## Watch 311 rows arrive in PostgreSQL. ONCE=1 ends after the tables; SOUR
 	@ONCE="$(ONCE)" SOURCE="$(SOURCE)" ROWS="$(ROWS)" SINCE="$(SINCE)" scripts/demo
 
 run: ## Run the pipeline against the broker and the database of the settings
-	cargo run --release --bin nyc311 -- run $(ARGS)
+	@GIT_COMMIT="$$(scripts/commit)" cargo run --release --bin nyc311 -- run $(ARGS)
 
 test: ## Run every test against a private PostgreSQL and a private Apache Kafka
 	@scripts/test $(ARGS)

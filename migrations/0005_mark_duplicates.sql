@@ -10,19 +10,26 @@
 -- a rollup: triggers collect the seconds that a statement touched, and mark_duplicates() looks at all
 -- requests of those seconds. What it finds depends on the rows alone, never on the order of their arrival.
 
+-- Whether the second of a request means something: it is in the source, and more than the day of its
+-- creation is known (quality flags created_at_midnight, bit 20, and created_at_noon, bit 55).
+create function nyc311.has_creation_second(quality_flags bigint, withdrawn_at timestamptz) returns boolean
+language sql immutable parallel safe
+return withdrawn_at is null and quality_flags & ((1::bigint << 20) | (1::bigint << 55)) = 0;
+
 -- What a request must share with its twins beside second, complaint type and descriptor; null where it
--- cannot have any: its place is unknown, only the day of its creation is known (quality flag 20,
--- created_at_midnight), or it is gone from the source.
--- The point where there is one: it is the city's geocoding of an address, so equal addresses have equal points.
+-- cannot have any, because its second or its place is unknown.
+-- The place is the point, which is the city's geocoding of an address, so equal addresses have equal points;
+-- or the words, where there is no point, or none in the city (point_at_zero, point_whole_degrees and
+-- point_outside_city, bits 41 to 43): many requests share such a stand-in.
 create function nyc311.duplicate_place(
     quality_flags bigint, withdrawn_at timestamptz, latitude double precision, longitude double precision,
     incident_zip text, incident_address text, intersection_street_1 text, intersection_street_2 text)
 returns text
 language sql immutable parallel safe
 return case
-    when withdrawn_at is not null or quality_flags & (1::bigint << 20) <> 0 then null
+    when not nyc311.has_creation_second(quality_flags, withdrawn_at) then null
     -- all bits: how a number is written depends on the session
-    when latitude is not null and longitude is not null
+    when latitude is not null and longitude is not null and quality_flags & (7::bigint << 41) = 0
         then encode(float8send(latitude) || float8send(longitude), 'hex')
     when coalesce(incident_zip, incident_address, intersection_street_1, intersection_street_2) is not null
         then concat_ws(',', quote_nullable(incident_zip), quote_nullable(incident_address),
@@ -42,11 +49,11 @@ begin
     if tg_op = 'INSERT' then
         insert into pg_temp.duplicate_second
         select distinct created_at from new_rows
-        where withdrawn_at is null and quality_flags & (1::bigint << 20) = 0;
+        where nyc311.has_creation_second(quality_flags, withdrawn_at);
     elsif tg_op = 'DELETE' then
         insert into pg_temp.duplicate_second
         select distinct created_at from old_rows
-        where withdrawn_at is null and quality_flags & (1::bigint << 20) = 0;
+        where nyc311.has_creation_second(quality_flags, withdrawn_at);
     else
         -- Most updates change nothing of this.
         insert into pg_temp.duplicate_second
@@ -56,13 +63,15 @@ begin
              lateral (values (o.created_at, o.withdrawn_at, o.quality_flags),
                              (n.created_at, n.withdrawn_at, n.quality_flags))
                  as t (created_at, withdrawn_at, quality_flags)
-        where t.withdrawn_at is null and t.quality_flags & (1::bigint << 20) = 0
-          and (o.created_at, o.complaint_type, o.descriptor, o.withdrawn_at is null,
-               o.quality_flags & (1::bigint << 20), o.latitude, o.longitude,
+        where nyc311.has_creation_second(t.quality_flags, t.withdrawn_at)
+          and (o.created_at, o.complaint_type, o.descriptor, o.latitude, o.longitude,
+               nyc311.has_creation_second(o.quality_flags, o.withdrawn_at),
+               o.quality_flags & (7::bigint << 41),
                o.incident_zip, o.incident_address, o.intersection_street_1, o.intersection_street_2)
               is distinct from
-              (n.created_at, n.complaint_type, n.descriptor, n.withdrawn_at is null,
-               n.quality_flags & (1::bigint << 20), n.latitude, n.longitude,
+              (n.created_at, n.complaint_type, n.descriptor, n.latitude, n.longitude,
+               nyc311.has_creation_second(n.quality_flags, n.withdrawn_at),
+               n.quality_flags & (7::bigint << 41),
                n.incident_zip, n.incident_address, n.intersection_street_1, n.intersection_street_2);
     end if;
     return null;

@@ -47,7 +47,8 @@ select coalesce(sum(requests - 1), 0) as marked
 from (select count(*) as requests
       from newest join service_request using (unique_key)
       where newest.latitude is not null and newest.longitude is not null
-        and newest.created not like '%T00:00:00.000'
+        and newest.created not like '%T00:00:00.000' and newest.created not like '%T12:00:00.000'
+        and quality_flags & (7::bigint << 41) = 0
       group by newest.created, newest.complaint_type, newest.descriptor, newest.latitude, newest.longitude) as grouped;
 
 create temp table poll_counts as select * from poll order by created_at limit 1;
@@ -125,7 +126,8 @@ from (
                or (select count(*) from newest) < (select count(distinct unique_key) from version),
            format('%s marked, %s by a plain reading', marked, (select marked from twins))
     from (select count(*) as marked from service_request
-          where duplicate_of is not null and latitude is not null and longitude is not null) as counted
+          where duplicate_of is not null and latitude is not null and longitude is not null
+            and quality_flags & (7::bigint << 41) = 0) as counted
 
     union all
     select 10, 'the counts of the poll add up',

@@ -35,7 +35,7 @@ occupy_folder() {
 build_program() {
     need_build_tools
     say "building (a few minutes the first time)"
-    cargo build --release --quiet --bin nyc311 8>&-
+    GIT_COMMIT=$(scripts/commit) cargo build --release --quiet --bin nyc311 8>&-
     # What a killed script has left running. Its rows are safe: whatever it had not stored is read again.
     local what built
     built=$(cargo metadata --format-version 1 --no-deps | sed -nE 's/.*"target_directory":"([^"]*)".*/\1/p')/release/nyc311

@@ -100,7 +100,7 @@ pub struct PartitionReader<D: Destination> {
 const FIND_STALE_EVERY: Duration = Duration::from_secs(1);
 /// A partition whose batches failed so often in a row, over some seconds, is not mended by opening it again. A rebalance
 /// or a neighbour that is rebuilt costs one or two.
-const MAX_FAILURES: u32 = 8;
+const MAX_FAILURES: u32 = 6;
 /// How often lag and age are measured: it asks the brokers for the ends of the logs.
 const MEASURE_EVERY: Duration = Duration::from_secs(5);
 

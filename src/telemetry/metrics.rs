@@ -347,7 +347,7 @@ impl Metrics {
         for name in dependency::ALL {
             self.dependency_up.with_label_values(&[name]);
         }
-        let commit = option_env!("GIT_COMMIT").unwrap_or("unknown");
+        let commit = option_env!("GIT_COMMIT").filter(|commit| !commit.is_empty()).unwrap_or("unknown");
         self.build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), commit]).set(1);
     }
 }

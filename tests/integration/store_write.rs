@@ -303,12 +303,13 @@ async fn likely_duplicates_are_marked_by_the_least_key_whenever_they_come() {
     assert_eq!(duplicates(&database).await, json!([[50, 30], [70, 30]]));
 
     // Another second, thing or place, only a day, or an unknown place: none of them is a twin.
-    let others: [(i64, Change); 5] = [
+    let others: [(i64, Change); 6] = [
         (10, &|row| row.created_at += jiff::SignedDuration::from_secs(1)),
         (11, &|row| row.descriptor = Some("Other".into())),
         (12, &|row| row.latitude = Some(40.6)),
         (13, &|row| row.quality_flags = QualityFlags::CREATED_AT_MIDNIGHT),
         (14, &|row| (row.latitude, row.longitude) = (None, None)),
+        (17, &|row| row.quality_flags = QualityFlags::POINT_OUTSIDE_CITY),
     ];
     for (key, change) in others {
         database.write(&twin(key, 0, change)).await.unwrap();
