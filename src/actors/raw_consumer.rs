@@ -110,7 +110,8 @@ impl Destination for ToEnrichers {
             batch_rows: 1_000,
             batch_bytes: 2 << 20,
             batches_per_partition: 3,
-            bytes: 12 << 20,
+            // Each is held three times: as read, as derived, and in the producer's queue.
+            bytes: 8 << 20,
             linger: Duration::from_millis(5),
         }
     }

@@ -160,8 +160,8 @@ fn config(settings: &Settings, group: &str) -> ClientConfig {
         .set("session.timeout.ms", "6000")
         .set("heartbeat.interval.ms", "1500")
         // librdkafka's defaults would hold 64 MB per consumer and fetch 50 MB at once.
-        .set("queued.max.messages.kbytes", "12288")
-        .set("fetch.max.bytes", "8388608")
+        .set("queued.max.messages.kbytes", "6144")
+        .set("fetch.max.bytes", "4194304")
         .set("max.partition.fetch.bytes", "2097152")
         // With a full queue the next fetch would wait a second by default.
         .set("fetch.queue.backoff.ms", "10")
