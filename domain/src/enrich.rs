@@ -619,6 +619,7 @@ impl<'a> Enrichment<'a> {
         }
         self.kept |= bit;
         if stated.contains('\0') {
+            self.flags.insert(QualityFlags::NUL_STRIPPED);
             self.stated.push_text(field.name(), &stated.replace('\0', ""));
         } else {
             self.stated.push_text(field.name(), stated);

@@ -146,6 +146,36 @@ fn nul_never_reaches_the_database() {
 }
 
 #[test]
+fn nul_is_stripped_beside_numbers_and_from_what_cannot_be_read() {
+    let changes = [("a\\u0000b", "1e5"), ("council_district", r#""1\u0000""#)];
+    enriched(&changes, |request| {
+        assert_eq!(request.details.as_ref().unwrap().as_str(), r#"{"ab":"1e5"}"#);
+        assert_eq!(stated(request), r#"{"council_district":"1"}"#);
+    });
+    flags(&changes, &["value_unreadable", "nul_stripped", "council_district_from_point"]);
+    flags(&[("a\\u0000b", "1e5")], &["nul_stripped"]);
+}
+
+#[test]
+fn numbers_that_the_database_cannot_hold_are_kept_as_texts() {
+    let changes = [
+        ("before", r#"{"a":1}"#),
+        ("x", r#"{"a":1e200000,"b":["2E+5","\u00e9",-3.5]}"#),
+        ("y", "1e200000"),
+        ("city", r#"[1e200000]"#),
+        ("z", "12"),
+    ];
+    enriched(&changes, |request| {
+        let expected = concat!(
+            r#"{"before":{"a":1},"x":{"a":"1e200000","b":["2E+5","\u00e9",-3.5]},"#,
+            r#""y":"1e200000","city":["1e200000"],"z":12}"#,
+        );
+        assert_eq!(request.details.as_ref().unwrap().as_str(), expected);
+    });
+    flags(&changes, &["value_unreadable"]);
+}
+
+#[test]
 fn words_are_cleaned_and_what_was_said_is_kept() {
     let changes = [
         ("street_name", r#"" NORTH    4 STREET""#),
@@ -529,6 +559,7 @@ fn value() -> impl Strategy<Value = String> {
         "41.0",
         "[1,2]",
         "{\"a\":null}",
+        "{\"a\\u0000\":[1e400]}",
         r#""""#,
         r#"" ""#,
         r#""N/A""#,
