@@ -117,7 +117,7 @@ flags! {
         "N/A, NA, Unspecified, None, Null or an empty text becomes null, except in columns where the word is an answer";
     6 DOUBLE_ENCODING_REPAIRED "double_encoding_repaired" repair:
         "A text had been encoded as UTF-8 twice.",
-        "a whole run of characters beyond ASCII reads as UTF-8 once more";
+        "a whole run of characters beyond ASCII reads as UTF-8 once more, pairs only if they begin with Â or Ã";
     7 AGENCY_NAME_STANDARDISED "agency_name_standardised" repair:
         "The agency's name differs from the one name of its code.",
         "the name of the agency table replaces it";
