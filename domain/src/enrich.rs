@@ -267,7 +267,7 @@ impl<'a> Enrichment<'a> {
 
     /// Reads a date; a placeholder and what is no date become empty.
     fn dated(&mut self, field: Field, placeholder: QualityFlags) -> Option<Reading> {
-        let stated = self.plain(field).filter(|stated| !stated.trim().is_empty())?;
+        let stated = self.said(field)?;
         let Some(reading) = reading(&stated) else {
             self.flags.insert(QualityFlags::VALUE_UNREADABLE);
             self.keep_stated(field, &stated);
@@ -597,12 +597,23 @@ impl<'a> Enrichment<'a> {
         json::scalar_text(self.row.get(field))
     }
 
+    /// Returns a value as it stands, or `None` where it says nothing. As with texts, an empty one is not kept in `stated`.
+    fn said(&mut self, field: Field) -> Option<Cow<'a, str>> {
+        let stated = self.plain(field)?;
+        let trimmed = stated.trim();
+        if !words::says_nothing(trimmed) {
+            return Some(stated);
+        }
+        self.flags.insert(QualityFlags::NOT_AVAILABLE_EMPTIED);
+        if !trimmed.is_empty() {
+            self.keep_stated(field, &stated);
+        }
+        None
+    }
+
     /// Reads a value as a number or a time; what is none stays in `stated`.
     fn parsed<T>(&mut self, field: Field, read: impl FnOnce(&str) -> Option<T>) -> Option<T> {
-        let stated = self.plain(field)?;
-        if words::says_nothing(stated.trim()) {
-            return None;
-        }
+        let stated = self.said(field)?;
         let value = read(&stated);
         if value.is_none() {
             self.flags.insert(QualityFlags::VALUE_UNREADABLE);

@@ -113,8 +113,8 @@ flags! {
         "A text had blanks around it or several in a row.",
         "trimmed; runs of blanks, tabs, line ends and no-break spaces become one blank";
     5 NOT_AVAILABLE_EMPTIED "not_available_emptied" repair:
-        "A text said only that there is nothing to say.",
-        "N/A, NA, Unspecified, None, Null or an empty text becomes null, except in columns where the word is an answer";
+        "A value said only that there is nothing to say.",
+        "N/A or Unspecified, in any case, or an empty text becomes null, also in numbers and dates; in status, borough, community_board and open_data_channel_type the words are answers";
     6 DOUBLE_ENCODING_REPAIRED "double_encoding_repaired" repair:
         "A text had been encoded as UTF-8 twice.",
         "a whole run of characters beyond ASCII reads as UTF-8 once more, pairs only if they begin with Â or Ã";

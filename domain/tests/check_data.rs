@@ -232,7 +232,9 @@ fn plain_flags(row: &Row) -> Vec<&'static str> {
             .filter(|(name, _)| TEXT_FIELDS.contains(&name.as_str()))
             .filter_map(|(name, value)| Some((name, value.as_str()?)))
     };
-    let day = |name: &str| get(name).filter(|date| date.as_str() >= "1901");
+    let says_nothing = |value: &str| ["n/a", "unspecified"].contains(&value.to_lowercase().as_str());
+    let is_date = |date: &str| date.starts_with(|first: char| first.is_ascii_digit()) && date >= "1901";
+    let day = |name: &str| get(name).filter(|date| is_date(date));
     let (created, closed) = (get("created_date").unwrap_or_default(), day("closed_date"));
     let (resolved, due) = (day("resolution_action_updated_date"), day("due_date"));
     let status = get("status").map(|status| status.to_lowercase());
@@ -257,12 +259,14 @@ fn plain_flags(row: &Row) -> Vec<&'static str> {
         ),
         (
             "not_available_emptied",
-            texts().any(|(name, value)| {
-                let answers = ["status", "borough", "community_board", "open_data_channel_type"]
-                    .contains(&name.as_str());
-                value.trim().is_empty()
-                    || !answers && ["n/a", "unspecified"].contains(&value.trim().to_lowercase().as_str())
-            }),
+            row.iter().filter_map(|(name, value)| Some((name.as_str(), value.as_str()?.trim()))).any(
+                |(name, value)| {
+                    let answers =
+                        ["status", "borough", "community_board", "open_data_channel_type"].contains(&name);
+                    let cleaned = TEXT_FIELDS.contains(&name) || PARSED_FIELDS.contains(&name);
+                    cleaned && (value.is_empty() || !answers && says_nothing(value))
+                },
+            ),
         ),
         (
             "double_encoding_repaired",
@@ -318,6 +322,21 @@ fn plain_flags(row: &Row) -> Vec<&'static str> {
     assert_eq!(checks.each_ref().map(|(name, _)| *name), PLAIN_FLAGS);
     checks.into_iter().filter(|(_, set)| *set).map(|(name, _)| name).collect()
 }
+
+/// The fields that are read as numbers or times, and may be missing.
+const PARSED_FIELDS: [&str; 11] = [
+    "closed_date",
+    "due_date",
+    "resolution_action_updated_date",
+    "latitude",
+    "longitude",
+    "council_district",
+    "police_precinct",
+    "x_coordinate_state_plane",
+    "y_coordinate_state_plane",
+    ":created_at",
+    ":updated_at",
+];
 
 /// The fields that are cleaned as words.
 const TEXT_FIELDS: [&str; 21] = [

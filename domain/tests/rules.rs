@@ -210,6 +210,42 @@ fn words_are_cleaned_and_what_was_said_is_kept() {
 }
 
 #[test]
+fn numbers_and_dates_that_say_nothing_are_emptied_as_texts_are() {
+    let changes = [
+        ("due_date", r#""N/A""#),
+        ("closed_date", r#""""#),
+        ("resolution_action_updated_date", r#""Unspecified""#),
+        ("latitude", r#"" n/a""#),
+        ("longitude", r#""  ""#),
+        ("council_district", r#""N/A""#),
+        ("police_precinct", r#""Unspecified""#),
+        ("x_coordinate_state_plane", r#""N/A""#),
+        ("y_coordinate_state_plane", r#""""#),
+        ("status", r#""Open""#),
+    ];
+    enriched(&changes, |request| {
+        assert_eq!((request.due_at, request.closed_at, request.resolution_updated_at), (None, None, None));
+        assert_eq!((request.latitude, request.council_district, request.x_state_plane), (None, None, None));
+        let kept: serde_json::Value = serde_json::from_str(stated(request)).unwrap();
+        let expected = serde_json::json!({
+            "due_date": "N/A",
+            "resolution_action_updated_date": "Unspecified",
+            "latitude": " n/a",
+            "council_district": "N/A",
+            "police_precinct": "Unspecified",
+            "x_coordinate_state_plane": "N/A",
+        });
+        assert_eq!(kept, expected);
+    });
+    flags(&changes, &["not_available_emptied"]);
+    // What is emptied is filled from the point like what is missing.
+    let unspecified = [("police_precinct", r#""Unspecified""#)];
+    flags(&unspecified, &["not_available_emptied", "police_precinct_from_point"]);
+    flags(&[("city", r#""""#)], &["not_available_emptied"]);
+    enriched(&[("city", r#""""#)], |request| assert_eq!(request.stated, None));
+}
+
+#[test]
 fn first_thing_said_is_the_one_that_is_kept() {
     enriched(&[("complaint_type", r#""  noise -  residential""#)], |request| {
         assert_eq!(stated(request), r#"{"complaint_type":"  noise -  residential"}"#);
