@@ -79,6 +79,12 @@ struct Reading {
     moment: Moment,
 }
 
+impl Reading {
+    fn is_placeholder(self) -> bool {
+        self.local.is_some_and(|local| local.year() <= LAST_PLACEHOLDER_YEAR)
+    }
+}
+
 impl<'a> Enrichment<'a> {
     fn run(mut self) -> Result<ServiceRequest<'a>, Rejection> {
         let unique_key = self.unique_key()?;
@@ -246,6 +252,8 @@ impl<'a> Enrichment<'a> {
         let midnight = |reading: Reading| reading.local.is_some_and(LocalTime::is_midnight);
         let after_publication = |moment: Timestamp| published.is_some_and(|published| moment > published);
         self.flag_if(midnight(created), Flag::CREATED_AT_MIDNIGHT);
+        self.flag_if(created.local.is_some_and(LocalTime::is_noon), Flag::CREATED_AT_NOON);
+        self.flag_if(created.is_placeholder(), Flag::CREATED_PLACEHOLDER);
         self.flag_if(after_publication(created_at), Flag::CREATED_AFTER_PUBLICATION);
         if let Some((closed_at, closed)) = closed_at.zip(closed) {
             self.flag_if(midnight(closed), Flag::CLOSED_AT_MIDNIGHT);
@@ -273,7 +281,7 @@ impl<'a> Enrichment<'a> {
             self.keep_stated(field, &stated);
             return None;
         };
-        if reading.local.is_some_and(|local| local.year() <= LAST_PLACEHOLDER_YEAR) {
+        if reading.is_placeholder() {
             self.flags.insert(placeholder);
             self.keep_stated(field, &stated);
             return None;
@@ -362,13 +370,17 @@ impl<'a> Enrichment<'a> {
         }
     }
 
+    /// Says how long the answer took, where the status says that there is one and both ends can have been.
     fn response_hours(&mut self, state: State, times: &Times) -> Option<f64> {
+        let cannot_have_been = [QualityFlags::CLOSED_AFTER_PUBLICATION, QualityFlags::CREATED_PLACEHOLDER]
+            .into_iter()
+            .any(|flag| self.flags.contains(flag));
         match (state, times.closed_at) {
             (State::Closed, None) => {
                 self.flags.insert(QualityFlags::CLOSED_WITHOUT_DATE);
                 None
             }
-            (State::Closed, Some(closed_at)) if closed_at >= times.created_at => {
+            (State::Closed, Some(closed_at)) if closed_at >= times.created_at && !cannot_have_been => {
                 Some(closed_at.duration_since(times.created_at).as_secs_f64() / 3_600.0)
             }
             (State::Open | State::InProgress | State::Pending, Some(_)) => {

@@ -172,7 +172,7 @@ flags! {
         "local year 1900 or before; closed_at is empty";
     23 CLOSED_AFTER_PUBLICATION "closed_after_publication" doubt:
         "Closed after the version that says so.",
-        "closed_at > :updated_at";
+        "closed_at > :updated_at; no response time";
     24 CLOSED_BEFORE_CREATED "closed_before_created" doubt:
         "Closed before it was created.",
         "closed_at < created_at; no response time";
@@ -265,6 +265,14 @@ flags! {
     53 ZIP_OUTSIDE_CITY "zip_outside_city" doubt:
         "The ZIP is none of the city's.",
         "in no ZIP area of the city, and its first three digits are not the city's alone; it stands";
+
+    // Time, continued.
+    54 CREATED_PLACEHOLDER "created_placeholder" doubt:
+        "The created date is a placeholder of 1899 or 1900.",
+        "local year 1900 or before; created_at stands, since a request must have one; no response time";
+    55 CREATED_AT_NOON "created_at_noon" doubt:
+        "Created at exactly noon: the city may know the day only.",
+        "local time 12:00:00; the Department of Sanitation wrote its derelict vehicles of 2023 so";
 }
 
 #[cfg(test)]

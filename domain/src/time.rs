@@ -49,6 +49,11 @@ impl LocalTime {
         self.seconds.rem_euclid(86_400) == 0 && self.nanosecond == 0
     }
 
+    /// Says whether the clock reads exactly noon, which is how some agencies write a date without a time.
+    pub const fn is_noon(self) -> bool {
+        self.seconds.rem_euclid(86_400) == 43_200 && self.nanosecond == 0
+    }
+
     /// Returns the year on the clock.
     pub const fn year(self) -> i64 {
         civil_of_days(self.seconds.div_euclid(86_400)).0
@@ -394,9 +399,11 @@ mod tests {
     }
 
     #[test]
-    fn midnight_and_year_are_read_from_the_clock() {
+    fn midnight_noon_and_year_are_read_from_the_clock() {
         assert!(local("1900-01-01").is_midnight());
         assert!(!local("1900-01-01T00:00:00.001").is_midnight());
+        assert!(local("2023-02-28T12:00:00.000").is_noon());
+        assert!(!local("2023-02-28T12:00:01").is_noon() && !local("2023-02-28").is_noon());
         assert_eq!(local("1899-12-31T23:59:59").year(), 1899);
     }
 

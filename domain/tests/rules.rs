@@ -324,8 +324,39 @@ fn placeholder_dates_are_emptied_and_kept_in_stated() {
 }
 
 #[test]
+fn placeholder_of_a_created_date_stands_without_a_response_time() {
+    for year in ["1899-12-31", "1900-12-31"] {
+        let created = format!("\"{year}T08:00:00.000\"");
+        enriched(&[("created_date", &created)], |request| {
+            assert_eq!(request.created_at.to_string(), format!("{year}T13:00:00Z"));
+            assert!(request.closed_at.is_some() && request.response_hours.is_none());
+        });
+        flags(&[("created_date", &created)], &["created_placeholder"]);
+    }
+    flags(&[("created_date", r#""1901-01-01T08:00:00.000""#)], &[]);
+}
+
+#[test]
+fn created_at_noon_is_a_doubt_and_no_more() {
+    let changes =
+        [("created_date", r#""2026-04-11T12:00:00.000""#), ("closed_date", r#""2026-04-11T13:30:00.000""#)];
+    enriched(&changes, |request| assert_eq!(request.response_hours, Some(1.5)));
+    flags(&changes, &["created_at_noon"]);
+}
+
+#[test]
+fn answer_after_the_version_that_says_so_has_no_response_time() {
+    let changes = [("closed_date", r#""2026-04-13T10:00:00.000""#)];
+    enriched(&changes, |request| {
+        assert!(request.closed_at.is_some() && request.response_hours.is_none());
+    });
+    flags(&changes, &["closed_after_publication"]);
+    // Without a time of publication nothing says that it lies ahead.
+    enriched(&[changes[0], (":updated_at", "")], |request| assert!(request.response_hours.is_some()));
+}
+
+#[test]
 fn times_that_cannot_have_been_are_doubted() {
-    flags(&[("closed_date", r#""2026-04-13T10:00:00.000""#)], &["closed_after_publication"]);
     flags(
         &[("closed_date", r#""2026-04-12T00:00:00.000""#), ("created_date", r#""2026-04-11T00:00:00.000""#)],
         &["created_at_midnight", "closed_at_midnight"],
