@@ -148,7 +148,7 @@ flags! {
         "The status says closed, but there is no closed date.",
         "no response time";
     16 CLOSED_DATE_WHILE_OPEN "closed_date_while_open" doubt:
-        "There is a closed date, but the status does not say closed.",
+        "There is a closed date, but the status says open, in progress or pending.",
         "both are kept; no response time";
 
     // Time.

@@ -273,6 +273,12 @@ fn state_follows_the_status_and_contradictions_are_kept() {
         assert!(request.closed_at.is_some() && request.response_hours.is_none());
     });
     flags(&[("status", r#""Open""#)], &["closed_date_while_open"]);
+    for status in [r#""In Progress""#, r#""Pending""#] {
+        flags(&[("status", status)], &["closed_date_while_open"]);
+    }
+    // These do not say that someone still waits.
+    flags(&[("status", r#""Cancelled""#)], &[]);
+    flags(&[("status", "")], &["status_missing"]);
     flags(&[("closed_date", "")], &["closed_without_date"]);
     flags(&[("status", r#""Escalated""#)], &["status_unknown"]);
     flags(&[("status", r#""Unspecified""#), ("closed_date", "")], &["status_missing"]);
