@@ -15,7 +15,7 @@ pub enum State {
 }
 
 /// Every spelling of a status seen so far, in small letters.
-const SPELLINGS: [(&str, State); 15] = [
+const SPELLINGS: [(&str, State); 14] = [
     ("closed", State::Closed),
     ("in progress", State::InProgress),
     ("open", State::Open),
@@ -26,12 +26,14 @@ const SPELLINGS: [(&str, State); 15] = [
     ("draft", State::Open),
     ("new", State::Open),
     ("unassigned", State::Open),
-    ("closed - testing", State::Closed),
     ("cancel", State::Cancelled),
     ("cancelled", State::Cancelled),
     ("canceled", State::Cancelled),
     ("unspecified", State::Unknown),
 ];
+
+/// Statuses that name the state first and then a detail, in small letters: `Closed - By Other`, `Open - Pending`.
+const BEGINNINGS: [(&str, State); 2] = [("closed -", State::Closed), ("open -", State::Open)];
 
 impl State {
     pub const ALL: [Self; 6] =
@@ -40,7 +42,11 @@ impl State {
     /// Reads a status in any case. `None` for a spelling that is not known, which is worth a look.
     pub fn from_status(status: &str) -> Option<Self> {
         let status = status.trim();
-        SPELLINGS.iter().find(|(spelling, _)| spelling.eq_ignore_ascii_case(status)).map(|(_, state)| *state)
+        let begins = |beginning: &str| {
+            status.get(..beginning.len()).is_some_and(|start| start.eq_ignore_ascii_case(beginning))
+        };
+        let spelt = SPELLINGS.iter().find(|(spelling, _)| spelling.eq_ignore_ascii_case(status));
+        spelt.or_else(|| BEGINNINGS.iter().find(|(beginning, _)| begins(beginning))).map(|(_, state)| *state)
     }
 
     /// Returns the state's name in the tables.
@@ -81,9 +87,16 @@ mod tests {
             ("Started", State::InProgress),
             ("Cancel", State::Cancelled),
             ("Unspecified", State::Unknown),
+            ("Closed - Testing", State::Closed),
+            ("CLOSED - By Other", State::Closed),
+            ("Open - Pending", State::Open),
+            ("open - ", State::Open),
         ] {
             assert_eq!(State::from_status(status), Some(state), "{status}");
         }
-        assert_eq!(State::from_status("Escalated"), None);
+        for status in ["Escalated", "Opened - Pending", "Closed by other", "Pending - Closed - x", "Closéd -"]
+        {
+            assert_eq!(State::from_status(status), None, "{status}");
+        }
     }
 }
