@@ -148,7 +148,7 @@ impl<'a> Enrichment<'a> {
             response_hours,
             status,
             state: Cow::Borrowed(state.as_str()),
-            is_open: state.is_open(times.closed_at.is_some()),
+            is_open: state.is_open(&agency, times.created_at, times.closed_at),
             agency,
             agency_name,
             complaint_type,

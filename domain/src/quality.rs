@@ -140,10 +140,10 @@ flags! {
     // State.
     13 STATUS_MISSING "status_missing" doubt:
         "The row has no status, or an unspecified one.",
-        "state is unknown; the request counts as open unless it has a closed date";
+        "state is unknown; the request counts as open unless it has a closed date, that of DOB at its creation aside";
     14 STATUS_UNKNOWN "status_unknown" doubt:
         "The status is none that is known.",
-        "state is unknown; the request counts as open unless it has a closed date";
+        "state is unknown; the request counts as open unless it has a closed date, that of DOB at its creation aside";
     15 CLOSED_WITHOUT_DATE "closed_without_date" doubt:
         "The status says closed, but there is no closed date.",
         "no response time";

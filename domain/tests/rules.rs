@@ -294,6 +294,11 @@ fn state_follows_the_status_and_contradictions_are_kept() {
             ("unknown", false, None)
         );
     });
+    // The Department of Buildings closes every request on its creation.
+    let by_rule = [("status", ""), ("agency", r#""DOB""#), ("closed_date", r#""2026-04-12T01:18:41.000""#)];
+    enriched(&by_rule, |request| {
+        assert_eq!((request.is_open, request.closed_at), (true, Some(request.created_at)));
+    });
     enriched(&[("status", r#""CANCEL""#)], |request| {
         assert_eq!(
             (request.state.as_ref(), request.is_open, request.status.as_deref()),
