@@ -30,8 +30,12 @@ use crate::{
     words,
 };
 
-/// The ZIP of Marble Hill, which is cut off from Manhattan by the Harlem River and belongs to Manhattan all the same.
-const MARBLE_HILL: &str = "10463";
+/// Places that two boroughs may name as theirs: the borough whose polygon they lie in, their ZIP area, and the other borough.
+///
+/// Marble Hill is cut off from Manhattan by the Harlem River: it is Manhattan by law, and the Bronx for everything that the city does
+/// there. Rikers Island is the Bronx by law, and is reached and written to by way of Queens.
+const OF_TWO_BOROUGHS: [(Borough, &str, Borough); 2] =
+    [(Borough::Manhattan, "10463", Borough::Bronx), (Borough::Bronx, "11370", Borough::Queens)];
 
 /// Local years up to this one are placeholders for a date that is not known.
 const LAST_PLACEHOLDER_YEAR: i64 = 1900;
@@ -115,9 +119,7 @@ impl<'a> Enrichment<'a> {
         let incident_zip = self.zip(&places);
         let community_board = self.text_as_it_is(Field::CommunityBoard);
         let stated_board = community_board.as_deref().map(place::read_community_board);
-        let in_marble_hill = places.borough == Some(Borough::Manhattan)
-            && (incident_zip.as_deref() == Some(MARBLE_HILL) || places.zcta == Some(MARBLE_HILL));
-        let borough = self.borough(&places, incident_zip.as_deref(), stated_board, in_marble_hill);
+        let borough = self.borough(&places, incident_zip.as_deref(), stated_board);
         let community_district = self.community_district(stated_board, &places);
         let council_district = self.stated_or_computed(
             Field::CouncilDistrict,
@@ -133,7 +135,7 @@ impl<'a> Enrichment<'a> {
             QualityFlags::POLICE_PRECINCT_FROM_POINT,
             QualityFlags::POLICE_PRECINCT_DIFFERS_FROM_POINT,
         );
-        let bbl = self.bbl(borough, in_marble_hill);
+        let bbl = self.bbl(borough, &places);
 
         Ok(ServiceRequest {
             unique_key,
@@ -464,17 +466,12 @@ impl<'a> Enrichment<'a> {
         places: &Places,
         zip: Option<&str>,
         board: Option<CommunityBoard>,
-        in_marble_hill: bool,
     ) -> Option<Borough> {
         use QualityFlags as Flag;
         let stated = self.text_as_it_is(Field::Borough);
         if let Some(borough) = stated.as_deref().and_then(Borough::from_stated) {
-            // Marble Hill is Manhattan by law and the Bronx for everything that the city does there.
-            let both_right = in_marble_hill && borough == Borough::Bronx;
-            self.flag_if(
-                places.borough.is_some_and(|computed| computed != borough) && !both_right,
-                Flag::BOROUGH_DIFFERS_FROM_POINT,
-            );
+            let differs = places.borough.is_some_and(|computed| !are_one(borough, computed, places));
+            self.flag_if(differs, Flag::BOROUGH_DIFFERS_FROM_POINT);
             return Some(borough);
         }
         if let Some(stated) = stated {
@@ -556,13 +553,14 @@ impl<'a> Enrichment<'a> {
         }
     }
 
-    fn bbl(&mut self, borough: Option<Borough>, in_marble_hill: bool) -> Option<i64> {
+    fn bbl(&mut self, borough: Option<Borough>, places: &Places) -> Option<i64> {
         let stated = self.text(Field::Bbl)?;
         let flag = match place::read_bbl(&stated) {
             TaxLot::Lot(bbl) => {
                 let lot_in = u8::try_from(bbl / 1_000_000_000).ok().and_then(Borough::from_city_code);
-                let differs = borough.is_some_and(|borough| lot_in != Some(borough));
-                self.flag_if(differs && !in_marble_hill, QualityFlags::BBL_DIFFERS_FROM_BOROUGH);
+                let differs =
+                    borough.zip(lot_in).is_some_and(|(borough, lot_in)| !are_one(borough, lot_in, places));
+                self.flag_if(differs, QualityFlags::BBL_DIFFERS_FROM_BOROUGH);
                 return Some(bbl);
             }
             TaxLot::Impossible => QualityFlags::BBL_IMPOSSIBLE,
@@ -654,6 +652,18 @@ impl<'a> Enrichment<'a> {
             self.flags.insert(flag);
         }
     }
+}
+
+/// Says whether two boroughs are one, or both right for the place. The point must lie there: a ZIP alone proves no place.
+fn are_one(one: Borough, other: Borough, places: &Places) -> bool {
+    one == other
+        || OF_TWO_BOROUGHS.iter().any(|(by_law, zcta, by_custom)| {
+            let both = [*by_law, *by_custom];
+            places.borough == Some(*by_law)
+                && places.zcta == Some(zcta)
+                && both.contains(&one)
+                && both.contains(&other)
+        })
 }
 
 fn reading(stated: &str) -> Option<Reading> {

@@ -213,7 +213,7 @@ flags! {
         "borough is empty";
     36 BOROUGH_DIFFERS_FROM_POINT "borough_differs_from_point" doubt:
         "The point lies in another borough than the stated one.",
-        "the stated one stands; Marble Hill (10463) is right as it is";
+        "the stated one stands; Marble Hill (10463) and Rikers Island (11370) are right as they are";
     37 ZIP_CUT "zip_cut" repair:
         "The ZIP had the four digits of a delivery route (ZIP+4).",
         "the first five digits stand";
@@ -258,7 +258,7 @@ flags! {
         "the stated one stands";
     51 BBL_DIFFERS_FROM_BOROUGH "bbl_differs_from_borough" doubt:
         "The tax lot (BBL) lies in another borough than the request.",
-        "first digit of bbl; both stand";
+        "first digit of bbl; both stand; Marble Hill and Rikers Island are right as they are";
     52 BBL_IMPOSSIBLE "bbl_impossible" repair:
         "The tax lot cannot be one.",
         "not ten digits that begin with a borough's number 1 to 5, or block 0; bbl is empty";

@@ -547,10 +547,32 @@ fn marble_hill_and_rikers_island_are_right_as_they_are() {
         ("council_district", ""),
         ("police_precinct", ""),
     ];
-    flags(
-        &rikers_island,
-        &["community_district_from_point", "council_district_from_point", "police_precinct_from_point"],
-    );
+    let filled =
+        ["community_district_from_point", "council_district_from_point", "police_precinct_from_point"];
+    flags(&rikers_island, &filled);
+    let of_queens = [&[("borough", r#""QUEENS""#)], &rikers_island[1..]].concat();
+    flags(&of_queens, &filled);
+    // A third borough is as wrong there as anywhere.
+    let of_brooklyn = [&[("borough", r#""BROOKLYN""#)], &rikers_island[1..]].concat();
+    let differs = ["borough_differs_from_point", "bbl_differs_from_borough"];
+    flags(&of_brooklyn, &[&[differs[0]], &filled[..], &[differs[1]]].concat());
+}
+
+#[test]
+fn zip_of_marble_hill_makes_no_place_marble_hill() {
+    let city_hall = [
+        ("borough", r#""BRONX""#),
+        ("incident_zip", r#""10463""#),
+        ("community_board", ""),
+        ("bbl", r#""1001220001""#),
+    ];
+    let expected = [
+        "borough_differs_from_point",
+        "zip_differs_from_point",
+        "community_district_from_point",
+        "bbl_differs_from_borough",
+    ];
+    flags(&city_hall, &expected);
 }
 
 #[test]
