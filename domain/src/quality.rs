@@ -264,7 +264,7 @@ flags! {
         "not ten digits that begin with a borough's number 1 to 5, or block 0; bbl is empty";
     53 ZIP_OUTSIDE_CITY "zip_outside_city" doubt:
         "The ZIP is none of the city's.",
-        "in no ZIP area of the city, and its first three digits are not the city's alone; it stands";
+        "in no ZIP area of the city, not 11002, and its first three digits are not the city's alone; it stands";
 
     // Time, continued.
     54 CREATED_PLACEHOLDER "created_placeholder" doubt:
