@@ -23,6 +23,7 @@ use crate::{
     quality::QualityFlags,
     rejection::Rejection,
     row::{Field, Row},
+    scan::Value,
     service_request::{ServiceRequest, UNSPECIFIED},
     state::State,
     time::{self, LocalTime, Moment, StatedTime},
@@ -195,15 +196,16 @@ impl<'a> Enrichment<'a> {
         let reject = |reason, detail| {
             Err(Rejection { reason, field: Some(Field::UniqueKey.name()), detail, unique_key: None })
         };
-        match json::scalar_text(self.row.get(Field::UniqueKey)) {
-            None => reject(Rejection::MISSING_UNIQUE_KEY, "the row has no key".to_owned()),
-            Some(stated) => match stated.trim().parse::<i64>() {
-                Ok(key) if key > 0 => Ok(key),
-                _ => reject(
-                    Rejection::BAD_UNIQUE_KEY,
-                    format!("not a positive whole number: {}", excerpt(&stated)),
-                ),
-            },
+        let stated = match self.row.get(Field::UniqueKey) {
+            Value::Null => return reject(Rejection::MISSING_UNIQUE_KEY, "the row has no key".to_owned()),
+            value => as_stated(value),
+        };
+        match stated.trim().parse::<i64>() {
+            Ok(key) if key > 0 => Ok(key),
+            _ => reject(
+                Rejection::BAD_UNIQUE_KEY,
+                format!("not a positive whole number: {}", excerpt(&stated)),
+            ),
         }
     }
 
@@ -229,12 +231,15 @@ impl<'a> Enrichment<'a> {
         let reject = |reason, detail| {
             Err(Rejection { reason, field: Some(field.name()), detail, unique_key: Some(unique_key) })
         };
-        match json::scalar_text(self.row.get(field)) {
-            None => reject(Rejection::MISSING_CREATED_DATE, "the row has no created date".to_owned()),
-            Some(stated) => match reading(&stated) {
-                Some(reading) => Ok(reading),
-                None => reject(Rejection::BAD_CREATED_DATE, format!("not a date: {}", excerpt(&stated))),
-            },
+        let stated = match self.row.get(field) {
+            Value::Null => {
+                return reject(Rejection::MISSING_CREATED_DATE, "the row has no created date".to_owned());
+            }
+            value => as_stated(value),
+        };
+        match reading(&stated) {
+            Some(reading) => Ok(reading),
+            None => reject(Rejection::BAD_CREATED_DATE, format!("not a date: {}", excerpt(&stated))),
         }
     }
 
@@ -671,6 +676,14 @@ fn reading(stated: &str) -> Option<Reading> {
         StatedTime::Instant(moment) => Reading { local: None, moment: Moment::Once(moment) },
         StatedTime::Local(local) => Reading { local: Some(local), moment: local.in_new_york()? },
     })
+}
+
+/// Returns a value as the row has it, an array or an object as its JSON.
+fn as_stated(value: Value<'_>) -> Cow<'_, str> {
+    match value {
+        Value::Nested(text) => Cow::Borrowed(text),
+        other => json::scalar_text(other).unwrap_or_default(),
+    }
 }
 
 /// Shortens a stated value for a message.

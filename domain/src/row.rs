@@ -200,18 +200,16 @@ impl<'a> Row<'a> {
                 next = index + 1;
             }
             let field = found.and_then(|index| FIELDS.get(index).copied().flatten());
+            if let Some(slot) = field.and_then(|field| row.values.get_mut(field as usize)) {
+                *slot = member.value;
+            }
             match (field, member.value) {
                 // An array or an object fits no column; it is kept where everything unexpected is.
                 (Some(_), Value::Nested(_)) => {
                     row.flags.insert(QualityFlags::VALUE_UNREADABLE);
                     row.keep(&member, members.wide_numbers());
                 }
-                (Some(field), value) => {
-                    if let Some(slot) = row.values.get_mut(field as usize) {
-                        *slot = value;
-                    }
-                }
-                (None, Value::Null) => {}
+                (Some(_), _) | (None, Value::Null) => {}
                 (None, _) => row.keep(&member, members.wide_numbers()),
             }
         }

@@ -85,6 +85,11 @@ fn row_without_key_or_created_date_is_rejected_with_its_reason() {
     assert_eq!(rejected(&[("unique_key", "")]), ("missing_unique_key", Some("unique_key"), None));
     assert_eq!(rejected(&[("unique_key", r#""12a""#)]), ("bad_unique_key", Some("unique_key"), None));
     assert_eq!(rejected(&[("unique_key", r#""-1""#)]), ("bad_unique_key", Some("unique_key"), None));
+    for nested in ["[70000001]", r#"{"a":1}"#] {
+        assert_eq!(rejected(&[("unique_key", nested)]), ("bad_unique_key", Some("unique_key"), None));
+        assert_eq!(rejected(&[("created_date", nested)]), ("bad_created_date", Some("created_date"), key));
+    }
+    assert_eq!(rejected(&[("unique_key", "null")]), ("missing_unique_key", Some("unique_key"), None));
     assert_eq!(rejected(&[("created_date", "null")]), ("missing_created_date", Some("created_date"), key));
     assert_eq!(
         rejected(&[("created_date", r#""yesterday""#)]),
