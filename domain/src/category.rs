@@ -156,6 +156,21 @@ mod tests {
         assert_eq!(complaint_type("PLUMBING", "HPD").unwrap().category, "housing conditions");
         assert_eq!(complaint_type("Noise - Residential", "NYPD").unwrap().category, "noise");
         assert_eq!(complaint_type("Bed Bugs from Mars", "NYPD"), None);
+        for (kind, agency, category) in [
+            // Chemicals and oil on the street, not in the water.
+            ("Hazardous Materials", "DEP", "health"),
+            // Sellers without a licence, whoever fines them.
+            ("Vendor Enforcement", "DSNY", "consumer"),
+            // Kits to test the tap water.
+            ("Lead", "DEP", "water and sewer"),
+            // Litter; potholes and the like are another department's.
+            ("Highway Condition", "DSNY", "sanitation"),
+            ("Highway Condition", "DOT", "street and traffic"),
+            // Absent from a pool or a beach that the Department of Health inspects.
+            ("Lifeguard", "DOHMH", "health"),
+        ] {
+            assert_eq!(complaint_type(kind, agency).unwrap().category, category, "{kind} of {agency}");
+        }
     }
 
     #[test]
