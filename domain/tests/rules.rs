@@ -530,6 +530,21 @@ fn missing_districts_come_from_the_point() {
 }
 
 #[test]
+fn precinct_that_is_younger_than_the_boundaries_stands() {
+    let rosedale = [
+        ("borough", r#""QUEENS""#),
+        ("incident_zip", r#""11422""#),
+        ("community_board", r#""13 QUEENS""#),
+        ("council_district", ""),
+        ("police_precinct", r#""Precinct 116""#),
+        ("latitude", r#""40.66281234""#),
+        ("longitude", r#""-73.73891234""#),
+    ];
+    enriched(&rosedale, |request| assert_eq!(request.police_precinct, Some(116)));
+    flags(&rosedale, &["council_district_from_point", "police_precinct_differs_from_point"]);
+}
+
+#[test]
 fn marble_hill_and_rikers_island_are_right_as_they_are() {
     let marble_hill = [
         ("borough", r#""BRONX""#),
