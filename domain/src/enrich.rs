@@ -38,8 +38,8 @@ use crate::{
 const OF_TWO_BOROUGHS: [(Borough, &str, Borough); 2] =
     [(Borough::Manhattan, "10463", Borough::Bronx), (Borough::Bronx, "11370", Borough::Queens)];
 
-/// Local years up to this one are placeholders for a date that is not known.
-const LAST_PLACEHOLDER_YEAR: i64 = 1900;
+/// Local times before this one, as a rule of 1899 or 1900, are placeholders for a date that is not known.
+const END_OF_PLACEHOLDERS: LocalTime = LocalTime::first_of_year(1901);
 
 /// Turns a raw row into a service request.
 pub fn enrich(raw: &[u8]) -> Result<ServiceRequest<'_>, Rejection> {
@@ -86,7 +86,7 @@ struct Reading {
 
 impl Reading {
     fn is_placeholder(self) -> bool {
-        self.local.is_some_and(|local| local.year() <= LAST_PLACEHOLDER_YEAR)
+        self.local.is_some_and(|local| local < END_OF_PLACEHOLDERS)
     }
 }
 

@@ -223,20 +223,22 @@ impl<'a> Row<'a> {
 
     /// Keeps a member in the details, in a form that PostgreSQL can hold. `wide_numbers`: the row has had some, maybe in this member.
     fn keep(&mut self, member: &Member<'a>, wide_numbers: bool) {
-        let text = if wide_numbers {
-            Cow::Owned(json::quote_wide_numbers(member.text))
-        } else {
-            Cow::Borrowed(member.text)
-        };
         let escaped = match member.value {
             Value::Text(token) => token.escaped,
             Value::Nested(_) => true,
             Value::Number(_) | Value::Null | Value::Bool(_) => false,
         };
-        if !escaped && !member.key.escaped {
-            return self.details.push_member(&text);
+        if wide_numbers {
+            self.keep_cleaned(&json::quote_wide_numbers(member.text));
+        } else if escaped || member.key.escaped {
+            self.keep_cleaned(member.text);
+        } else {
+            self.details.push_member(member.text);
         }
-        let (clean, cleaned) = json::clean_for_postgres(&text);
+    }
+
+    fn keep_cleaned(&mut self, text: &str) {
+        let (clean, cleaned) = json::clean_for_postgres(text);
         if cleaned.nul {
             self.flags.insert(QualityFlags::NUL_STRIPPED);
         }
