@@ -98,14 +98,20 @@ pub fn spell_unknown(stated: &str) -> String {
     let mut spelt = String::with_capacity(stated.len());
     let mut inside_word = false;
     for character in stated.chars() {
-        if inside_word {
-            spelt.extend(character.to_lowercase());
+        let character = if inside_word {
+            only(character.to_lowercase()).unwrap_or(character)
         } else {
-            spelt.extend(character.to_uppercase());
-        }
+            only(character.to_uppercase()).unwrap_or(character)
+        };
+        spelt.push(character);
         inside_word = character.is_alphanumeric() || character == '\'' || character == '’';
     }
     spelt
+}
+
+/// Returns the character of the other case if it is a single one. `ß` in capitals is `SS`, of which the second would be small next time.
+fn only(mut characters: impl Iterator<Item = char>) -> Option<char> {
+    characters.next().filter(|_| characters.next().is_none())
 }
 
 #[cfg(test)]
@@ -150,6 +156,21 @@ mod tests {
         assert_eq!(complaint_type("PLUMBING", "HPD").unwrap().category, "housing conditions");
         assert_eq!(complaint_type("Noise - Residential", "NYPD").unwrap().category, "noise");
         assert_eq!(complaint_type("Bed Bugs from Mars", "NYPD"), None);
+        for (kind, agency, category) in [
+            // Chemicals and oil on the street, not in the water.
+            ("Hazardous Materials", "DEP", "health"),
+            // Sellers without a licence, whoever fines them.
+            ("Vendor Enforcement", "DSNY", "consumer"),
+            // Kits to test the tap water.
+            ("Lead", "DEP", "water and sewer"),
+            // Litter; potholes and the like are another department's.
+            ("Highway Condition", "DSNY", "sanitation"),
+            ("Highway Condition", "DOT", "street and traffic"),
+            // Absent from a pool or a beach that the Department of Health inspects.
+            ("Lifeguard", "DOHMH", "health"),
+        ] {
+            assert_eq!(complaint_type(kind, agency).unwrap().category, category, "{kind} of {agency}");
+        }
     }
 
     #[test]
@@ -157,14 +178,25 @@ mod tests {
         assert_eq!(spell_unknown("DRONE NOISE (PARK)"), "Drone Noise (Park)");
         assert_eq!(spell_unknown("drone noise (park)"), "Drone Noise (Park)");
         assert_eq!(spell_unknown("Men's Shelter/Annex"), "Men's Shelter/Annex");
+        assert_eq!(spell_unknown("ÉCOLE élève"), "École Élève");
+        for twofold in ["ßeta", "aİb"] {
+            assert_eq!(spell_unknown(&spell_unknown(twofold)), spell_unknown(twofold));
+        }
     }
 
     proptest! {
         #[test]
-        fn spelling_again_changes_nothing(stated in "[A-Za-z '/()-]{0,20}") {
-            let once = spell_unknown(&stated);
-            prop_assert_eq!(spell_unknown(&once), once.clone());
-            prop_assert_eq!(spell_unknown(&stated.to_uppercase()), once);
+        fn spelling_again_changes_nothing(stated in any::<String>(), cased in "[\\p{Lu}\\p{Ll}\\p{Lt}\\p{M} ]{0,20}") {
+            for stated in [stated, cased] {
+                let once = spell_unknown(&stated);
+                prop_assert_eq!(spell_unknown(&once), once);
+            }
+        }
+
+        #[test]
+        fn case_makes_no_other_type(stated in "[A-Za-z '/()-]{0,20}") {
+            prop_assert_eq!(spell_unknown(&stated.to_uppercase()), spell_unknown(&stated.to_lowercase()));
+            prop_assert_eq!(spell_unknown(&stated.to_uppercase()), spell_unknown(&stated));
         }
     }
 }

@@ -23,6 +23,7 @@ use crate::{
     quality::QualityFlags,
     rejection::Rejection,
     row::{Field, Row},
+    scan::Value,
     service_request::{ServiceRequest, UNSPECIFIED},
     state::State,
     time::{self, LocalTime, Moment, StatedTime},
@@ -30,11 +31,15 @@ use crate::{
     words,
 };
 
-/// The ZIP of Marble Hill, which is cut off from Manhattan by the Harlem River and belongs to Manhattan all the same.
-const MARBLE_HILL: &str = "10463";
+/// Places that two boroughs may name as theirs: the borough whose polygon they lie in, their ZIP area, and the other borough.
+///
+/// Marble Hill is cut off from Manhattan by the Harlem River: it is Manhattan by law, and the Bronx for everything that the city does
+/// there. Rikers Island is the Bronx by law, and is reached and written to by way of Queens.
+const OF_TWO_BOROUGHS: [(Borough, &str, Borough); 2] =
+    [(Borough::Manhattan, "10463", Borough::Bronx), (Borough::Bronx, "11370", Borough::Queens)];
 
-/// Local years up to this one are placeholders for a date that is not known.
-const LAST_PLACEHOLDER_YEAR: i64 = 1900;
+/// Local times before this one, as a rule of 1899 or 1900, are placeholders for a date that is not known.
+const END_OF_PLACEHOLDERS: LocalTime = LocalTime::first_of_year(1901);
 
 /// Turns a raw row into a service request.
 pub fn enrich(raw: &[u8]) -> Result<ServiceRequest<'_>, Rejection> {
@@ -79,6 +84,12 @@ struct Reading {
     moment: Moment,
 }
 
+impl Reading {
+    fn is_placeholder(self) -> bool {
+        self.local.is_some_and(|local| local < END_OF_PLACEHOLDERS)
+    }
+}
+
 impl<'a> Enrichment<'a> {
     fn run(mut self) -> Result<ServiceRequest<'a>, Rejection> {
         let unique_key = self.unique_key()?;
@@ -109,9 +120,7 @@ impl<'a> Enrichment<'a> {
         let incident_zip = self.zip(&places);
         let community_board = self.text_as_it_is(Field::CommunityBoard);
         let stated_board = community_board.as_deref().map(place::read_community_board);
-        let in_marble_hill = places.borough == Some(Borough::Manhattan)
-            && (incident_zip.as_deref() == Some(MARBLE_HILL) || places.zcta == Some(MARBLE_HILL));
-        let borough = self.borough(&places, incident_zip.as_deref(), stated_board, in_marble_hill);
+        let borough = self.borough(&places, incident_zip.as_deref(), stated_board);
         let community_district = self.community_district(stated_board, &places);
         let council_district = self.stated_or_computed(
             Field::CouncilDistrict,
@@ -127,7 +136,7 @@ impl<'a> Enrichment<'a> {
             QualityFlags::POLICE_PRECINCT_FROM_POINT,
             QualityFlags::POLICE_PRECINCT_DIFFERS_FROM_POINT,
         );
-        let bbl = self.bbl(borough, in_marble_hill);
+        let bbl = self.bbl(borough, &places);
 
         Ok(ServiceRequest {
             unique_key,
@@ -142,7 +151,7 @@ impl<'a> Enrichment<'a> {
             response_hours,
             status,
             state: Cow::Borrowed(state.as_str()),
-            is_open: state.is_open(times.closed_at.is_some()),
+            is_open: state.is_open(&agency, times.created_at, times.closed_at),
             agency,
             agency_name,
             complaint_type,
@@ -187,15 +196,16 @@ impl<'a> Enrichment<'a> {
         let reject = |reason, detail| {
             Err(Rejection { reason, field: Some(Field::UniqueKey.name()), detail, unique_key: None })
         };
-        match json::scalar_text(self.row.get(Field::UniqueKey)) {
-            None => reject(Rejection::MISSING_UNIQUE_KEY, "the row has no key".to_owned()),
-            Some(stated) => match stated.trim().parse::<i64>() {
-                Ok(key) if key > 0 => Ok(key),
-                _ => reject(
-                    Rejection::BAD_UNIQUE_KEY,
-                    format!("not a positive whole number: {}", excerpt(&stated)),
-                ),
-            },
+        let stated = match self.row.get(Field::UniqueKey) {
+            Value::Null => return reject(Rejection::MISSING_UNIQUE_KEY, "the row has no key".to_owned()),
+            value => as_stated(value),
+        };
+        match stated.trim().parse::<i64>() {
+            Ok(key) if key > 0 => Ok(key),
+            _ => reject(
+                Rejection::BAD_UNIQUE_KEY,
+                format!("not a positive whole number: {}", excerpt(&stated)),
+            ),
         }
     }
 
@@ -221,12 +231,15 @@ impl<'a> Enrichment<'a> {
         let reject = |reason, detail| {
             Err(Rejection { reason, field: Some(field.name()), detail, unique_key: Some(unique_key) })
         };
-        match json::scalar_text(self.row.get(field)) {
-            None => reject(Rejection::MISSING_CREATED_DATE, "the row has no created date".to_owned()),
-            Some(stated) => match reading(&stated) {
-                Some(reading) => Ok(reading),
-                None => reject(Rejection::BAD_CREATED_DATE, format!("not a date: {}", excerpt(&stated))),
-            },
+        let stated = match self.row.get(field) {
+            Value::Null => {
+                return reject(Rejection::MISSING_CREATED_DATE, "the row has no created date".to_owned());
+            }
+            value => as_stated(value),
+        };
+        match reading(&stated) {
+            Some(reading) => Ok(reading),
+            None => reject(Rejection::BAD_CREATED_DATE, format!("not a date: {}", excerpt(&stated))),
         }
     }
 
@@ -246,6 +259,8 @@ impl<'a> Enrichment<'a> {
         let midnight = |reading: Reading| reading.local.is_some_and(LocalTime::is_midnight);
         let after_publication = |moment: Timestamp| published.is_some_and(|published| moment > published);
         self.flag_if(midnight(created), Flag::CREATED_AT_MIDNIGHT);
+        self.flag_if(created.local.is_some_and(LocalTime::is_noon), Flag::CREATED_AT_NOON);
+        self.flag_if(created.is_placeholder(), Flag::CREATED_PLACEHOLDER);
         self.flag_if(after_publication(created_at), Flag::CREATED_AFTER_PUBLICATION);
         if let Some((closed_at, closed)) = closed_at.zip(closed) {
             self.flag_if(midnight(closed), Flag::CLOSED_AT_MIDNIGHT);
@@ -267,13 +282,13 @@ impl<'a> Enrichment<'a> {
 
     /// Reads a date; a placeholder and what is no date become empty.
     fn dated(&mut self, field: Field, placeholder: QualityFlags) -> Option<Reading> {
-        let stated = self.plain(field).filter(|stated| !stated.trim().is_empty())?;
+        let stated = self.said(field)?;
         let Some(reading) = reading(&stated) else {
             self.flags.insert(QualityFlags::VALUE_UNREADABLE);
             self.keep_stated(field, &stated);
             return None;
         };
-        if reading.local.is_some_and(|local| local.year() <= LAST_PLACEHOLDER_YEAR) {
+        if reading.is_placeholder() {
             self.flags.insert(placeholder);
             self.keep_stated(field, &stated);
             return None;
@@ -362,13 +377,17 @@ impl<'a> Enrichment<'a> {
         }
     }
 
+    /// Says how long the answer took, where the status says that there is one and both ends can have been.
     fn response_hours(&mut self, state: State, times: &Times) -> Option<f64> {
+        let cannot_have_been = [QualityFlags::CLOSED_AFTER_PUBLICATION, QualityFlags::CREATED_PLACEHOLDER]
+            .into_iter()
+            .any(|flag| self.flags.contains(flag));
         match (state, times.closed_at) {
             (State::Closed, None) => {
                 self.flags.insert(QualityFlags::CLOSED_WITHOUT_DATE);
                 None
             }
-            (State::Closed, Some(closed_at)) if closed_at >= times.created_at => {
+            (State::Closed, Some(closed_at)) if closed_at >= times.created_at && !cannot_have_been => {
                 Some(closed_at.duration_since(times.created_at).as_secs_f64() / 3_600.0)
             }
             (State::Open | State::InProgress | State::Pending, Some(_)) => {
@@ -452,17 +471,12 @@ impl<'a> Enrichment<'a> {
         places: &Places,
         zip: Option<&str>,
         board: Option<CommunityBoard>,
-        in_marble_hill: bool,
     ) -> Option<Borough> {
         use QualityFlags as Flag;
         let stated = self.text_as_it_is(Field::Borough);
         if let Some(borough) = stated.as_deref().and_then(Borough::from_stated) {
-            // Marble Hill is Manhattan by law and the Bronx for everything that the city does there.
-            let both_right = in_marble_hill && borough == Borough::Bronx;
-            self.flag_if(
-                places.borough.is_some_and(|computed| computed != borough) && !both_right,
-                Flag::BOROUGH_DIFFERS_FROM_POINT,
-            );
+            let differs = places.borough.is_some_and(|computed| !are_one(borough, computed, places));
+            self.flag_if(differs, Flag::BOROUGH_DIFFERS_FROM_POINT);
             return Some(borough);
         }
         if let Some(stated) = stated {
@@ -544,13 +558,14 @@ impl<'a> Enrichment<'a> {
         }
     }
 
-    fn bbl(&mut self, borough: Option<Borough>, in_marble_hill: bool) -> Option<i64> {
+    fn bbl(&mut self, borough: Option<Borough>, places: &Places) -> Option<i64> {
         let stated = self.text(Field::Bbl)?;
         let flag = match place::read_bbl(&stated) {
             TaxLot::Lot(bbl) => {
                 let lot_in = u8::try_from(bbl / 1_000_000_000).ok().and_then(Borough::from_city_code);
-                let differs = borough.is_some_and(|borough| lot_in != Some(borough));
-                self.flag_if(differs && !in_marble_hill, QualityFlags::BBL_DIFFERS_FROM_BOROUGH);
+                let differs =
+                    borough.zip(lot_in).is_some_and(|(borough, lot_in)| !are_one(borough, lot_in, places));
+                self.flag_if(differs, QualityFlags::BBL_DIFFERS_FROM_BOROUGH);
                 return Some(bbl);
             }
             TaxLot::Impossible => QualityFlags::BBL_IMPOSSIBLE,
@@ -597,12 +612,23 @@ impl<'a> Enrichment<'a> {
         json::scalar_text(self.row.get(field))
     }
 
+    /// Returns a value as it stands, or `None` where it says nothing. As with texts, an empty one is not kept in `stated`.
+    fn said(&mut self, field: Field) -> Option<Cow<'a, str>> {
+        let stated = self.plain(field)?;
+        let trimmed = stated.trim();
+        if !words::says_nothing(trimmed) {
+            return Some(stated);
+        }
+        self.flags.insert(QualityFlags::NOT_AVAILABLE_EMPTIED);
+        if !trimmed.is_empty() {
+            self.keep_stated(field, &stated);
+        }
+        None
+    }
+
     /// Reads a value as a number or a time; what is none stays in `stated`.
     fn parsed<T>(&mut self, field: Field, read: impl FnOnce(&str) -> Option<T>) -> Option<T> {
-        let stated = self.plain(field)?;
-        if words::says_nothing(stated.trim()) {
-            return None;
-        }
+        let stated = self.said(field)?;
         let value = read(&stated);
         if value.is_none() {
             self.flags.insert(QualityFlags::VALUE_UNREADABLE);
@@ -619,6 +645,7 @@ impl<'a> Enrichment<'a> {
         }
         self.kept |= bit;
         if stated.contains('\0') {
+            self.flags.insert(QualityFlags::NUL_STRIPPED);
             self.stated.push_text(field.name(), &stated.replace('\0', ""));
         } else {
             self.stated.push_text(field.name(), stated);
@@ -632,11 +659,31 @@ impl<'a> Enrichment<'a> {
     }
 }
 
+/// Says whether two boroughs are one, or both right for the place. The point must lie there: a ZIP alone proves no place.
+fn are_one(one: Borough, other: Borough, places: &Places) -> bool {
+    one == other
+        || OF_TWO_BOROUGHS.iter().any(|(by_law, zcta, by_custom)| {
+            let both = [*by_law, *by_custom];
+            places.borough == Some(*by_law)
+                && places.zcta == Some(zcta)
+                && both.contains(&one)
+                && both.contains(&other)
+        })
+}
+
 fn reading(stated: &str) -> Option<Reading> {
     Some(match time::parse(stated.trim())? {
         StatedTime::Instant(moment) => Reading { local: None, moment: Moment::Once(moment) },
         StatedTime::Local(local) => Reading { local: Some(local), moment: local.in_new_york()? },
     })
+}
+
+/// Returns a value as the row has it, an array or an object as its JSON.
+fn as_stated(value: Value<'_>) -> Cow<'_, str> {
+    match value {
+        Value::Nested(text) => Cow::Borrowed(text),
+        other => json::scalar_text(other).unwrap_or_default(),
+    }
 }
 
 /// Shortens a stated value for a message.

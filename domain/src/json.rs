@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::scan::{Token, Value};
+use crate::scan::{self, Token, Value};
 
 /// The text of a JSON object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,6 +140,43 @@ pub(crate) fn clean_for_postgres(text: &str) -> (Cow<'_, str>, Cleaned) {
     if cleaned == Cleaned::default() { (Cow::Borrowed(text), cleaned) } else { (Cow::Owned(out), cleaned) }
 }
 
+/// Turns the wide numbers of a JSON text into the texts that they are, since `jsonb` may have no room for them.
+pub(crate) fn quote_wide_numbers(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 16);
+    let mut rest = text;
+    while let Some(start) = rest.find(['"', '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']) {
+        let (before, token) = rest.split_at(start);
+        out.push_str(before);
+        let is_string = token.starts_with('"');
+        let end = if is_string { end_of_string(token) } else { end_of_number(token) };
+        let (token, after) = token.split_at_checked(end).unwrap_or((token, ""));
+        if !is_string && scan::is_wide(token) {
+            push_string(&mut out, token);
+        } else {
+            out.push_str(token);
+        }
+        rest = after;
+    }
+    out.push_str(rest);
+    out
+}
+
+fn end_of_string(token: &str) -> usize {
+    let mut escaped = false;
+    let closing = token.bytes().skip(1).position(|byte| {
+        let closes = byte == b'"' && !escaped;
+        escaped = byte == b'\\' && !escaped;
+        closes
+    });
+    closing.map_or(token.len(), |before| before + 2)
+}
+
+fn end_of_number(token: &str) -> usize {
+    let after =
+        token.bytes().position(|byte| !matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E'));
+    after.unwrap_or(token.len())
+}
+
 /// Returns the value of a member as plain text, or `None` where it is null, an array or an object.
 pub(crate) fn scalar_text<'a>(value: Value<'a>) -> Option<Cow<'a, str>> {
     match value {
@@ -171,6 +208,20 @@ mod tests {
     #[test]
     fn text_without_them_is_borrowed() {
         assert!(matches!(clean_for_postgres(r#"{"a":"\u00e9\\u"}"#).0, Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn wide_numbers_become_texts_and_nothing_else_does() {
+        for (text, quoted) in [
+            (r#"{"a":1e200000}"#, r#"{"a":"1e200000"}"#),
+            (r#"[-1.5E+3,-0.25,{"b\"1e5":["1e5",2]}]"#, r#"["-1.5E+3",-0.25,{"b\"1e5":["1e5",2]}]"#),
+            (r#""\\":1e5"#, r#""\\":"1e5""#),
+            (r#"true"#, r#"true"#),
+        ] {
+            assert_eq!(quote_wide_numbers(text), quoted);
+        }
+        let digits = "9".repeat(41);
+        assert_eq!(quote_wide_numbers(&digits), format!("\"{digits}\""));
     }
 
     proptest! {

@@ -113,11 +113,11 @@ flags! {
         "A text had blanks around it or several in a row.",
         "trimmed; runs of blanks, tabs, line ends and no-break spaces become one blank";
     5 NOT_AVAILABLE_EMPTIED "not_available_emptied" repair:
-        "A text said only that there is nothing to say.",
-        "N/A, NA, Unspecified, None, Null or an empty text becomes null, except in columns where the word is an answer";
+        "A value said only that there is nothing to say.",
+        "N/A or Unspecified, in any case, or an empty text becomes null, also in numbers and dates; in status, borough, community_board and open_data_channel_type the words are answers";
     6 DOUBLE_ENCODING_REPAIRED "double_encoding_repaired" repair:
         "A text had been encoded as UTF-8 twice.",
-        "a whole run of characters beyond ASCII reads as UTF-8 once more";
+        "a whole run of characters beyond ASCII reads as UTF-8 once more, pairs only if they begin with Â or Ã";
     7 AGENCY_NAME_STANDARDISED "agency_name_standardised" repair:
         "The agency's name differs from the one name of its code.",
         "the name of the agency table replaces it";
@@ -140,15 +140,15 @@ flags! {
     // State.
     13 STATUS_MISSING "status_missing" doubt:
         "The row has no status, or an unspecified one.",
-        "state is unknown; the request counts as open unless it has a closed date";
+        "state is unknown; the request counts as open unless it has a closed date, that of DOB at its creation aside";
     14 STATUS_UNKNOWN "status_unknown" doubt:
         "The status is none that is known.",
-        "state is unknown; the request counts as open unless it has a closed date";
+        "state is unknown; the request counts as open unless it has a closed date, that of DOB at its creation aside";
     15 CLOSED_WITHOUT_DATE "closed_without_date" doubt:
         "The status says closed, but there is no closed date.",
         "no response time";
     16 CLOSED_DATE_WHILE_OPEN "closed_date_while_open" doubt:
-        "There is a closed date, but the status does not say closed.",
+        "There is a closed date, but the status says open, in progress or pending.",
         "both are kept; no response time";
 
     // Time.
@@ -172,7 +172,7 @@ flags! {
         "local year 1900 or before; closed_at is empty";
     23 CLOSED_AFTER_PUBLICATION "closed_after_publication" doubt:
         "Closed after the version that says so.",
-        "closed_at > :updated_at";
+        "closed_at > :updated_at; no response time";
     24 CLOSED_BEFORE_CREATED "closed_before_created" doubt:
         "Closed before it was created.",
         "closed_at < created_at; no response time";
@@ -213,7 +213,7 @@ flags! {
         "borough is empty";
     36 BOROUGH_DIFFERS_FROM_POINT "borough_differs_from_point" doubt:
         "The point lies in another borough than the stated one.",
-        "the stated one stands; Marble Hill (10463) is right as it is";
+        "the stated one stands; Marble Hill (10463) and Rikers Island (11370) are right as they are";
     37 ZIP_CUT "zip_cut" repair:
         "The ZIP had the four digits of a delivery route (ZIP+4).",
         "the first five digits stand";
@@ -258,13 +258,21 @@ flags! {
         "the stated one stands";
     51 BBL_DIFFERS_FROM_BOROUGH "bbl_differs_from_borough" doubt:
         "The tax lot (BBL) lies in another borough than the request.",
-        "first digit of bbl; both stand";
+        "first digit of bbl; both stand; Marble Hill and Rikers Island are right as they are";
     52 BBL_IMPOSSIBLE "bbl_impossible" repair:
         "The tax lot cannot be one.",
         "not ten digits that begin with a borough's number 1 to 5, or block 0; bbl is empty";
     53 ZIP_OUTSIDE_CITY "zip_outside_city" doubt:
         "The ZIP is none of the city's.",
-        "in no ZIP area of the city, and its first three digits are not the city's alone; it stands";
+        "in no ZIP area of the city, not 11002, and its first three digits are not the city's alone; it stands";
+
+    // Time, continued.
+    54 CREATED_PLACEHOLDER "created_placeholder" doubt:
+        "The created date is a placeholder of 1899 or 1900.",
+        "local year 1900 or before; created_at stands, since a request must have one; no response time";
+    55 CREATED_AT_NOON "created_at_noon" doubt:
+        "Created at exactly noon: the city may know the day only.",
+        "local time 12:00:00; the Department of Sanitation wrote its derelict vehicles of 2023 so";
 }
 
 #[cfg(test)]

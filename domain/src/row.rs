@@ -200,19 +200,17 @@ impl<'a> Row<'a> {
                 next = index + 1;
             }
             let field = found.and_then(|index| FIELDS.get(index).copied().flatten());
+            if let Some(slot) = field.and_then(|field| row.values.get_mut(field as usize)) {
+                *slot = member.value;
+            }
             match (field, member.value) {
                 // An array or an object fits no column; it is kept where everything unexpected is.
                 (Some(_), Value::Nested(_)) => {
                     row.flags.insert(QualityFlags::VALUE_UNREADABLE);
-                    row.keep(&member);
+                    row.keep(&member, members.wide_numbers());
                 }
-                (Some(field), value) => {
-                    if let Some(slot) = row.values.get_mut(field as usize) {
-                        *slot = value;
-                    }
-                }
-                (None, Value::Null) => {}
-                (None, _) => row.keep(&member),
+                (Some(_), _) | (None, Value::Null) => {}
+                (None, _) => row.keep(&member, members.wide_numbers()),
             }
         }
         Ok(row)
@@ -223,25 +221,24 @@ impl<'a> Row<'a> {
         self.values.get(field as usize).copied().unwrap_or(Value::Null)
     }
 
-    /// Keeps a member in the details, in a form that PostgreSQL can hold.
-    fn keep(&mut self, member: &Member<'a>) {
+    /// Keeps a member in the details, in a form that PostgreSQL can hold. `wide_numbers`: the row has had some, maybe in this member.
+    fn keep(&mut self, member: &Member<'a>, wide_numbers: bool) {
         let escaped = match member.value {
             Value::Text(token) => token.escaped,
             Value::Nested(_) => true,
-            Value::Number(digits) => {
-                // `jsonb` has no room for 1e200000: such a number is kept as the text that it is.
-                if digits.len() > 40 || digits.bytes().any(|byte| matches!(byte, b'e' | b'E')) {
-                    self.details.push_text(&member.key.text(), digits);
-                    return;
-                }
-                false
-            }
-            Value::Null | Value::Bool(_) => false,
+            Value::Number(_) | Value::Null | Value::Bool(_) => false,
         };
-        if !escaped && !member.key.escaped {
-            return self.details.push_member(member.text);
+        if wide_numbers {
+            self.keep_cleaned(&json::quote_wide_numbers(member.text));
+        } else if escaped || member.key.escaped {
+            self.keep_cleaned(member.text);
+        } else {
+            self.details.push_member(member.text);
         }
-        let (clean, cleaned) = json::clean_for_postgres(member.text);
+    }
+
+    fn keep_cleaned(&mut self, text: &str) {
+        let (clean, cleaned) = json::clean_for_postgres(text);
         if cleaned.nul {
             self.flags.insert(QualityFlags::NUL_STRIPPED);
         }

@@ -12,6 +12,9 @@ const MAX_DEPTH: u32 = 64;
 /// Nesting beyond this is refused in the city's rows, which have two levels. Less than above, since `details` adds one.
 const MAX_ROW_DEPTH: u32 = 48;
 
+/// A number with more characters than this is kept as a text.
+const MAX_NUMBER: usize = 40;
+
 /// Text that is not one JSON object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Malformed {
@@ -53,6 +56,7 @@ pub(crate) struct Members<'a> {
     at: usize,
     started: bool,
     max_depth: u32,
+    wide_numbers: bool,
 }
 
 impl<'a> Members<'a> {
@@ -67,10 +71,16 @@ impl<'a> Members<'a> {
     }
 
     fn begin(text: &'a str, max_depth: u32) -> Result<Self, Malformed> {
-        let mut members = Self { text, bytes: text.as_bytes(), at: 0, started: false, max_depth };
+        let mut members =
+            Self { text, bytes: text.as_bytes(), at: 0, started: false, max_depth, wide_numbers: false };
         members.skip_blanks();
         members.expect(b'{', "an object")?;
         Ok(members)
+    }
+
+    /// Says whether a number so far, at whatever depth, [is wide](is_wide).
+    pub(crate) const fn wide_numbers(&self) -> bool {
+        self.wide_numbers
     }
 
     /// Returns the next member, or `None` at the end of the object, which must also be the end of the text.
@@ -336,7 +346,9 @@ impl<'a> Members<'a> {
             }
             self.digits()?;
         }
-        Ok(self.slice(start, self.at))
+        let number = self.slice(start, self.at);
+        self.wide_numbers |= is_wide(number);
+        Ok(number)
     }
 
     fn digits(&mut self) -> Result<(), Malformed> {
@@ -387,6 +399,11 @@ impl<'a> Members<'a> {
     fn malformed(&self, expected: &'static str) -> Malformed {
         Malformed { at_byte: self.at, expected }
     }
+}
+
+/// Says whether `jsonb` may have no room for a number: it has none for 1e200000.
+pub(crate) fn is_wide(number: &str) -> bool {
+    number.len() > MAX_NUMBER || number.bytes().any(|byte| matches!(byte, b'e' | b'E'))
 }
 
 impl<'a> Token<'a> {

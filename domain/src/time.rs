@@ -49,9 +49,14 @@ impl LocalTime {
         self.seconds.rem_euclid(86_400) == 0 && self.nanosecond == 0
     }
 
-    /// Returns the year on the clock.
-    pub const fn year(self) -> i64 {
-        civil_of_days(self.seconds.div_euclid(86_400)).0
+    /// Says whether the clock reads exactly noon, which is how some agencies write a date without a time.
+    pub const fn is_noon(self) -> bool {
+        self.seconds.rem_euclid(86_400) == 43_200 && self.nanosecond == 0
+    }
+
+    /// Returns the first reading of a year.
+    pub const fn first_of_year(year: i64) -> Self {
+        Self { seconds: seconds_of(year, 1, 1, 0, 0, 0), nanosecond: 0 }
     }
 
     /// Returns the moments that this reading means in New York.
@@ -394,10 +399,13 @@ mod tests {
     }
 
     #[test]
-    fn midnight_and_year_are_read_from_the_clock() {
+    fn midnight_and_noon_are_read_from_the_clock_and_years_begin_on_it() {
         assert!(local("1900-01-01").is_midnight());
         assert!(!local("1900-01-01T00:00:00.001").is_midnight());
-        assert_eq!(local("1899-12-31T23:59:59").year(), 1899);
+        assert!(local("2023-02-28T12:00:00.000").is_noon());
+        assert!(!local("2023-02-28T12:00:01").is_noon() && !local("2023-02-28").is_noon());
+        assert_eq!(local("1901-01-01"), LocalTime::first_of_year(1901));
+        assert!(local("1900-12-31T23:59:59.999") < LocalTime::first_of_year(1901));
     }
 
     proptest! {

@@ -94,8 +94,11 @@ pub(crate) fn collapse_blanks(text: &str) -> Option<String> {
 
 /// Decodes text that was encoded as UTF-8 twice: the apostrophe of `Transportation’s`, for one, arrives as the three characters
 /// U+00E2 U+0080 U+0099, which are its three bytes. A run of characters beyond ASCII is decoded where each of them stands for one byte
-/// and all bytes together are UTF-8 again. That is proof: proper text has no two such characters in a row that form one, since the
-/// second would have to be a control character or a sign like `©` directly behind a letter like `Ã`.
+/// and all bytes together are UTF-8 again.
+///
+/// Proper text has hardly a letter with two or three signs behind it that form a character together. One sign it has: `É’` and `É®`, as
+/// in `CAFÉ’S` and `CAFÉ®`, are the bytes of `ɒ` and `ɮ`. So two characters are decoded only where the first is `Â` or `Ã`, which stand
+/// before no sign, and which encode all the letters and signs of Western Europe.
 ///
 /// Returns `None` where there is nothing to decode.
 pub fn decode_twice_encoded(text: &str) -> Option<String> {
@@ -117,7 +120,7 @@ fn decode_once(text: &str) -> Option<String> {
     let mut run_start = None;
     let mut flush = |run: &mut Vec<u8>, run_text: &str, decoded: &mut String| {
         match std::str::from_utf8(run) {
-            Ok(meant) if !run.is_empty() => {
+            Ok(meant) if !run.is_empty() && !meant.contains(is_no_proof) => {
                 decoded.push_str(meant);
                 changed = true;
             }
@@ -143,6 +146,11 @@ fn decode_once(text: &str) -> Option<String> {
         flush(&mut run, text.get(start..).unwrap_or_default(), &mut decoded);
     }
     changed.then_some(decoded)
+}
+
+/// Says whether a character is two bytes of which the first is none of `Â` (0xC2) and `Ã` (0xC3).
+fn is_no_proof(meant: char) -> bool {
+    matches!(meant, '\u{100}'..='\u{7ff}')
 }
 
 /// Returns the byte that a character beyond ASCII stood for: its own number (Latin-1), or its place in Windows-1252.
@@ -223,9 +231,23 @@ mod tests {
 
     #[test]
     fn proper_text_beyond_ascii_stands() {
-        for text in ["Café “Olé” – naïve", "PEÑA’S", "50 °C", "10 £", "señor ½"] {
+        let texts = [
+            "Café “Olé” – naïve",
+            "PEÑA’S",
+            "50 °C",
+            "10 £",
+            "señor ½",
+            "CAFÉ’S CORNER",
+            "“CAFÉ” loud",
+            "CAFÉ®",
+            "CAFÉ\u{a0}BAR",
+            "CAFÉ’S \u{d0}\u{9c}",
+        ];
+        for text in texts {
             assert_eq!(decode_twice_encoded(text), None, "{text}");
         }
+        assert_eq!(cleaned("CAFÉ\u{a0}BAR"), ("CAFÉ BAR".to_owned(), vec!["blanks_collapsed"]));
+        assert_eq!(decode_twice_encoded("â„¢ \u{f0}\u{9f}\u{98}\u{80}"), Some("™ 😀".to_owned()));
     }
 
     #[test]

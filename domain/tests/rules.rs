@@ -85,6 +85,11 @@ fn row_without_key_or_created_date_is_rejected_with_its_reason() {
     assert_eq!(rejected(&[("unique_key", "")]), ("missing_unique_key", Some("unique_key"), None));
     assert_eq!(rejected(&[("unique_key", r#""12a""#)]), ("bad_unique_key", Some("unique_key"), None));
     assert_eq!(rejected(&[("unique_key", r#""-1""#)]), ("bad_unique_key", Some("unique_key"), None));
+    for nested in ["[70000001]", r#"{"a":1}"#] {
+        assert_eq!(rejected(&[("unique_key", nested)]), ("bad_unique_key", Some("unique_key"), None));
+        assert_eq!(rejected(&[("created_date", nested)]), ("bad_created_date", Some("created_date"), key));
+    }
+    assert_eq!(rejected(&[("unique_key", "null")]), ("missing_unique_key", Some("unique_key"), None));
     assert_eq!(rejected(&[("created_date", "null")]), ("missing_created_date", Some("created_date"), key));
     assert_eq!(
         rejected(&[("created_date", r#""yesterday""#)]),
@@ -146,6 +151,36 @@ fn nul_never_reaches_the_database() {
 }
 
 #[test]
+fn nul_is_stripped_beside_numbers_and_from_what_cannot_be_read() {
+    let changes = [("a\\u0000b", "1e5"), ("council_district", r#""1\u0000""#)];
+    enriched(&changes, |request| {
+        assert_eq!(request.details.as_ref().unwrap().as_str(), r#"{"ab":"1e5"}"#);
+        assert_eq!(stated(request), r#"{"council_district":"1"}"#);
+    });
+    flags(&changes, &["value_unreadable", "nul_stripped", "council_district_from_point"]);
+    flags(&[("a\\u0000b", "1e5")], &["nul_stripped"]);
+}
+
+#[test]
+fn numbers_that_the_database_cannot_hold_are_kept_as_texts() {
+    let changes = [
+        ("before", r#"{"a":1}"#),
+        ("x", r#"{"a":1e200000,"b":["2E+5","\u00e9",-3.5]}"#),
+        ("y", "1e200000"),
+        ("city", r#"[1e200000]"#),
+        ("z", "12"),
+    ];
+    enriched(&changes, |request| {
+        let expected = concat!(
+            r#"{"before":{"a":1},"x":{"a":"1e200000","b":["2E+5","\u00e9",-3.5]},"#,
+            r#""y":"1e200000","city":["1e200000"],"z":12}"#,
+        );
+        assert_eq!(request.details.as_ref().unwrap().as_str(), expected);
+    });
+    flags(&changes, &["value_unreadable"]);
+}
+
+#[test]
 fn words_are_cleaned_and_what_was_said_is_kept() {
     let changes = [
         ("street_name", r#"" NORTH    4 STREET""#),
@@ -180,6 +215,42 @@ fn words_are_cleaned_and_what_was_said_is_kept() {
 }
 
 #[test]
+fn numbers_and_dates_that_say_nothing_are_emptied_as_texts_are() {
+    let changes = [
+        ("due_date", r#""N/A""#),
+        ("closed_date", r#""""#),
+        ("resolution_action_updated_date", r#""Unspecified""#),
+        ("latitude", r#"" n/a""#),
+        ("longitude", r#""  ""#),
+        ("council_district", r#""N/A""#),
+        ("police_precinct", r#""Unspecified""#),
+        ("x_coordinate_state_plane", r#""N/A""#),
+        ("y_coordinate_state_plane", r#""""#),
+        ("status", r#""Open""#),
+    ];
+    enriched(&changes, |request| {
+        assert_eq!((request.due_at, request.closed_at, request.resolution_updated_at), (None, None, None));
+        assert_eq!((request.latitude, request.council_district, request.x_state_plane), (None, None, None));
+        let kept: serde_json::Value = serde_json::from_str(stated(request)).unwrap();
+        let expected = serde_json::json!({
+            "due_date": "N/A",
+            "resolution_action_updated_date": "Unspecified",
+            "latitude": " n/a",
+            "council_district": "N/A",
+            "police_precinct": "Unspecified",
+            "x_coordinate_state_plane": "N/A",
+        });
+        assert_eq!(kept, expected);
+    });
+    flags(&changes, &["not_available_emptied"]);
+    // What is emptied is filled from the point like what is missing.
+    let unspecified = [("police_precinct", r#""Unspecified""#)];
+    flags(&unspecified, &["not_available_emptied", "police_precinct_from_point"]);
+    flags(&[("city", r#""""#)], &["not_available_emptied"]);
+    enriched(&[("city", r#""""#)], |request| assert_eq!(request.stated, None));
+}
+
+#[test]
 fn first_thing_said_is_the_one_that_is_kept() {
     enriched(&[("complaint_type", r#""  noise -  residential""#)], |request| {
         assert_eq!(stated(request), r#"{"complaint_type":"  noise -  residential"}"#);
@@ -207,6 +278,12 @@ fn state_follows_the_status_and_contradictions_are_kept() {
         assert!(request.closed_at.is_some() && request.response_hours.is_none());
     });
     flags(&[("status", r#""Open""#)], &["closed_date_while_open"]);
+    for status in [r#""In Progress""#, r#""Pending""#] {
+        flags(&[("status", status)], &["closed_date_while_open"]);
+    }
+    // These do not say that someone still waits.
+    flags(&[("status", r#""Cancelled""#)], &[]);
+    flags(&[("status", "")], &["status_missing"]);
     flags(&[("closed_date", "")], &["closed_without_date"]);
     flags(&[("status", r#""Escalated""#)], &["status_unknown"]);
     flags(&[("status", r#""Unspecified""#), ("closed_date", "")], &["status_missing"]);
@@ -221,6 +298,11 @@ fn state_follows_the_status_and_contradictions_are_kept() {
             (request.state.as_ref(), request.is_open, request.response_hours),
             ("unknown", false, None)
         );
+    });
+    // The Department of Buildings closes every request on its creation.
+    let by_rule = [("status", ""), ("agency", r#""DOB""#), ("closed_date", r#""2026-04-12T01:18:41.000""#)];
+    enriched(&by_rule, |request| {
+        assert_eq!((request.is_open, request.closed_at), (true, Some(request.created_at)));
     });
     enriched(&[("status", r#""CANCEL""#)], |request| {
         assert_eq!(
@@ -258,8 +340,39 @@ fn placeholder_dates_are_emptied_and_kept_in_stated() {
 }
 
 #[test]
+fn placeholder_of_a_created_date_stands_without_a_response_time() {
+    for year in ["1899-12-31", "1900-12-31"] {
+        let created = format!("\"{year}T08:00:00.000\"");
+        enriched(&[("created_date", &created)], |request| {
+            assert_eq!(request.created_at.to_string(), format!("{year}T13:00:00Z"));
+            assert!(request.closed_at.is_some() && request.response_hours.is_none());
+        });
+        flags(&[("created_date", &created)], &["created_placeholder"]);
+    }
+    flags(&[("created_date", r#""1901-01-01T08:00:00.000""#)], &[]);
+}
+
+#[test]
+fn created_at_noon_is_a_doubt_and_no_more() {
+    let changes =
+        [("created_date", r#""2026-04-11T12:00:00.000""#), ("closed_date", r#""2026-04-11T13:30:00.000""#)];
+    enriched(&changes, |request| assert_eq!(request.response_hours, Some(1.5)));
+    flags(&changes, &["created_at_noon"]);
+}
+
+#[test]
+fn answer_after_the_version_that_says_so_has_no_response_time() {
+    let changes = [("closed_date", r#""2026-04-13T10:00:00.000""#)];
+    enriched(&changes, |request| {
+        assert!(request.closed_at.is_some() && request.response_hours.is_none());
+    });
+    flags(&changes, &["closed_after_publication"]);
+    // Without a time of publication nothing says that it lies ahead.
+    enriched(&[changes[0], (":updated_at", "")], |request| assert!(request.response_hours.is_some()));
+}
+
+#[test]
 fn times_that_cannot_have_been_are_doubted() {
-    flags(&[("closed_date", r#""2026-04-13T10:00:00.000""#)], &["closed_after_publication"]);
     flags(
         &[("closed_date", r#""2026-04-12T00:00:00.000""#), ("created_date", r#""2026-04-11T00:00:00.000""#)],
         &["created_at_midnight", "closed_at_midnight"],
@@ -417,6 +530,21 @@ fn missing_districts_come_from_the_point() {
 }
 
 #[test]
+fn precinct_that_is_younger_than_the_boundaries_stands() {
+    let rosedale = [
+        ("borough", r#""QUEENS""#),
+        ("incident_zip", r#""11422""#),
+        ("community_board", r#""13 QUEENS""#),
+        ("council_district", ""),
+        ("police_precinct", r#""Precinct 116""#),
+        ("latitude", r#""40.66281234""#),
+        ("longitude", r#""-73.73891234""#),
+    ];
+    enriched(&rosedale, |request| assert_eq!(request.police_precinct, Some(116)));
+    flags(&rosedale, &["council_district_from_point", "police_precinct_differs_from_point"]);
+}
+
+#[test]
 fn marble_hill_and_rikers_island_are_right_as_they_are() {
     let marble_hill = [
         ("borough", r#""BRONX""#),
@@ -439,10 +567,32 @@ fn marble_hill_and_rikers_island_are_right_as_they_are() {
         ("council_district", ""),
         ("police_precinct", ""),
     ];
-    flags(
-        &rikers_island,
-        &["community_district_from_point", "council_district_from_point", "police_precinct_from_point"],
-    );
+    let filled =
+        ["community_district_from_point", "council_district_from_point", "police_precinct_from_point"];
+    flags(&rikers_island, &filled);
+    let of_queens = [&[("borough", r#""QUEENS""#)], &rikers_island[1..]].concat();
+    flags(&of_queens, &filled);
+    // A third borough is as wrong there as anywhere.
+    let of_brooklyn = [&[("borough", r#""BROOKLYN""#)], &rikers_island[1..]].concat();
+    let differs = ["borough_differs_from_point", "bbl_differs_from_borough"];
+    flags(&of_brooklyn, &[&[differs[0]], &filled[..], &[differs[1]]].concat());
+}
+
+#[test]
+fn zip_of_marble_hill_makes_no_place_marble_hill() {
+    let city_hall = [
+        ("borough", r#""BRONX""#),
+        ("incident_zip", r#""10463""#),
+        ("community_board", ""),
+        ("bbl", r#""1001220001""#),
+    ];
+    let expected = [
+        "borough_differs_from_point",
+        "zip_differs_from_point",
+        "community_district_from_point",
+        "bbl_differs_from_borough",
+    ];
+    flags(&city_hall, &expected);
 }
 
 #[test]
@@ -529,6 +679,7 @@ fn value() -> impl Strategy<Value = String> {
         "41.0",
         "[1,2]",
         "{\"a\":null}",
+        "{\"a\\u0000\":[1e400]}",
         r#""""#,
         r#"" ""#,
         r#""N/A""#,

@@ -8,13 +8,14 @@ use crate::borough::Borough;
 const TABLE: &str = include_str!("../../geography/zips.csv");
 
 /// The first three digits of the ZIPs of each borough, for those without an area of their own (post boxes, single buildings). 110 is
-/// shared with Nassau County, so those not in the table are taken for its.
-const PREFIXES: [(&str, Borough); 10] = [
+/// shared with Nassau County, so those not in the table are taken for its, but for 11002, the post boxes of Floral Park.
+const PREFIXES: [(&str, Borough); 11] = [
     ("100", Borough::Manhattan),
     ("101", Borough::Manhattan),
     ("102", Borough::Manhattan),
     ("103", Borough::StatenIsland),
     ("104", Borough::Bronx),
+    ("11002", Borough::Queens),
     ("111", Borough::Queens),
     ("112", Borough::Brooklyn),
     ("113", Borough::Queens),
@@ -77,18 +78,19 @@ mod tests {
         assert_eq!(borough_of_zip("11209"), Some(Borough::Brooklyn));
         assert_eq!(borough_of_zip("10008"), Some(Borough::Manhattan), "post boxes");
         assert_eq!(borough_of_zip("11005"), Some(Borough::Queens), "Floral Park");
+        assert_eq!(borough_of_zip("11002"), Some(Borough::Queens), "post boxes there");
     }
 
     #[test]
     fn zip_in_two_boroughs_or_elsewhere_tells_nothing() {
-        for zip in ["10463", "11370", "07030", "11002", "99999", ""] {
+        for zip in ["10463", "11370", "07030", "11021", "99999", ""] {
             assert_eq!(borough_of_zip(zip), None, "{zip}");
         }
     }
 
     #[test]
     fn neighbours_are_not_of_the_city() {
-        assert!(["10463", "10008", "11001", "11697"].into_iter().all(is_zip_of_city));
+        assert!(["10463", "10008", "11001", "11002", "11697"].into_iter().all(is_zip_of_city));
         assert!(!["07310", "11735", "11021", "10701"].into_iter().any(is_zip_of_city));
     }
 
@@ -98,5 +100,6 @@ mod tests {
         assert_eq!(zip_lies_in("10002", "10001"), Some(false));
         assert_eq!(zip_lies_in("07030", "10001"), Some(false));
         assert_eq!(zip_lies_in("10008", "10007"), None);
+        assert_eq!(zip_lies_in("11002", "11001"), None);
     }
 }
