@@ -98,7 +98,8 @@ pub(crate) fn collapse_blanks(text: &str) -> Option<String> {
 ///
 /// Proper text has hardly a letter with two or three signs behind it that form a character together. One sign it has: `É’` and `É®`, as
 /// in `CAFÉ’S` and `CAFÉ®`, are the bytes of `ɒ` and `ɮ`. So two characters are decoded only where the first is `Â` or `Ã`, which stand
-/// before no sign, and which encode all the letters and signs of Western Europe.
+/// before no sign, and which encode all the letters and signs of Western Europe; and three only where the first is `â`, before which no
+/// proper text has two signs, and which encodes quotation marks, dashes and all that typographers use (`Olé”…` stays as it is).
 ///
 /// Returns `None` where there is nothing to decode.
 pub fn decode_twice_encoded(text: &str) -> Option<String> {
@@ -148,9 +149,10 @@ fn decode_once(text: &str) -> Option<String> {
     changed.then_some(decoded)
 }
 
-/// Says whether a character is two bytes of which the first is none of `Â` (0xC2) and `Ã` (0xC3).
+/// Says whether a character is two bytes of which the first is none of `Â` (0xC2) and `Ã` (0xC3), or three of which the
+/// first is not `â` (0xE2).
 fn is_no_proof(meant: char) -> bool {
-    matches!(meant, '\u{100}'..='\u{7ff}')
+    matches!(meant, '\u{100}'..='\u{7ff}' | '\u{800}'..='\u{1fff}' | '\u{3000}'..='\u{ffff}')
 }
 
 /// Returns the byte that a character beyond ASCII stood for: its own number (Latin-1), or its place in Windows-1252.
@@ -242,6 +244,7 @@ mod tests {
             "CAFÉ®",
             "CAFÉ\u{a0}BAR",
             "CAFÉ’S \u{d0}\u{9c}",
+            "Olé”…",
         ];
         for text in texts {
             assert_eq!(decode_twice_encoded(text), None, "{text}");
