@@ -12,9 +12,11 @@
 //! the ends of both derived topics, read after that, are reached by the positions in PostgreSQL. A crash in between
 //! repeats the questions.
 //!
-//! `published` is a time: the greatest `:updated_at` seen, never past the answer's `Date` less the visibility lag. Rows
-//! of a replica that lags are good, but it may lack others: from the first such page on neither cursor moves, and a
-//! restart or the next poll reads from there again.
+//! `published` is a time: the greatest `:updated_at` seen, never past the answer's `Date` less the visibility lag. A page
+//! that reaches beyond that may lack rows that were not visible yet, and no later page of the same poll can bring them:
+//! from there on `published` stays, also where the poll goes on hours later, after a restart (which finds it behind
+//! the newest row that the poll has seen). Rows of a replica that lags are good, but it may lack others: from the first
+//! such page on neither cursor moves. The next poll reads from `published` again.
 
 use std::{
     sync::Arc,
@@ -124,6 +126,8 @@ struct Walk {
     page: u64,
     /// The greatest `:updated_at` seen so far in this run.
     greatest: Option<Timestamp>,
+    /// A page has reached beyond what was certain to be visible: `published` may go no further than this.
+    certain_until: Option<Timestamp>,
     /// A lagging replica has answered: nothing may move behind that page.
     frozen: bool,
     /// The columns that the source named last, as it wrote them.
@@ -253,11 +257,14 @@ impl PollRun<'_> {
     async fn first_request(&self) -> Result<Walk, Halt> {
         let settings = &self.environment.settings;
         let window = self.poll.window;
-        let since = if window.is_open() {
-            let position = self.environment.store.source_position(self.dataset()).await?;
-            position.and_then(|position| position.published_updated_at).or(settings.poll.initial_since)
-        } else {
-            window.since
+        let position = self.environment.store.source_position(self.dataset()).await?;
+        let published = position.and_then(|position| position.published_updated_at);
+        let since = if window.is_open() { published.or(settings.poll.initial_since) } else { window.since };
+        // An earlier run of this poll has seen rows that it could not vouch for.
+        let certain_until = match (self.poll.newest_source_updated_at, published) {
+            (Some(newest), Some(published)) if newest > published => Some(published),
+            (Some(_), None) => Some(Timestamp::MIN),
+            _ => None,
         };
         let on = match window.on {
             WindowOn::UpdatedAt => crate::socrata::WindowOn::UpdatedAt,
@@ -267,7 +274,7 @@ impl PollRun<'_> {
         let limit = settings.source.page_rows;
         let page = u64::try_from(self.poll.counts.pages).unwrap_or(0);
         let request = PageRequest { on, since, until: window.until, after, limit };
-        Ok(Walk { request, page, greatest: None, frozen: false, columns: None })
+        Ok(Walk { request, page, greatest: None, certain_until, frozen: false, columns: None })
     }
 
     async fn fetch_page(&self, request: &PageRequest) -> Result<Page, Halt> {
@@ -337,6 +344,16 @@ impl PollRun<'_> {
         walk.greatest = walk.greatest.max(prepared.newest_updated_at);
         let lag = self.environment.settings.source.visibility_lag;
         let visible_until = prepared.answered_at.checked_sub(lag).unwrap_or(Timestamp::MIN);
+        if let Some(greatest) = walk.greatest.filter(|greatest| *greatest > visible_until) {
+            let reached = greatest.min(visible_until);
+            walk.certain_until = Some(walk.certain_until.map_or(reached, |until| until.min(reached)));
+        }
+        let published_updated_at = match walk.certain_until {
+            // Nothing is certain: the cursor stays where it was, or stays unset.
+            Some(until) if until == Timestamp::MIN => None,
+            Some(until) => walk.greatest.map(|greatest| greatest.min(until)),
+            None => walk.greatest,
+        };
         let moves_durable_cursor = self.poll.window.is_open() && !walk.frozen;
         let record = PageRecord {
             rows: prepared.rows.len() as u64,
@@ -344,10 +361,7 @@ impl PollRun<'_> {
             cursor: prepared.last.clone().filter(|_| !walk.frozen).map(|last| (last.updated_at, last.row_id)),
             newest_updated_at: prepared.newest_updated_at,
             newest_created_at: prepared.newest_created_at,
-            published_updated_at: walk
-                .greatest
-                .map(|greatest| greatest.min(visible_until))
-                .filter(|_| moves_durable_cursor),
+            published_updated_at: published_updated_at.filter(|_| moves_durable_cursor),
             source: self.dataset().to_owned(),
             cluster_id: self.cluster.id.to_string(),
             dead_letters: self.too_large(prepared, &published, walk.page),

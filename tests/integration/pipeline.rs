@@ -519,3 +519,36 @@ async fn what_no_restart_mends_is_counted_and_ends_the_process() {
     );
     assert_counts_add_up(&poll);
 }
+
+#[tokio::test]
+async fn rows_that_became_visible_while_the_process_was_down_are_not_passed_over() {
+    let directory = TempDir::new().unwrap();
+    let options = SimulatorOptions {
+        file: vec![file(&directory, "rows.ndjson", &versions(300, 1))],
+        // The batch is stamped with 01:35, a third of it is visible now.
+        clock: Some("2026-04-02T01:55:00Z".parse().unwrap()),
+        visible_after: Duration::from_secs(3600),
+        ..SimulatorOptions::default()
+    };
+    let simulator = serve(&options).unwrap();
+    simulator.inject("slow,delay=150ms".parse().unwrap());
+    let mut service = Service::for_source(&simulator.resource_url(), &[("source.page_rows", "10")]).await;
+    service.start().await;
+    let id = service.submit(json!({})).await;
+    service
+        .wait_for("the poll is in the middle of the batch", async || {
+            let poll = service.get(&format!("/v1/polls/{id}")).await?;
+            (poll["counts"]["fetched"].as_i64()? >= 30).then_some(())
+        })
+        .await;
+    service.kill();
+    // The rest of the batch appears, before and behind the place where the poll goes on.
+    simulator.clock().advance(Duration::from_secs(5 * 3600));
+    service.start().await;
+    let poll = service.finished(&id).await;
+    assert_eq!(poll["state"], "succeeded", "{poll:#}");
+    let stored = "select count(*) from nyc311.service_request";
+    assert!(service.database.number(stored).await < 300, "the poll was not in the middle of the batch");
+    service.poll().await;
+    assert_eq!(service.database.number(stored).await, 300);
+}

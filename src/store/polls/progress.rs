@@ -277,7 +277,8 @@ impl Store {
                 .query_opt(
                     "update nyc311.poll
                      set state = 'running', cursor_updated_at = null, cursor_row_id = null, pages = 0,
-                         fetched = 0, published = 0, storing_at = null, lease_owner = null,
+                         fetched = 0, published = 0, newest_source_updated_at = null,
+                         newest_created_at = null, storing_at = null, lease_owner = null,
                          lease_token = null, lease_until = null
                      where state in ('running', 'storing') returning poll_id",
                     &[],
@@ -290,7 +291,7 @@ impl Store {
                     &[&active],
                 )
                 .await?;
-            transaction
+            let ended = transaction
                 .execute(
                     "update nyc311.poll
                      set cursor_lost = true
@@ -298,16 +299,16 @@ impl Store {
                     &[],
                 )
                 .await?;
-            transaction
+            let queued = transaction
                 .execute(
                     "update nyc311.poll
                      set cursor_updated_at = null, cursor_row_id = null, pages = 0, fetched = 0,
-                         published = 0
+                         published = 0, newest_source_updated_at = null, newest_created_at = null
                      where state = 'queued' and cursor_row_id is not null",
                     &[],
                 )
                 .await?;
-            transaction
+            let sources = transaction
                 .execute(
                     "update nyc311.source_position
                      set published_updated_at = stored_updated_at, kafka_cluster_id = null,
@@ -317,7 +318,10 @@ impl Store {
                 )
                 .await?;
             transaction.commit().await?;
-            tracing::warn!(source, detail, poll_id = ?active, "kafka lost acknowledged rows, reading the source again");
+            // A Kafka that is new to a new database has lost nothing.
+            if active.is_some() || ended + queued + sources > 0 {
+                tracing::warn!(source, detail, poll_id = ?active, "kafka lost acknowledged rows, reading the source again");
+            }
             Ok(())
         })
         .await

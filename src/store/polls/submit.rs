@@ -169,6 +169,8 @@ const RESUME: &str = "
         pages = case when k.kept then pages else 0 end,
         fetched = case when k.kept then fetched else 0 end,
         published = case when k.kept then published else 0 end,
+        newest_source_updated_at = case when k.kept then newest_source_updated_at end,
+        newest_created_at = case when k.kept then newest_created_at end,
         error_code = null, error_stage = null, error_detail = null, error_http_status = null,
         error_retryable = null
     from (select poll_id, not cursor_lost and cursor_row_id is not null as kept
