@@ -1,5 +1,7 @@
 //! The properties of librdkafka that are not the operator's to choose, since the delivery guarantees rest on them.
 
+use super::secret::HIDDEN;
+
 /// `(property, why it is fixed)`.
 pub const REFUSED: &[(&str, &str)] = &[
     ("enable.idempotence", "it is always on: a retried send must not write a row twice"),
@@ -33,9 +35,18 @@ pub fn refusal(name: &str) -> Option<&'static str> {
     REFUSED.iter().find(|(refused, _)| *refused == name).map(|(_, reason)| *reason)
 }
 
-/// Whether the value of a property must not be shown.
+/// Whether the value of a property must not be shown. All of `sasl.` and `ssl.` counts, since most of it is what librdkafka itself
+/// calls sensitive, and a misspelt name is no less a secret; the rest is what other clients of Kafka know.
 pub fn is_secret(name: &str) -> bool {
-    ["password", "secret", "token", "key.pem", "sasl.jaas", "oauthbearer.config"]
-        .iter()
-        .any(|part| name.contains(part))
+    let name = name.to_ascii_lowercase();
+    let sign_in = name.starts_with("sasl.") || name.starts_with("ssl.");
+    sign_in && !matches!(name.as_str(), "sasl.mechanism" | "sasl.mechanisms")
+        || ["password", "passphrase", "secret", "token", "jaas", "key.pem"]
+            .iter()
+            .any(|part| name.contains(part))
+}
+
+/// Shows properties in an error by their names alone: which of the values is a secret is not certain where something is wrong.
+pub fn shown<'a>(names: impl Iterator<Item = &'a String>) -> String {
+    names.map(|name| format!("{name}={HIDDEN}")).collect::<Vec<_>>().join(",")
 }

@@ -149,6 +149,68 @@ fn wrong_secret_is_not_shown() {
 }
 
 #[test]
+fn wrong_kafka_properties_are_shown_by_their_names_alone() {
+    for wrong in [
+        r#"{"sasl.password":"hunter2","acks":"1"}"#,
+        r#"{"sasl.password":"hunter2""#,
+        r#""hunter2""#,
+        "hunter2",
+        r#"{"sasl.password":["hunter2"]}"#,
+    ] {
+        let text = message(&environment(&[("NYC311_KAFKA__PROPERTIES", wrong)]));
+        assert!(text.contains("kafka.properties = "), "{text}");
+        assert!(!text.contains("hunter2"), "{text}");
+    }
+    let text =
+        message(&environment(&[("NYC311_KAFKA__PROPERTIES", r#"{"sasl.password":"hunter2","acks":"1"}"#)]));
+    assert!(text.contains("sasl.password=***") && text.contains("sets acks, which is fixed"), "{text}");
+    for wrong in [
+        "[kafka.properties]\n\"sasl.password\" = \"hunter2\"\nacks = 1\n",
+        "[kafka.properties]\n\"sasl.password\" = hunter2\n",
+        "[kafka.properties]\n\"sasl.password\" = \"hunter2\n",
+        "[kafka.properties]\n\"sasl.password\" = [\"hunter2\"]\n",
+        "[kafka]\nproperties = \"hunter2\"\n",
+        "[kafka]\nproperties = [\"hunter2\"]\n",
+    ] {
+        let (_folder, path) = file(wrong);
+        let text = message(&Sources { file: Some(path), ..Sources::default() });
+        assert!(!text.contains("hunter2"), "{text}");
+    }
+}
+
+#[test]
+fn properties_that_hold_secrets_are_known() {
+    for secret in [
+        // Those that librdkafka calls sensitive.
+        "ssl.key.location",
+        "ssl.key.password",
+        "ssl.key.pem",
+        "ssl.ca.pem",
+        "ssl.keystore.password",
+        "sasl.username",
+        "sasl.password",
+        "sasl.oauthbearer.config",
+        "sasl.oauthbearer.client.secret",
+        "sasl.oauthbearer.client.credentials.client.secret",
+        "sasl.oauthbearer.assertion.private.key.file",
+        "sasl.oauthbearer.assertion.private.key.passphrase",
+        "sasl.oauthbearer.assertion.private.key.pem",
+        // What others call so, and what is misspelt.
+        "sasl.jaas.config",
+        "sasl.passwort",
+        "schema.registry.basic.auth.password",
+        "SASL.Password",
+    ] {
+        assert!(properties::is_secret(secret), "{secret}");
+    }
+    for open in
+        ["client.id", "session.timeout.ms", "security.protocol", "sasl.mechanism", "queue.buffering.max.ms"]
+    {
+        assert!(!properties::is_secret(open), "{open}");
+    }
+}
+
+#[test]
 fn address_beyond_loopback_needs_a_token() {
     for open in ["0.0.0.0:8311", "[::]:8311", "192.0.2.1:80"] {
         let text = message(&environment(&[("NYC311_HTTP__LISTEN", open)]));

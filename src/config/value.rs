@@ -253,8 +253,10 @@ fn duration(text: &str, min: Duration, max: Duration) -> Result<Value, String> {
 }
 
 fn json_properties(text: &str) -> Result<Value, String> {
-    let object: serde_json::Map<String, serde_json::Value> =
-        serde_json::from_str(text).map_err(|error| format!("is not a JSON object: {error}"))?;
+    // The parser's message may quote a value, so only the place is passed on.
+    let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text).map_err(|error| {
+        format!("is not a JSON object (line {}, column {})", error.line(), error.column())
+    })?;
     let mut properties = BTreeMap::new();
     for (name, value) in object {
         let value = match value {
