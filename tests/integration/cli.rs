@@ -154,6 +154,28 @@ async fn printed_settings_name_their_sources_and_hide_secrets() {
 }
 
 #[actix_rt::test]
+async fn properties_that_librdkafka_refuses_are_named_without_their_values() {
+    let binary = Binary::new()
+        .with("NYC311_KAFKA__PROPERTIES", r#"{"sasl.passwort":"hunter2"}"#)
+        .with("NYC311_HTTP__LISTEN", "127.0.0.1:0")
+        .with("NYC311_SOURCE__URL", "http://127.0.0.1:1/resource/x.json")
+        .with("NYC311_DATABASE__URL", "postgresql://x@127.0.0.1:1/x");
+    for (command, code) in [
+        (&["run"][..], 78),
+        (&["rewind", "--topic", "raw", "--to", "start"], 78),
+        (&["rewind", "--topic", "enriched", "--to", "start"], 78),
+        (&["check"], 1),
+        (&["run", "--print-config"], 0),
+    ] {
+        let ended = binary.run(command).await;
+        assert_eq!(ended.code, code, "{command:?}: {ended:?}");
+        let said = format!("{}{}", ended.stdout, ended.stderr);
+        assert!(said.contains("sasl.passwort"), "{command:?}: {said}");
+        assert!(!said.contains("hunter2"), "{command:?}: {said}");
+    }
+}
+
+#[actix_rt::test]
 async fn service_that_is_away_ends_with_69() {
     let binary = Binary::new().with("NYC311_CLIENT__URL", "http://127.0.0.1:1");
     for command in [&["poll"][..], &["poll", "--no-follow"], &["status"], &["health"]] {
