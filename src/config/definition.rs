@@ -320,15 +320,15 @@ pub const DEFINITIONS: &[Definition] = &[
         path: "kafka.properties",
         kind: Kind::Properties,
         default: "{}",
-        meaning: "Anything else for librdkafka (`security.protocol`, `sasl.*`, ...), passed on unchecked; it overrides this program's defaults.",
-        reason: "Those that delivery rests on (offsets, groups, transactions, acknowledgement) are refused by name.",
+        meaning: "Anything else for librdkafka (`session.timeout.ms`, `sasl.*`, ...); it overrides this program's defaults.",
+        reason: "Those that delivery rests on (offsets, groups, transactions, acknowledgement) and those that need TLS are refused by name.",
     },
     Definition {
         path: "database.url",
         kind: Kind::DatabaseUrl,
         default: "postgresql://nyc311@127.0.0.1:5432/nyc311",
         meaning: "The PostgreSQL database; its user owns the schema `nyc311`.",
-        reason: "It may hold a password, so it is never shown whole.",
+        reason: "It may hold a password, so it is never shown whole; `sslmode=require` is refused, since there is no TLS to PostgreSQL.",
     },
     Definition {
         path: "database.pool_size",

@@ -179,6 +179,74 @@ fn wrong_kafka_properties_are_shown_by_their_names_alone() {
 }
 
 #[test]
+fn properties_that_this_build_cannot_serve_are_refused_as_librdkafka_would() {
+    let protocols = ["PLAINTEXT", "plaintext", "SSL", "ssl", "SASL_SSL", "sasl_plaintext"];
+    let mechanisms = ["PLAIN", "plain", "GSSAPI", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"].map(Some);
+    for protocol in protocols {
+        for mechanism in mechanisms.into_iter().chain([None]) {
+            let mut properties =
+                vec![("security.protocol", protocol), ("sasl.username", "u"), ("sasl.password", "hunter2")];
+            properties.extend(mechanism.map(|mechanism| ("sasl.mechanism", mechanism)));
+            let mut config = rdkafka::ClientConfig::new();
+            for (name, value) in &properties {
+                config.set(*name, *value);
+            }
+            let possible = config.create::<rdkafka::consumer::BaseConsumer>().is_ok();
+            let json: serde_json::Map<String, serde_json::Value> =
+                properties.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect();
+            let loaded = Settings::with(&[("kafka.properties", &serde_json::Value::from(json).to_string())]);
+            assert_eq!(loaded.is_ok(), possible, "{protocol} {mechanism:?}");
+            if let Err(error) = loaded {
+                let text = error.to_string();
+                assert!(text.contains("kafka.properties = ") && text.contains("proxy beside"), "{text}");
+                assert!(!text.contains("hunter2"), "{text}");
+            }
+        }
+    }
+    let text = Settings::with(&[(
+        "kafka.properties",
+        r#"{"ssl.ca.location":"/ca.pem","security.protocol":"SASL_SSL"}"#,
+    )])
+    .unwrap_err()
+    .to_string();
+    for expected in
+        ["sets security.protocol to SASL_SSL, and there is no TLS", "sets ssl.ca.location", "GSSAPI"]
+    {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+}
+
+#[test]
+fn database_address_that_asks_for_tls_is_refused() {
+    for parameter in [
+        "sslmode=require",
+        "sslmode=verify-ca",
+        "sslmode=verify-full",
+        "sslnegotiation=direct",
+        "channel_binding=require",
+        "sslrootcert=/ca.pem",
+    ] {
+        for address in [
+            format!("postgresql://u:hunter2@h/d?{parameter}"),
+            format!("host=h password=hunter2 {parameter}"),
+        ] {
+            let text = Settings::with(&[("database.url", &address)]).unwrap_err().to_string();
+            assert!(
+                text.contains("database.url = \"***\"") && text.contains("no TLS to PostgreSQL"),
+                "{text}"
+            );
+            assert!(
+                text.contains(parameter.split("=/").next().unwrap()) && !text.contains("hunter2"),
+                "{text}"
+            );
+        }
+    }
+    for parameter in ["sslmode=prefer", "sslmode=disable", "channel_binding=prefer"] {
+        assert!(Settings::with(&[("database.url", &format!("postgresql://u:p@h/d?{parameter}"))]).is_ok());
+    }
+}
+
+#[test]
 fn properties_that_hold_secrets_are_known() {
     for secret in [
         // Those that librdkafka calls sensitive.
