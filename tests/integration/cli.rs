@@ -413,6 +413,71 @@ fn wired(topics: &Topics, database: &TestDatabase) -> Binary {
         .with("NYC311_KAFKA__GROUP_PREFIX", &kafka.group_prefix)
 }
 
+/// What `check` says of one part.
+async fn finding(binary: &Binary, part: &str) -> Value {
+    let checks = binary.run(&["check", "--output", "json"]).await.json();
+    let found = checks["checks"].as_array().unwrap().iter().find(|check| check["name"] == part);
+    found.unwrap_or_else(|| panic!("no {part} in {checks}")).clone()
+}
+
+#[actix_rt::test]
+async fn check_finds_the_topics_that_the_pipeline_would_refuse() {
+    use rdkafka::admin::{AdminOptions, AlterConfig, ResourceSpecifier};
+    let (database, topics) = (TestDatabase::create().await, Topics::create(&[]).await);
+    let binary =
+        || wired(&topics, &database).with("NYC311_SOURCE__URL", "http://127.0.0.1:1/resource/x.json");
+    assert_eq!(finding(&binary(), "kafka").await["ok"], true);
+    for (name, value, expected) in [
+        ("NYC311_KAFKA__RAW_MAX_RECORD_BYTES", "2MiB", "max.message.bytes"),
+        ("NYC311_KAFKA__PARTITIONS_PER_BOROUGH", "2", "has 5 partitions"),
+    ] {
+        let fault = finding(&binary().with(name, value), "kafka").await;
+        assert!(fault["ok"] == false && fault["remedy"].is_string(), "{fault}");
+        assert!(fault["detail"].as_str().unwrap().contains(expected), "{fault}");
+    }
+    let raw = AlterConfig::new(ResourceSpecifier::Topic(&topics.settings.kafka.raw_topic))
+        .set("message.timestamp.type", "CreateTime");
+    topics.admin.client().alter_configs(&[raw], &AdminOptions::new()).await.unwrap();
+    let fault = eventually("the altered topic is found", async || {
+        Some(finding(&binary(), "kafka").await).filter(|finding| finding["ok"] == false)
+    })
+    .await;
+    assert!(fault["detail"].as_str().unwrap().contains("CreateTime"), "{fault}");
+    topics.delete().await;
+}
+
+#[actix_rt::test]
+async fn check_finds_the_databases_that_the_pipeline_would_refuse() {
+    let database = TestDatabase::create().await;
+    let binary = Binary::new()
+        .with("NYC311_SOURCE__URL", "http://127.0.0.1:1/resource/x.json")
+        .with("NYC311_KAFKA__BOOTSTRAP_SERVERS", &bootstrap_servers())
+        .with("NYC311_DATABASE__URL", database.settings.url.expose());
+    assert_eq!(finding(&binary, "database").await["ok"], true);
+    for (change, back, expected) in [
+        (
+            "insert into nyc311.migration values (9999, 'later', '', now(), 'later')",
+            "delete from nyc311.migration where version = 9999",
+            "9999",
+        ),
+        ("update nyc311.migration set checksum = '' where version = 1", "", "0001_create_polls"),
+    ] {
+        database.execute(change).await;
+        let fault = finding(&binary, "database").await;
+        assert!(fault["ok"] == false && fault["detail"].as_str().unwrap().contains(expected), "{fault}");
+        assert!(fault["remedy"].as_str().unwrap().contains("database.url"), "{fault}");
+        assert_eq!(binary.run(&["migrate"]).await.code, 78);
+        database.execute(back).await;
+    }
+    let older = TestDatabase::create().await;
+    older.execute("delete from nyc311.migration where version > 3").await;
+    let found = finding(&binary.with("NYC311_DATABASE__URL", older.settings.url.expose()), "database").await;
+    assert!(
+        found["ok"] == true && found["detail"].as_str().unwrap().contains("from version 3 to"),
+        "{found}"
+    );
+}
+
 /// A dead letter of the enricher, as the writer would have kept it.
 async fn keep_dead_letter(database: &TestDatabase, payload: &str, stage: &str, partition: i32) {
     let sql = format!(
