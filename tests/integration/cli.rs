@@ -360,6 +360,18 @@ async fn migrate_does_what_is_missing_once() {
     let away =
         Binary::new().with("NYC311_DATABASE__URL", "postgresql://x@127.0.0.1:1/x").run(&["migrate"]).await;
     assert_eq!(away.code, 69, "{away:?}");
+    // The server of the tests asks for a password.
+    let mut without = reqwest::Url::parse(database.settings.url.expose()).unwrap();
+    without.set_password(None).unwrap();
+    for command in ["migrate", "drift", "replay"] {
+        let refused = Binary::new().with("NYC311_DATABASE__URL", without.as_str()).run(&[command]).await;
+        assert_eq!(refused.code, 78, "{refused:?}");
+        assert!(
+            refused.stderr.contains("password missing") && refused.stderr.contains("mend database.url"),
+            "{}",
+            refused.stderr
+        );
+    }
     let nowhere = format!("{}_nowhere", database.settings.url.expose());
     let missing = Binary::new().with("NYC311_DATABASE__URL", &nowhere).run(&["migrate"]).await;
     assert_eq!(missing.code, 78, "{missing:?}");
