@@ -8,7 +8,7 @@ use super::exit::{self, Failure};
 use super::output::{self, Format, OutputArgs};
 use crate::actors::enricher_group;
 use crate::config::{Settings, parse_instant};
-use crate::kafka::{Admin, KafkaFailure, PartitionMap};
+use crate::kafka::{Admin, KafkaFailure, PartitionMap, topics};
 use crate::store::Store;
 
 #[derive(Debug, Args)]
@@ -17,7 +17,7 @@ pub struct RewindArgs {
     #[arg(long, value_enum, value_name = "TOPIC")]
     topic: Topic,
     /// `start`, an offset, or a time: the first record appended then or later (a date is its midnight in New York)
-    #[arg(long, value_name = "POSITION", value_parser = target)]
+    #[arg(long, value_name = "POSITION", value_parser = target, allow_hyphen_values = true)]
     to: Target,
     /// Only these partitions; an offset without it is taken for each
     #[arg(long, value_name = "N", value_delimiter = ',')]
@@ -45,7 +45,7 @@ fn target(text: &str) -> Result<Target, String> {
     }
     if let Ok(offset) = text.parse::<i64>() {
         return if offset < 0 {
-            Err("an offset is not negative".to_owned())
+            Err("an offset is not negative; `start` is the first that the log still holds".to_owned())
         } else {
             Ok(Target::Offset(offset))
         };
@@ -57,9 +57,24 @@ fn target(text: &str) -> Result<Target, String> {
 
 pub async fn run(args: &RewindArgs, settings: &Settings) -> Result<i32, Failure> {
     let kafka = &settings.kafka;
-    let topic = if args.topic == Topic::Raw { &kafka.raw_topic } else { &kafka.enriched_topic };
+    let (setting, topic) = match args.topic {
+        Topic::Raw => ("kafka.raw_topic", &kafka.raw_topic),
+        Topic::Enriched => ("kafka.enriched_topic", &kafka.enriched_topic),
+    };
     let partitions = partitions(args, settings)?;
     let admin = Admin::new(kafka)?;
+    match admin.topics().await?.get(topic) {
+        Some(count) => topics::check_partitions(kafka, topic, *count)?,
+        None => {
+            return Err(Failure::new(
+                exit::NO,
+                format!(
+                    "{} has no topic {topic}; `nyc311 run` creates it, or mend {setting}",
+                    kafka.bootstrap_servers
+                ),
+            ));
+        }
+    }
     let positions = positions(&admin, topic, &partitions, args.to).await?;
     match args.topic {
         Topic::Raw => rewind_group(&admin, settings, &positions).await?,

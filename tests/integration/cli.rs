@@ -122,6 +122,7 @@ async fn usage_errors_end_with_2() {
         &["poll", "--timeout", "soon"],
         &["run", "--roles", "cook"],
         &["rewind", "--topic", "raw", "--to", "end"],
+        &["rewind", "--topic", "raw", "--to", "-1"],
         &["rewind", "--topic", "cooked", "--to", "start"],
         &["replay", "--sha256", "abc"],
         &["status", "not-a-poll"],
@@ -578,6 +579,38 @@ async fn rewind_of_the_enriched_topic_begins_a_new_epoch() {
         binary.run(&["rewind", "--topic", "enriched", "--to", "2020-01-01", "--output", "json"]).await;
     assert_eq!(by_time.json()["positions"][3]["next_offset"], 0);
     topics.delete().await;
+}
+
+#[actix_rt::test]
+async fn rewind_of_a_topic_that_is_not_there_or_not_ours_says_so() {
+    let binary = Binary::new()
+        .with("NYC311_KAFKA__BOOTSTRAP_SERVERS", &bootstrap_servers())
+        .with("NYC311_KAFKA__RAW_TOPIC", "nowhere.raw")
+        .with("NYC311_KAFKA__ENRICHED_TOPIC", "nowhere.enriched");
+    for topic in ["raw", "enriched"] {
+        let ended = binary.run(&["rewind", "--topic", topic, "--to", "start"]).await;
+        assert_eq!(ended.code, 1, "{ended:?}");
+        for expected in
+            [&format!("nowhere.{topic}"), &format!("kafka.{topic}_topic"), "`nyc311 run` creates it"]
+        {
+            assert!(ended.stderr.contains(expected), "{expected}: {}", ended.stderr);
+        }
+    }
+    let topics = Topics::create(&[]).await;
+    let ended = binary
+        .with("NYC311_KAFKA__RAW_TOPIC", &topics.settings.kafka.raw_topic)
+        .with("NYC311_KAFKA__PARTITIONS_PER_BOROUGH", "2")
+        .run(&["rewind", "--topic", "raw", "--to", "start"])
+        .await;
+    assert_eq!(ended.code, 78, "{ended:?}");
+    assert!(ended.stderr.contains("set kafka.partitions_per_borough to 1"), "{}", ended.stderr);
+    topics.delete().await;
+}
+
+#[actix_rt::test]
+async fn negative_offset_is_called_so() {
+    let ended = Binary::new().run(&["rewind", "--topic", "raw", "--to", "-1"]).await;
+    assert!(ended.stderr.contains("an offset is not negative"), "{}", ended.stderr);
 }
 
 #[actix_rt::test]
