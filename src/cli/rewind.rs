@@ -1,8 +1,11 @@
 //! `nyc311 rewind`: has records of a topic read again. The tables do not change by it, unless the rules have.
 
+use std::time::Duration;
+
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use serde_json::json;
+use tokio::time::{Instant, sleep};
 
 use super::exit::{self, Failure};
 use super::output::{self, Format, OutputArgs};
@@ -10,6 +13,12 @@ use crate::actors::enricher_group;
 use crate::config::{Settings, parse_instant};
 use crate::kafka::{Admin, KafkaFailure, PartitionMap, topics};
 use crate::store::Store;
+
+/// How long members may take to leave their group. One with a stable name does not say that it leaves, so that it finds its partitions
+/// again after a restart; the session ends after 6 s.
+const LEAVE_WITHIN: Duration = Duration::from_secs(10);
+/// How often the group is looked at meanwhile.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 #[derive(Debug, Args)]
 pub struct RewindArgs {
@@ -158,7 +167,7 @@ async fn positions(
 /// Moves the enrichers' group. Kafka keeps its positions, and refuses to move those of a group at work.
 async fn rewind_group(admin: &Admin, settings: &Settings, positions: &[(i32, i64)]) -> Result<(), Failure> {
     let group = enricher_group(settings);
-    let members = admin.group_members(&group).await?;
+    let members = members_left(admin, &group).await?;
     if members > 0 {
         return Err(Failure::new(
             exit::NO,
@@ -169,6 +178,23 @@ async fn rewind_group(admin: &Admin, settings: &Settings, positions: &[(i32, i64
         ));
     }
     Ok(admin.commit(&group, &settings.kafka.raw_topic, positions).await?)
+}
+
+/// Returns how many members a group has when those that were stopped have had the time to leave.
+async fn members_left(admin: &Admin, group: &str) -> Result<usize, KafkaFailure> {
+    let deadline = Instant::now() + LEAVE_WITHIN;
+    let mut members = admin.group_members(group).await?;
+    if members > 0 {
+        output::note(&format!(
+            "the group {group} has {members} members; waiting up to {} s, since a stopped process stays one until its session ends",
+            LEAVE_WITHIN.as_secs()
+        ));
+    }
+    while members > 0 && Instant::now() < deadline {
+        sleep(LOOK_EVERY).await;
+        members = admin.group_members(group).await?;
+    }
+    Ok(members)
 }
 
 impl From<KafkaFailure> for Failure {

@@ -651,3 +651,33 @@ async fn rewind_of_the_raw_topic_is_refused_while_somebody_reads_it() {
     assert_eq!(committed, [Some(0); 5]);
     topics.delete().await;
 }
+
+#[actix_rt::test]
+async fn rewind_of_the_raw_topic_waits_for_a_process_that_was_stopped_a_moment_ago() {
+    use nyc311::kafka::consumer::{ConsumerThread, Event, Seat, Window};
+    let (database, topics) = (TestDatabase::create().await, Topics::create(&[]).await);
+    let kafka = &topics.settings.kafka;
+    let group = format!("{}-enricher", kafka.group_prefix);
+    let window = Window {
+        batch_rows: 1,
+        batch_bytes: 1,
+        batches_per_partition: 1,
+        bytes: 1,
+        linger: Duration::from_millis(1),
+    };
+    let seat = std::sync::Arc::new(Seat::default());
+    let topic = vec![std::sync::Arc::from(kafka.raw_topic.as_str())];
+    let (thread, mut events) = ConsumerThread::start(&seat, &topics.settings, &group, topic, window).unwrap();
+    while !matches!(events.recv().await.unwrap(), Event::Assigned(_)) {}
+    drop(thread);
+    while events.recv().await.is_some() {}
+    assert_eq!(
+        topics.admin.group_members(&group).await.unwrap(),
+        1,
+        "the member left, and nothing is waited for"
+    );
+    let ended = wired(&topics, &database).run(&["rewind", "--topic", "raw", "--to", "start"]).await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert!(ended.stderr.contains(&group) && ended.stderr.contains("waiting up to 10 s"), "{}", ended.stderr);
+    topics.delete().await;
+}
