@@ -158,7 +158,9 @@ async fn follow(
                 away_since = None;
                 *poll = answer.body;
             }
-            Err(AskError::Away(detail)) if away_since.is_none_or(|since| since.elapsed() < PATIENCE) => {
+            Err(AskError::Away(detail) | AskError::Failing(detail))
+                if away_since.is_none_or(|since| since.elapsed() < PATIENCE) =>
+            {
                 if away_since.is_none() {
                     progress.note(&format!("{detail}; trying again"));
                 }

@@ -303,7 +303,11 @@ async fn submitting_only_ends_at_once_and_keys_are_the_contracts() {
     assert!(conflict.stderr.contains("Idempotency-Key"), "{}", conflict.stderr);
     let full = binary.run(&["poll", "--no-follow"]).await;
     assert_eq!(full.code, 1, "{full:?}");
-    assert!(full.stderr.contains("poll.max_queued"), "{}", full.stderr);
+    assert!(
+        full.stderr.contains("poll.max_queued") && full.stderr.contains("in 30 s at the earliest"),
+        "{}",
+        full.stderr
+    );
 }
 
 #[actix_rt::test]
