@@ -196,7 +196,7 @@ pub fn show(poll: &Value, format: Format) {
     }
     lines.extend([
         ("fetched", format!("{} in {} pages", count("fetched"), count("pages"))),
-        ("published", format!("{}, {} of them again", count("published"), count("republished"))),
+        ("published", format!("{}, and {} again after a restart", count("published"), count("republished"))),
         (
             "stored",
             format!(
