@@ -120,6 +120,10 @@ async fn usage_errors_end_with_2() {
         &["poll", "--on", "created_date"],
         &["poll", "--on", "closed_date"],
         &["poll", "--timeout", "soon"],
+        &["poll", "--idempotency-key", ""],
+        &["poll", "--idempotency-key", "a\nb"],
+        &["poll", "--idempotency-key", "caf\u{e9}"],
+        &["poll", "--idempotency-key", &"k".repeat(513)],
         &["run", "--roles", "cook"],
         &["rewind", "--topic", "raw", "--to", "end"],
         &["rewind", "--topic", "raw", "--to", "-1"],
@@ -268,6 +272,75 @@ async fn timeout_ends_with_75_and_the_poll_goes_on() {
     assert_eq!(ended.json()["state"], "queued");
     assert!(ended.stderr.contains("the poll goes on"), "{}", ended.stderr);
     assert_eq!(database.number("select count(*) from nyc311.poll where state = 'queued'").await, 1);
+}
+
+#[actix_rt::test]
+async fn timeout_bounds_the_submission_too() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let began = std::time::Instant::now();
+    let ended = Binary::new().with("NYC311_CLIENT__URL", &url).run(&["poll", "--timeout", "500ms"]).await;
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    assert_eq!(ended.code, 69, "{ended:?}");
+    assert!(ended.stderr.contains("--timeout passed") && ended.stderr.contains(&url), "{}", ended.stderr);
+}
+
+#[actix_rt::test]
+async fn timeout_that_no_clock_can_count_is_none() {
+    let (database, endpoint) = endpoint().await;
+    let poller = async {
+        let leased = lease(&database).await;
+        database.begin_storing(leased.poll.id, leased.token, &[]).await.unwrap();
+        database.finish_poll(leased.poll.id, leased.token, "erm2-nwe9").await.unwrap();
+    };
+    let binary = Binary::of(&endpoint);
+    let (ended, ()) = tokio::join!(binary.run(&["poll", "--timeout", "18446744073709551615s"]), poller);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert!(ended.stdout.contains("0, and 0 again after a restart"), "{}", ended.stdout);
+}
+
+/// Answers every request with the same head and body.
+async fn answering(head: &'static str, body: &'static str) -> String {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    actix_rt::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = stream.read(&mut [0; 4096]).await;
+            let answer = format!(
+                "HTTP/1.1 {head}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+                body.len()
+            );
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    });
+    url
+}
+
+#[actix_rt::test]
+async fn service_that_answers_with_an_error_is_quoted_and_not_called_away() {
+    for (head, body, expected) in [
+        (
+            "500 Internal Server Error",
+            r#"{"type": "about:blank", "detail": "the service failed; its log says why"}"#,
+            "answers 500: the service failed; its log says why",
+        ),
+        (
+            "503 Service Unavailable",
+            r#"{"type": "urn:nyc311:problem:dependency-unavailable", "detail": "the database does not answer"}"#,
+            "answers 503: the database does not answer",
+        ),
+        ("502 Bad Gateway", "upstream is down\n", "answers 502: upstream is down"),
+    ] {
+        let url = answering(head, body).await;
+        for command in [&["poll", "--no-follow"][..], &["status"]] {
+            let ended = Binary::new().with("NYC311_CLIENT__URL", &url).run(command).await;
+            assert_eq!(ended.code, 69, "{ended:?}");
+            assert!(ended.stderr.contains(expected), "{expected}: {}", ended.stderr);
+            assert!(!ended.stderr.contains("is the service running"), "{}", ended.stderr);
+        }
+    }
 }
 
 #[actix_rt::test]
