@@ -341,8 +341,8 @@ pub const DEFINITIONS: &[Definition] = &[
         path: "database.connect_timeout",
         kind: Kind::Duration { min: millis(100), max: seconds(60) },
         default: "5s",
-        meaning: "How long a connection may take, the wait for a free one included.",
-        reason: "The control endpoint answers 503 after it, and callers have time limits of their own.",
+        meaning: "How long an address of the server may take to connect; all addresses and the sign-in together have a second more. Waiting for a free connection of the pool is bounded by `database.statement_timeout` instead.",
+        reason: "The control endpoint answers 503 ten seconds after it at the latest, and callers have time limits of their own.",
     },
     Definition {
         path: "database.lock_timeout",
