@@ -10,7 +10,7 @@ use serde_json::json;
 use super::exit::{self, Failure, is_wrong_address};
 use super::output::{self, Format, OutputArgs};
 use crate::config::{KafkaSettings, Settings, SourceSettings};
-use crate::kafka::{Admin, KafkaFailure, PartitionMap};
+use crate::kafka::{Admin, KafkaFailure, topics};
 use crate::socrata::{PageRequest, SocrataClient, SocrataError, WindowOn};
 use crate::store::{Store, StoreError};
 
@@ -113,13 +113,23 @@ async fn check_kafka(settings: &KafkaSettings) -> Finding {
     const NAME: &str = "kafka";
     let settings =
         KafkaSettings { request_timeout: settings.request_timeout.min(WITHIN), ..settings.clone() };
-    let checked = async {
-        let admin = Admin::new(&settings)?;
-        let cluster = admin.cluster_id().await?;
-        Ok::<_, KafkaFailure>((cluster, admin.topics().await?))
+    let admin = match Admin::new(&settings) {
+        Ok(admin) => admin,
+        Err(failure) => return Finding::fault(NAME, failure.to_string(), "mend kafka.properties"),
     };
-    let (cluster, topics) = match checked.await {
+    let checked = async {
+        let cluster = admin.cluster_id().await?;
+        Ok::<_, KafkaFailure>((cluster, topics::missing(&admin, &settings).await?))
+    };
+    let (cluster, missing) = match checked.await {
         Ok(found) => found,
+        Err(KafkaFailure::Mismatch(text)) => {
+            return Finding::fault(
+                NAME,
+                text,
+                "alter the topic or mend the setting; `nyc311 run` ends with 78 until then",
+            );
+        }
         Err(failure) => {
             let detail = format!("{failure} ({})", settings.bootstrap_servers);
             return Finding::fault(
@@ -129,24 +139,6 @@ async fn check_kafka(settings: &KafkaSettings) -> Finding {
             );
         }
     };
-    let wanted = PartitionMap::new(settings.partitions_per_borough).partitions();
-    let names = [&settings.raw_topic, &settings.enriched_topic, &settings.dead_letter_topic];
-    let wrong = names
-        .iter()
-        .filter_map(|name| Some((name, *topics.get(name.as_str())?)))
-        .find(|(_, count)| *count != wanted);
-    if let Some((name, count)) = wrong {
-        let detail = format!("topic {name} has {count} partitions, and {wanted} are needed");
-        let remedy = if count % 5 == 0 {
-            format!("set kafka.partitions_per_borough to {}, or name other topics", count / 5)
-        } else {
-            "name other topics in kafka.raw_topic, kafka.enriched_topic and kafka.dead_letter_topic"
-                .to_owned()
-        };
-        return Finding::fault(NAME, detail, remedy);
-    }
-    let missing: Vec<&str> =
-        names.iter().filter(|name| !topics.contains_key(name.as_str())).map(|name| name.as_str()).collect();
     let topics = if missing.is_empty() {
         "all topics are there".to_owned()
     } else {
@@ -159,13 +151,17 @@ async fn check_database(settings: &Settings) -> Finding {
     const NAME: &str = "database";
     let address = settings.database.url.redacted();
     let error = match tokio::time::timeout(WITHIN, database_state(settings)).await {
-        Ok(Ok(DatabaseState { version: Some(version), .. })) => {
-            return Finding::good(NAME, format!("{address} answers, at version {version}"));
+        Ok(Ok(DatabaseState { found, known, .. })) if found == known => {
+            return Finding::good(NAME, format!("{address} answers, at version {found}"));
         }
-        Ok(Ok(DatabaseState { may_create: true, .. })) => {
+        Ok(Ok(DatabaseState { found, known, may_create, .. })) if found > 0 || may_create => {
+            let change = match found {
+                0 => "create the tables".to_owned(),
+                _ => format!("bring it from version {found} to {known}"),
+            };
             return Finding::good(
                 NAME,
-                format!("{address} answers; `nyc311 migrate` or `nyc311 run` will create the tables"),
+                format!("{address} answers; `nyc311 migrate` or `nyc311 run` will {change}"),
             );
         }
         Ok(Ok(DatabaseState { user, .. })) => {
@@ -188,14 +184,17 @@ async fn check_database(settings: &Settings) -> Finding {
         StoreError::Other { sqlstate: Some(state), .. } if is_wrong_address(state) => {
             "mend user and password in database.url"
         }
+        StoreError::NewerDatabase { .. } | StoreError::ChangedMigration { .. } => exit::FOREIGN_DATABASE,
         _ => "mend database.url; the message is the server's own",
     };
     Finding::fault(NAME, format!("{address}: {error}"), remedy)
 }
 
 struct DatabaseState {
-    /// The newest migration; none where there is none yet.
-    version: Option<i32>,
+    /// The newest migration that was applied, 0 before the first.
+    found: i32,
+    /// The newest migration of this program.
+    known: i32,
     may_create: bool,
     user: String,
 }
@@ -203,18 +202,10 @@ struct DatabaseState {
 async fn database_state(settings: &Settings) -> Result<DatabaseState, StoreError> {
     // The connections live as long as the store.
     let store = Store::new(&settings.database)?;
+    let (found, known) = store.schema_version().await?;
     let client = store.client().await?;
     let row = client
-        .query_one(
-            "select to_regclass('nyc311.migration') is not null, current_user::text,
-                    has_database_privilege(current_database(), 'create')",
-            &[],
-        )
+        .query_one("select current_user::text, has_database_privilege(current_database(), 'create')", &[])
         .await?;
-    let (migrated, user, may_create): (bool, String, bool) = (row.get(0), row.get(1), row.get(2));
-    let version = match migrated {
-        true => client.query_one("select max(version) from nyc311.migration", &[]).await?.get(0),
-        false => None,
-    };
-    Ok(DatabaseState { version, may_create, user })
+    Ok(DatabaseState { found, known, user: row.get(0), may_create: row.get(1) })
 }

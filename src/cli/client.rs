@@ -9,8 +9,11 @@ use super::exit::{self, Failure};
 use crate::config::{Secret, Settings};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// The service bounds its own answers well below this.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// The service gives its database `database.connect_timeout`, a minute at most, and ten seconds more before it answers 503. Whoever gives
+/// up before does not hear whether a poll was queued.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(90);
+/// How much is shown of an answer that is not one of the service's own.
+const SHOWN_CHARACTERS: usize = 200;
 
 /// A service that is asked for things.
 pub struct ControlClient {
@@ -29,10 +32,12 @@ pub struct Answer {
 /// Why there is no such answer.
 #[derive(Debug)]
 pub enum AskError {
-    /// Nobody answered, or only that it cannot now: asking again may help.
+    /// Nobody answered: asking again may help.
     Away(String),
+    /// The answer is that it cannot be done now: asking again may help.
+    Failing(String),
     /// The answer is a problem document.
-    Problem { status: u16, code: String, detail: String },
+    Problem { status: u16, code: String, detail: String, retry_after: Option<u64> },
     /// Whoever answered is no service of ours.
     Stranger(String),
 }
@@ -66,6 +71,10 @@ impl ControlClient {
         };
         let response = request(builder).send().await.map_err(away)?;
         let status = response.status().as_u16();
+        let retry_after = response
+            .headers()
+            .get(reqwest::header::RETRY_AFTER)
+            .and_then(|value| value.to_str().ok()?.parse().ok());
         let text = response.text().await.map_err(away)?;
         let body: Option<Value> = serde_json::from_str(&text).ok();
         match body {
@@ -76,12 +85,14 @@ impl ControlClient {
                 let text = |field: &str| body[field].as_str().unwrap_or_default().to_owned();
                 let code = text("type").rsplit(':').next().unwrap_or_default().to_owned();
                 if status >= 500 {
-                    Err(AskError::Away(text("detail")))
+                    Err(AskError::Failing(format!("{} answers {status}: {}", self.url, text("detail"))))
                 } else {
-                    Err(AskError::Problem { status, code, detail: text("detail") })
+                    Err(AskError::Problem { status, code, detail: text("detail"), retry_after })
                 }
             }
-            _ if status >= 500 => Err(AskError::Away(format!("{} answers {status}", self.url))),
+            _ if status >= 500 => {
+                Err(AskError::Failing(format!("{} answers {status}{}", self.url, said(&text))))
+            }
             _ => Err(AskError::Stranger(format!(
                 "{} answers {status} and not as nyc311 does; does client.url name it?",
                 self.url
@@ -101,18 +112,34 @@ impl From<AskError> for Failure {
                 exit::UNREACHABLE,
                 format!("{detail}; is the service running where client.url says?"),
             ),
-            AskError::Stranger(detail) => Self::new(exit::UNREACHABLE, detail),
+            AskError::Failing(detail) | AskError::Stranger(detail) => Self::new(exit::UNREACHABLE, detail),
             AskError::Problem { status: 401 | 403, detail, .. } => Self::new(
                 exit::REFUSED,
                 format!(
                     "the service refuses the token: {detail}; set NYC311_HTTP__TOKEN or NYC311_HTTP__TOKEN_FILE"
                 ),
             ),
-            AskError::Problem { status: 400 | 422, code, detail } if code != "idempotency-conflict" => {
+            AskError::Problem { status: 400 | 422, code, detail, .. } if code != "idempotency-conflict" => {
                 Self::new(exit::USAGE, detail)
             }
-            AskError::Problem { detail, .. } => Self::new(exit::NO, detail),
+            AskError::Problem { detail, retry_after: Some(seconds), .. } => {
+                Self::new(exit::NO, format!("{detail}, in {seconds} s at the earliest"))
+            }
+            AskError::Problem { detail, retry_after: None, .. } => Self::new(exit::NO, detail),
         }
+    }
+}
+
+/// Shows the first line of what a proxy answers in the place of the service, unless it is a page for a browser.
+fn said(text: &str) -> String {
+    match text.lines().map(str::trim).find(|line| !line.is_empty()) {
+        Some(line) if !line.starts_with('<') => {
+            format!(
+                ": {}",
+                line.chars().filter(|c| !c.is_control()).take(SHOWN_CHARACTERS).collect::<String>()
+            )
+        }
+        _ => String::new(),
     }
 }
 
@@ -123,4 +150,28 @@ fn causes(error: &reqwest::Error) -> String {
         innermost = source;
     }
     if error.is_timeout() { format!("no answer in time ({innermost})") } else { innermost.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::definition::{self, Kind};
+
+    #[test]
+    fn patience_outlasts_the_service() {
+        let Some(Kind::Duration { max, .. }) =
+            definition::find("database.connect_timeout").map(|found| found.kind)
+        else {
+            panic!("database.connect_timeout is no duration")
+        };
+        assert!(ANSWER_TIMEOUT > max + Duration::from_secs(10) + CONNECT_TIMEOUT);
+    }
+
+    #[test]
+    fn only_words_are_shown_of_a_foreign_answer() {
+        assert_eq!(said("\n upstream is down\nmore"), ": upstream is down");
+        assert_eq!(said("<html>"), "");
+        assert_eq!(said(""), "");
+        assert_eq!(said(&"x".repeat(1_000)).len(), 2 + SHOWN_CHARACTERS);
+    }
 }

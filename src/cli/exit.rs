@@ -20,6 +20,10 @@ pub const SETTINGS: i32 = 78;
 /// Interrupted while following; the poll goes on.
 pub const INTERRUPTED: i32 = 130;
 
+/// What to do about a database that another version of the program has migrated.
+pub const FOREIGN_DATABASE: &str =
+    "run the program that migrated it, or name another database in database.url";
+
 /// What `--help` says of them.
 pub const CODES: &str = "Exit codes: 0 done; 1 ran and the answer is no; 2 usage; 69 service or dependency unreachable; \
 70 and 71 the pipeline gave up; 75 --timeout passed, the poll goes on; 77 token refused; 78 settings; 130 interrupted while following.";
@@ -48,12 +52,9 @@ impl From<StoreError> for Failure {
             StoreError::Unavailable { .. } | StoreError::Timeout { .. } => {
                 Self::new(UNREACHABLE, format!("{error}; is PostgreSQL running where database.url says?"))
             }
-            StoreError::NewerDatabase { .. } | StoreError::ChangedMigration { .. } => Self::new(
-                SETTINGS,
-                format!(
-                    "{error}; run the program that migrated it, or name another database in database.url"
-                ),
-            ),
+            StoreError::NewerDatabase { .. } | StoreError::ChangedMigration { .. } => {
+                Self::new(SETTINGS, format!("{error}; {FOREIGN_DATABASE}"))
+            }
             StoreError::Other { sqlstate: Some(state), .. } if is_wrong_address(state) => {
                 Self::new(SETTINGS, format!("{error}; mend database.url"))
             }

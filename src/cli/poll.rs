@@ -18,6 +18,8 @@ const INTERVAL: Duration = Duration::from_millis(500);
 /// How long a service may be away while a poll is followed: a restart takes seconds, and the poll outlives it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+const KEY_MAX_CHARACTERS: usize = 512;
+
 #[derive(Debug, Args)]
 pub struct PollArgs {
     /// Start of the window, inclusive: a time as 2026-01-31T00:00:00Z, or a date (midnight in New York)
@@ -29,10 +31,10 @@ pub struct PollArgs {
     /// Column that the window is on [default: updated_at]
     #[arg(long, value_name = "COLUMN", value_enum)]
     on: Option<On>,
-    /// Repeating a command with the same key and window asks for the same poll
-    #[arg(long, value_name = "KEY")]
+    /// Repeating a command with the same key and window asks for the same poll; 1 to 512 printable ASCII characters
+    #[arg(long, value_name = "KEY", value_parser = idempotency_key)]
     idempotency_key: Option<String>,
-    /// How long to follow; the poll goes on after it (exit code 75)
+    /// How long to submit and to follow; a poll that is queued goes on after it (exit code 75)
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     timeout: Option<Duration>,
     /// Submit only
@@ -53,6 +55,17 @@ enum On {
 /// Checks a time and passes it on as written, since that is what the service compares repeated requests by.
 fn moment(text: &str) -> Result<String, String> {
     parse_instant(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+}
+
+/// Checks a key as the service does. The header could not even be sent with other characters.
+fn idempotency_key(text: &str) -> Result<String, String> {
+    let wrong = match text.chars().find(|c| !(' '..='~').contains(c)) {
+        Some(c) => format!("has the character {c:?}"),
+        None if text.is_empty() => "is empty".to_owned(),
+        None if text.len() > KEY_MAX_CHARACTERS => format!("has {} characters", text.len()),
+        None => return Ok(text.to_owned()),
+    };
+    Err(format!("{wrong}; write 1 to {KEY_MAX_CHARACTERS} characters of printable ASCII"))
 }
 
 impl PollArgs {
@@ -85,16 +98,28 @@ fn check_window(args: &PollArgs) -> Result<(), Failure> {
 pub async fn run(args: &PollArgs, settings: &Settings) -> Result<i32, Failure> {
     check_window(args)?;
     let client = ControlClient::new(settings)?;
-    let deadline = args.timeout.map(|timeout| Instant::now() + timeout);
-    let submitted = client
-        .ask(Method::POST, "/v1/polls", |request| {
-            let request = request.header("content-type", "application/json").body(args.body().to_string());
-            match &args.idempotency_key {
-                Some(key) => request.header("Idempotency-Key", key),
-                None => request,
+    // What the clock cannot count to is never reached.
+    let deadline = args.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    let submission = client.ask(Method::POST, "/v1/polls", |request| {
+        let request = request.header("content-type", "application/json").body(args.body().to_string());
+        match &args.idempotency_key {
+            Some(key) => request.header("Idempotency-Key", key),
+            None => request,
+        }
+    });
+    let submitted = match deadline {
+        None => submission.await?,
+        Some(deadline) => match timeout_at(deadline, submission).await {
+            Ok(submitted) => submitted?,
+            Err(_) => {
+                let detail = format!(
+                    "--timeout passed before {} answered, so the poll may be queued or not; `nyc311 status` shows it, and the same --idempotency-key asks for no second one",
+                    settings.client.url
+                );
+                return Err(Failure::new(exit::UNREACHABLE, detail));
             }
-        })
-        .await?;
+        },
+    };
     let mut poll = submitted.body;
     let Some(id) = poll["id"].as_str().map(str::to_owned) else {
         return Err(Failure::new(
@@ -158,7 +183,9 @@ async fn follow(
                 away_since = None;
                 *poll = answer.body;
             }
-            Err(AskError::Away(detail)) if away_since.is_none_or(|since| since.elapsed() < PATIENCE) => {
+            Err(AskError::Away(detail) | AskError::Failing(detail))
+                if away_since.is_none_or(|since| since.elapsed() < PATIENCE) =>
+            {
                 if away_since.is_none() {
                     progress.note(&format!("{detail}; trying again"));
                 }
@@ -194,7 +221,7 @@ pub fn show(poll: &Value, format: Format) {
     }
     lines.extend([
         ("fetched", format!("{} in {} pages", count("fetched"), count("pages"))),
-        ("published", format!("{}, {} of them again", count("published"), count("republished"))),
+        ("published", format!("{}, and {} again after a restart", count("published"), count("republished"))),
         (
             "stored",
             format!(

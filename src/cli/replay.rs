@@ -20,6 +20,8 @@ use crate::messages::RawRow;
 use crate::store::{LetterKey, LetterSelection, Store, StoredLetter};
 use crate::telemetry::metrics::stage;
 
+/// What became of a letter that no topic takes; one that somebody else discarded or replayed meanwhile is left alone.
+const TOO_LARGE: &str = "too large";
 /// Letters that are locked, sent and marked together.
 const TOGETHER: i64 = 50;
 /// How long sending may take while their rows are locked: less than the database lets a transaction idle.
@@ -70,24 +72,31 @@ pub async fn run(args: &ReplayArgs, settings: &Settings) -> Result<i32, Failure>
         let Some(last) = letters.last() else { break };
         after = Some((last.first_seen_at, last.key));
         left -= i64::try_from(letters.len()).unwrap_or(i64::MAX);
-        let sent = if args.dry_run {
-            Vec::new()
-        } else {
+        let (mut held, mut sent) = (Vec::new(), Vec::new());
+        if !args.dry_run {
             let keys: Vec<LetterKey> = letters.iter().map(|letter| letter.key).collect();
-            store.replay(&keys, sender.send(&letters)).await??
-        };
+            let send = async |keys: Vec<LetterKey>| {
+                held = keys;
+                sender.send(letters.iter().filter(|letter| held.contains(&letter.key))).await
+            };
+            sent = store.replay(&keys, args.again, send).await??;
+        }
         for letter in letters {
-            let outcome = match (args.dry_run, sent.contains(&letter.key)) {
-                (true, _) => "would be replayed",
-                (false, true) => "replayed",
-                (false, false) => "too large",
+            let outcome = if args.dry_run {
+                "would be replayed"
+            } else if sent.contains(&letter.key) {
+                "replayed"
+            } else if held.contains(&letter.key) {
+                TOO_LARGE
+            } else {
+                "left alone"
             };
             // The bytes are not shown, and there may be many of them.
             outcomes.push((StoredLetter { payload: bytes::Bytes::new(), ..letter }, outcome));
         }
     }
     show(&outcomes, args.form.output);
-    Ok(if outcomes.iter().any(|(_, outcome)| *outcome == "too large") { exit::NO } else { exit::DONE })
+    Ok(if outcomes.iter().any(|(_, outcome)| *outcome == TOO_LARGE) { exit::NO } else { exit::DONE })
 }
 
 /// Sends letters to the topic that their bytes belong to.
@@ -103,7 +112,10 @@ impl<'a> Sender<'a> {
     }
 
     /// Returns the letters that the brokers have acknowledged; the others are too large.
-    async fn send(&mut self, letters: &[StoredLetter]) -> Result<Vec<LetterKey>, KafkaFailure> {
+    async fn send(
+        &mut self,
+        letters: impl Iterator<Item = &StoredLetter>,
+    ) -> Result<Vec<LetterKey>, KafkaFailure> {
         let sending = async {
             let mut sent = Vec::new();
             for letter in letters {

@@ -1,15 +1,24 @@
 //! `nyc311 rewind`: has records of a topic read again. The tables do not change by it, unless the rules have.
 
+use std::time::Duration;
+
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use serde_json::json;
+use tokio::time::{Instant, sleep};
 
 use super::exit::{self, Failure};
 use super::output::{self, Format, OutputArgs};
 use crate::actors::enricher_group;
 use crate::config::{Settings, parse_instant};
-use crate::kafka::{Admin, KafkaFailure, PartitionMap};
+use crate::kafka::{Admin, KafkaFailure, PartitionMap, topics};
 use crate::store::Store;
+
+/// How long members may take to leave their group. One with a stable name does not say that it leaves, so that it finds its partitions
+/// again after a restart; the session ends after 6 s.
+const LEAVE_WITHIN: Duration = Duration::from_secs(10);
+/// How often the group is looked at meanwhile.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 #[derive(Debug, Args)]
 pub struct RewindArgs {
@@ -17,7 +26,7 @@ pub struct RewindArgs {
     #[arg(long, value_enum, value_name = "TOPIC")]
     topic: Topic,
     /// `start`, an offset, or a time: the first record appended then or later (a date is its midnight in New York)
-    #[arg(long, value_name = "POSITION", value_parser = target)]
+    #[arg(long, value_name = "POSITION", value_parser = target, allow_hyphen_values = true)]
     to: Target,
     /// Only these partitions; an offset without it is taken for each
     #[arg(long, value_name = "N", value_delimiter = ',')]
@@ -45,7 +54,7 @@ fn target(text: &str) -> Result<Target, String> {
     }
     if let Ok(offset) = text.parse::<i64>() {
         return if offset < 0 {
-            Err("an offset is not negative".to_owned())
+            Err("an offset is not negative; `start` is the first that the log still holds".to_owned())
         } else {
             Ok(Target::Offset(offset))
         };
@@ -57,9 +66,24 @@ fn target(text: &str) -> Result<Target, String> {
 
 pub async fn run(args: &RewindArgs, settings: &Settings) -> Result<i32, Failure> {
     let kafka = &settings.kafka;
-    let topic = if args.topic == Topic::Raw { &kafka.raw_topic } else { &kafka.enriched_topic };
+    let (setting, topic) = match args.topic {
+        Topic::Raw => ("kafka.raw_topic", &kafka.raw_topic),
+        Topic::Enriched => ("kafka.enriched_topic", &kafka.enriched_topic),
+    };
     let partitions = partitions(args, settings)?;
     let admin = Admin::new(kafka)?;
+    match admin.topics().await?.get(topic) {
+        Some(count) => topics::check_partitions(kafka, topic, *count)?,
+        None => {
+            return Err(Failure::new(
+                exit::NO,
+                format!(
+                    "{} has no topic {topic}; `nyc311 run` creates it, or mend {setting}",
+                    kafka.bootstrap_servers
+                ),
+            ));
+        }
+    }
     let positions = positions(&admin, topic, &partitions, args.to).await?;
     match args.topic {
         Topic::Raw => rewind_group(&admin, settings, &positions).await?,
@@ -143,7 +167,7 @@ async fn positions(
 /// Moves the enrichers' group. Kafka keeps its positions, and refuses to move those of a group at work.
 async fn rewind_group(admin: &Admin, settings: &Settings, positions: &[(i32, i64)]) -> Result<(), Failure> {
     let group = enricher_group(settings);
-    let members = admin.group_members(&group).await?;
+    let members = members_left(admin, &group).await?;
     if members > 0 {
         return Err(Failure::new(
             exit::NO,
@@ -154,6 +178,23 @@ async fn rewind_group(admin: &Admin, settings: &Settings, positions: &[(i32, i64
         ));
     }
     Ok(admin.commit(&group, &settings.kafka.raw_topic, positions).await?)
+}
+
+/// Returns how many members a group has when those that were stopped have had the time to leave.
+async fn members_left(admin: &Admin, group: &str) -> Result<usize, KafkaFailure> {
+    let deadline = Instant::now() + LEAVE_WITHIN;
+    let mut members = admin.group_members(group).await?;
+    if members > 0 {
+        output::note(&format!(
+            "the group {group} has {members} members; waiting up to {} s, since a stopped process stays one until its session ends",
+            LEAVE_WITHIN.as_secs()
+        ));
+    }
+    while members > 0 && Instant::now() < deadline {
+        sleep(LOOK_EVERY).await;
+        members = admin.group_members(group).await?;
+    }
+    Ok(members)
 }
 
 impl From<KafkaFailure> for Failure {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::definition::{self, DEFINITIONS, Definition, Kind};
 use super::error::SettingProblem;
+use super::properties;
 use super::secret::HIDDEN;
 
 /// The file that is read when none is named.
@@ -76,11 +77,15 @@ impl Written {
     pub fn shown(&self, definition: &Definition) -> String {
         match self {
             _ if matches!(definition.kind, Kind::Secret | Kind::DatabaseUrl) => HIDDEN.to_owned(),
+            Written::Text(text) if matches!(definition.kind, Kind::Properties) => {
+                match serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text) {
+                    Ok(object) => properties::shown(object.keys()),
+                    Err(_) => HIDDEN.to_owned(),
+                }
+            }
             Written::Text(text) => text.clone(),
             Written::List(names) => names.join(","),
-            Written::Table(table) => {
-                table.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(",")
-            }
+            Written::Table(table) => properties::shown(table.keys()),
         }
     }
 }

@@ -1,4 +1,8 @@
-//! The properties of librdkafka that are not the operator's to choose, since the delivery guarantees rest on them.
+//! The properties of librdkafka that cannot be chosen: the delivery guarantees rest on them, or this build cannot do what they ask.
+
+use std::collections::BTreeMap;
+
+use super::secret::HIDDEN;
 
 /// `(property, why it is fixed)`.
 pub const REFUSED: &[(&str, &str)] = &[
@@ -33,9 +37,67 @@ pub fn refusal(name: &str) -> Option<&'static str> {
     REFUSED.iter().find(|(refused, _)| *refused == name).map(|(_, reason)| *reason)
 }
 
-/// Whether the value of a property must not be shown.
+/// What librdkafka's mechanisms of SASL are called; those that it is built with here come first.
+const MECHANISMS: [&str; 5] = ["PLAIN", "GSSAPI", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"];
+const BUILT_IN: &str = MECHANISMS[0];
+/// What librdkafka takes where no mechanism is named.
+const DEFAULT_MECHANISM: &str = MECHANISMS[1];
+const WITHOUT_TLS: &str = "write PLAINTEXT or SASL_PLAINTEXT without ssl.*, and let a proxy beside this program speak TLS to the brokers (docs/configuration.md)";
+const WITHOUT_MECHANISM: &str =
+    "write PLAIN, or let a proxy beside this program sign in to the brokers (docs/configuration.md)";
+
+/// Says what the properties ask of librdkafka that it cannot do here, and what to do instead: it is built without OpenSSL, so it has
+/// no TLS, and no mechanism of SASL that needs its hashes.
+pub fn impossible(properties: &BTreeMap<String, String>) -> Vec<(String, &'static str)> {
+    let mut found = Vec::new();
+    // Names are librdkafka's, in lower case; its protocols are read in any case.
+    let protocol = properties.get("security.protocol").map(|value| value.trim().to_ascii_uppercase());
+    let protocol = protocol.as_deref().unwrap_or_default();
+    if matches!(protocol, "SSL" | "SASL_SSL") {
+        let detail =
+            format!("sets security.protocol to {protocol}, and there is no TLS to Kafka in this build");
+        found.push((detail, WITHOUT_TLS));
+    }
+    for name in properties.keys() {
+        if name.starts_with("ssl.") || name == "enable.ssl.certificate.verification" {
+            found.push((format!("sets {name}, and there is no TLS to Kafka in this build"), WITHOUT_TLS));
+        }
+    }
+    if protocol.starts_with("SASL_") {
+        let stated = ["sasl.mechanism", "sasl.mechanisms"].map(|name| properties.get_key_value(name));
+        for (name, value) in stated.into_iter().flatten() {
+            // Only a name that librdkafka knows is shown: anything else may be a secret that got into the wrong place.
+            let shown = MECHANISMS.iter().find(|known| *known == value);
+            if *value != BUILT_IN {
+                let shown = shown.copied().unwrap_or("something else");
+                found.push((
+                    format!("sets {name} to {shown}, and this build knows {BUILT_IN} alone"),
+                    WITHOUT_MECHANISM,
+                ));
+            }
+        }
+        if stated == [None, None] {
+            let detail = format!(
+                "sets security.protocol to {protocol} without sasl.mechanism, which is then {DEFAULT_MECHANISM}, and this build knows {BUILT_IN} alone"
+            );
+            found.push((detail, WITHOUT_MECHANISM));
+        }
+    }
+    found
+}
+
+/// Whether the value of a property must not be shown. All of `sasl.` and `ssl.` counts, since most of it is what librdkafka itself
+/// calls sensitive, and a misspelt name is no less a secret; the rest is what other clients of Kafka know.
 pub fn is_secret(name: &str) -> bool {
-    ["password", "secret", "token", "key.pem", "sasl.jaas", "oauthbearer.config"]
-        .iter()
-        .any(|part| name.contains(part))
+    let name = name.to_ascii_lowercase();
+    let sign_in = name.starts_with("sasl.") || name.starts_with("ssl.");
+    sign_in && !matches!(name.as_str(), "sasl.mechanism" | "sasl.mechanisms")
+        || ["password", "passphrase", "secret", "token", "jaas", "key.pem"]
+            .iter()
+            .any(|part| name.contains(part))
+}
+
+/// Shows properties in an error by their names alone: which of the values is a secret is not certain where something is wrong.
+pub fn shown<'a>(names: impl Iterator<Item = &'a String>) -> String {
+    names.map(|name| format!("{name}={HIDDEN}")).collect::<Vec<_>>().join(",")
 }

@@ -146,4 +146,7 @@ fn check_kafka(settings: &Settings, rules: &mut Rules<'_>) {
             );
         }
     }
+    for (detail, remedy) in properties::impossible(&kafka.properties) {
+        rules.broken("kafka.properties", &[], detail, remedy);
+    }
 }

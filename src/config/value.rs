@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio_postgres::config::{ChannelBinding, SslMode, SslNegotiation};
 
 use super::definition::{DEFINITIONS, Definition, Kind};
 use super::error::SettingProblem;
@@ -224,12 +225,33 @@ fn database_url(text: &str) -> Result<Value, String> {
         return Err("is empty".to_owned());
     }
     // The parser's message may quote parts of the address, so it is not passed on.
-    let config =
-        tokio_postgres::Config::from_str(text).map_err(|_| "is not an address of PostgreSQL".to_owned())?;
+    let config = tokio_postgres::Config::from_str(text).map_err(|_| {
+        // Parameters that only make sense with TLS are unknown to the parser.
+        let tls = ["sslmode=verify-ca", "sslmode=verify-full", "sslrootcert", "sslcert", "sslkey", "sslcrl"];
+        match tls.into_iter().find(|parameter| text.contains(parameter)) {
+            Some(parameter) => without_tls(parameter),
+            None => "is not an address of PostgreSQL".to_owned(),
+        }
+    })?;
+    if config.get_ssl_mode() == SslMode::Require {
+        return Err(without_tls("sslmode=require"));
+    }
+    if config.get_ssl_negotiation() == SslNegotiation::Direct {
+        return Err(without_tls("sslnegotiation=direct"));
+    }
+    if config.get_channel_binding() == ChannelBinding::Require {
+        return Err(without_tls("channel_binding=require"));
+    }
     if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
         return Err("names no host".to_owned());
     }
     Ok(Value::Secret(Secret::new(text)))
+}
+
+fn without_tls(parameter: &str) -> String {
+    format!(
+        "has {parameter}, and there is no TLS to PostgreSQL in this build: leave it out, and let a proxy beside this program speak TLS to the server (docs/configuration.md)"
+    )
 }
 
 fn dataset_names<'a>(names: impl Iterator<Item = &'a str>) -> Result<Value, String> {
@@ -253,8 +275,10 @@ fn duration(text: &str, min: Duration, max: Duration) -> Result<Value, String> {
 }
 
 fn json_properties(text: &str) -> Result<Value, String> {
-    let object: serde_json::Map<String, serde_json::Value> =
-        serde_json::from_str(text).map_err(|error| format!("is not a JSON object: {error}"))?;
+    // The parser's message may quote a value, so only the place is passed on.
+    let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text).map_err(|error| {
+        format!("is not a JSON object (line {}, column {})", error.line(), error.column())
+    })?;
     let mut properties = BTreeMap::new();
     for (name, value) in object {
         let value = match value {

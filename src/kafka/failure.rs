@@ -1,6 +1,9 @@
 //! What a failed Kafka call means for its caller.
 
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::{
+    error::{KafkaError, RDKafkaErrorCode},
+    types::RDKafkaConfRes,
+};
 
 /// A failed call, classified where it is born.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -14,7 +17,7 @@ pub enum KafkaFailure {
     /// The record is larger than the broker or the topic takes.
     #[error("record too large for the topic")]
     TooLarge,
-    /// A topic is not what this program needs, and waiting will not change it.
+    /// The settings cannot work or a topic is not what this program needs, and waiting will not change it.
     #[error("{0}")]
     Mismatch(String),
     /// Anything else: start again from the durable position.
@@ -32,6 +35,16 @@ impl From<KafkaError> for KafkaFailure {
             RequestTimedOut, Resolve, TimedOutQueue, UnknownPartition, UnknownTopic, UnknownTopicOrPartition,
             WaitingForCoordinator,
         };
+        match &error {
+            KafkaError::ClientConfig(outcome, detail, name, _) => {
+                return Self::Mismatch(refused_property(*outcome, detail, name));
+            }
+            // Without a broker being asked yet, only the machine's limits are no fault of the properties.
+            KafkaError::ClientCreation(detail) if !detail.starts_with("Failed to create") => {
+                return Self::Mismatch(format!("kafka.properties cannot work: {detail}"));
+            }
+            _ => {}
+        }
         let text = error.to_string();
         let code = match &error {
             KafkaError::Transaction(inner) => Some(inner.code()),
@@ -67,9 +80,65 @@ impl From<KafkaError> for KafkaFailure {
     }
 }
 
+/// Says which property librdkafka refuses, and why, without the value: it may be a secret, and librdkafka quotes it.
+fn refused_property(outcome: RDKafkaConfRes, detail: &str, name: &str) -> String {
+    let after = |mark: &str| detail.find(mark).map(|at| detail[at..].trim_end());
+    let reason = if outcome == RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN {
+        "which is no property of librdkafka; mend its name".to_owned()
+    } else if let Some(range) = after("outside allowed range") {
+        format!("with a value {range}")
+    } else if let Some(reason) = after("not supported in this build") {
+        format!("which is {reason}")
+    } else {
+        "with a value that librdkafka does not take".to_owned()
+    };
+    format!("kafka.properties sets {name}, {reason}")
+}
+
 #[cfg(feature = "fault-points")]
 impl From<crate::faults::Injected> for KafkaFailure {
     fn from(fault: crate::faults::Injected) -> Self {
         Self::Other(fault.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(name: &str, value: &str) -> String {
+        let mut config = rdkafka::ClientConfig::new();
+        config.set(name, value);
+        match config.create_native_config().err().map(KafkaFailure::from) {
+            Some(KafkaFailure::Mismatch(text)) => text,
+            other => panic!("{name}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_refused_property_is_named_without_its_value() {
+        for (name, value, expected) in [
+            ("sasl.passwort", "hunter2", "no property of librdkafka"),
+            ("security.protocol", "hunter2", "does not take"),
+            ("enable.ssl.certificate.verification", "hunter2", "not supported in this build"),
+            ("sasl.mechanism", "hunter2,hunter3", "does not take"),
+            ("retries", "hunter2", "does not take"),
+            ("retries", "-7777", "outside allowed range 0..2147483647"),
+        ] {
+            let text = refused(name, value);
+            assert!(text.contains("kafka.properties") && text.contains(name), "{text}");
+            assert!(text.contains(expected), "{text}");
+            assert!(!text.contains("hunter") && !text.contains("7777"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_client_that_cannot_be_made_of_its_properties_is_a_fault_of_the_settings() {
+        let mut config = rdkafka::ClientConfig::new();
+        config.set("security.protocol", "SASL_PLAINTEXT").set("sasl.mechanism", "PLAIN");
+        let made: Result<rdkafka::consumer::BaseConsumer, _> = config.create();
+        let failure = made.err().map(KafkaFailure::from);
+        let Some(KafkaFailure::Mismatch(text)) = failure else { panic!("{failure:?}") };
+        assert!(text.contains("sasl.username and sasl.password must be set"), "{text}");
     }
 }

@@ -6,7 +6,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -34,18 +34,33 @@ use crate::{
 const MESSAGE_TIMEOUT_MS: &str = "60000";
 
 /// Counts the acknowledgements of one page.
-#[derive(Default)]
 struct Receipt {
+    /// Rows that are on their way, and one for the publisher until it has queued them all: so nobody but the last one finds that nothing
+    /// is left, and one counter tells it. A second flag could be missed by the one side while the other misses the counter.
     outstanding: AtomicU64,
-    sealed: AtomicBool,
     done: Notify,
     too_large: Mutex<Vec<usize>>,
     failure: Mutex<Option<KafkaFailure>>,
 }
 
 impl Receipt {
+    fn new() -> Self {
+        Self {
+            outstanding: AtomicU64::new(1),
+            done: Notify::new(),
+            too_large: Mutex::default(),
+            failure: Mutex::default(),
+        }
+    }
+
+    /// A row is on its way.
+    fn expect_one(&self) {
+        self.outstanding.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// A row has its answer, or the publisher has queued them all.
     fn answered(&self) {
-        if self.outstanding.fetch_sub(1, Ordering::AcqRel) == 1 && self.sealed.load(Ordering::Acquire) {
+        if self.outstanding.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.done.notify_one();
         }
     }
@@ -121,14 +136,14 @@ impl RawProducer {
         rows: &[RawRow],
         headers: &HeaderList,
     ) -> Result<PublishedPage, KafkaFailure> {
-        let receipt = Arc::new(Receipt::default());
+        let receipt = Arc::new(Receipt::new());
         let headers = headers.to_kafka();
         for (index, row) in rows.iter().enumerate() {
             if row.value.len() > self.max_record_bytes {
                 receipt.too_large.lock().push(index);
                 continue;
             }
-            receipt.outstanding.fetch_add(1, Ordering::AcqRel);
+            receipt.expect_one();
             let mut record = BaseRecord::<str, [u8], Box<Ticket>>::with_opaque_to(
                 &self.topic,
                 Box::new(Ticket(receipt.clone(), index)),
@@ -160,10 +175,8 @@ impl RawProducer {
                 break;
             }
         }
-        receipt.sealed.store(true, Ordering::Release);
-        if receipt.outstanding.load(Ordering::Acquire) > 0 {
-            receipt.done.notified().await;
-        }
+        receipt.answered();
+        receipt.done.notified().await;
         if let Some(failure) = receipt.failure.lock().take() {
             return Err(failure);
         }
@@ -176,5 +189,56 @@ impl RawProducer {
     /// Gives up what has not been delivered, so that dropping the producer does not wait for it.
     pub fn purge(&self) {
         self.producer.purge(rdkafka::producer::PurgeConfig::default().queue().inflight());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    #[test]
+    fn the_last_acknowledgement_wakes_a_publisher_that_queues_its_last_row_at_the_same_moment() {
+        const ROUNDS: usize = 200_000;
+        let receipts: Arc<Vec<Receipt>> = Arc::new((0..ROUNDS).map(|_| Receipt::new()).collect());
+        let (begun, ended) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let wait_for = |turn: &AtomicUsize, round: usize| {
+            // A machine with one processor has to be left to the other thread.
+            (0u32..).take_while(|_| turn.load(Ordering::Acquire) <= round).for_each(|spun| {
+                match spun % 1_000 {
+                    999 => std::thread::yield_now(),
+                    _ => std::hint::spin_loop(),
+                }
+            });
+        };
+        let broker = {
+            let (receipts, begun, ended) = (receipts.clone(), begun.clone(), ended.clone());
+            std::thread::spawn(move || {
+                for round in 0..ROUNDS {
+                    wait_for(&begun, round);
+                    receipts[round].answered();
+                    ended.store(round + 1, Ordering::Release);
+                }
+            })
+        };
+        for (round, receipt) in receipts.iter().enumerate() {
+            receipt.expect_one();
+            begun.store(round + 1, Ordering::Release);
+            (0..round % 40).for_each(|_| std::hint::spin_loop());
+            receipt.answered();
+            wait_for(&ended, round);
+            assert!(receipt.done.notified().now_or_never().is_some(), "round {round} would wait for ever");
+        }
+        broker.join().unwrap();
+    }
+
+    #[test]
+    fn a_publisher_without_rows_waits_for_nobody() {
+        let receipt = Receipt::new();
+        assert!(receipt.done.notified().now_or_never().is_none());
+        receipt.answered();
+        assert!(receipt.done.notified().now_or_never().is_some());
     }
 }

@@ -1,6 +1,9 @@
 //! The topics: created at start where they are missing, and checked where they exist.
 
-use rdkafka::admin::{AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::{
+    admin::{AdminOptions, NewTopic, ResourceSpecifier, TopicReplication},
+    error::RDKafkaErrorCode,
+};
 
 use super::{admin::Admin, failure::KafkaFailure, partition_map::PartitionMap};
 use crate::config::KafkaSettings;
@@ -19,37 +22,52 @@ pub fn derived_max_bytes(settings: &KafkaSettings) -> usize {
 /// [`KafkaFailure::Mismatch`] for a topic with another number of partitions or another timestamp type: a record dated
 /// days back would be deleted within seconds, and another count would send boroughs elsewhere.
 pub async fn ensure(admin: &Admin, settings: &KafkaSettings) -> Result<Vec<String>, KafkaFailure> {
-    let partitions = PartitionMap::new(settings.partitions_per_borough).partitions();
-    let known = admin.topics().await?;
-    let names = [&settings.raw_topic, &settings.enriched_topic, &settings.dead_letter_topic];
-    let mut missing = Vec::new();
-    for name in names {
-        match known.get(name.as_str()) {
-            None => missing.push(name.as_str()),
-            Some(count) if *count == partitions => {}
-            Some(count) => {
-                return Err(KafkaFailure::Mismatch(format!(
-                    "topic {name} has {count} partitions, but kafka.partitions_per_borough = {} needs {partitions}: \
-                     set kafka.partitions_per_borough to {} or name another topic",
-                    settings.partitions_per_borough,
-                    count / 5,
-                )));
-            }
-        }
-    }
+    let missing = missing(admin, settings).await?;
     if !missing.is_empty() {
-        create(admin, settings, &missing, partitions).await?;
+        create(admin, settings, &missing).await?;
+        // Another process may have been faster, with settings of its own.
+        check_settings(admin, settings, &missing).await?;
     }
-    check_settings(admin, settings, &names.map(String::as_str)).await?;
     Ok(missing.into_iter().map(str::to_owned).collect())
 }
 
-async fn create(
-    admin: &Admin,
-    settings: &KafkaSettings,
-    names: &[&str],
-    partitions: i32,
-) -> Result<(), KafkaFailure> {
+/// Checks those of the three topics that exist, as [`ensure`] does, and returns the names of the others.
+pub async fn missing<'a>(admin: &Admin, settings: &'a KafkaSettings) -> Result<Vec<&'a str>, KafkaFailure> {
+    let known = admin.topics().await?;
+    let names = [&settings.raw_topic, &settings.enriched_topic, &settings.dead_letter_topic];
+    let (mut existing, mut missing) = (Vec::new(), Vec::new());
+    for name in names.map(String::as_str) {
+        match known.get(name) {
+            None => missing.push(name),
+            Some(count) => {
+                check_partitions(settings, name, *count)?;
+                existing.push(name);
+            }
+        }
+    }
+    check_settings(admin, settings, &existing).await?;
+    Ok(missing)
+}
+
+/// Checks the number of a topic's partitions.
+pub fn check_partitions(settings: &KafkaSettings, name: &str, count: i32) -> Result<(), KafkaFailure> {
+    let per_borough = settings.partitions_per_borough;
+    let needed = PartitionMap::new(per_borough).partitions();
+    if count == needed {
+        return Ok(());
+    }
+    let remedy = if count > 0 && count % 5 == 0 {
+        format!("set kafka.partitions_per_borough to {}, or name another topic", count / 5)
+    } else {
+        "name another topic".to_owned()
+    };
+    Err(KafkaFailure::Mismatch(format!(
+        "topic {name} has {count} partitions, but kafka.partitions_per_borough = {per_borough} needs {needed}: {remedy}"
+    )))
+}
+
+async fn create(admin: &Admin, settings: &KafkaSettings, names: &[&str]) -> Result<(), KafkaFailure> {
+    let partitions = PartitionMap::new(settings.partitions_per_borough).partitions();
     let retention_ms = settings.retention.as_millis().to_string();
     let (raw_max, derived_max) =
         (settings.raw_max_record_bytes.to_string(), derived_max_bytes(settings).to_string());
@@ -71,18 +89,72 @@ async fn create(
         match outcome {
             Ok(name) => tracing::info!(topic = name, partitions, "topic created"),
             // Another process of ours was faster.
-            Err((_, rdkafka::types::RDKafkaErrorCode::TopicAlreadyExists)) => {}
-            Err((name, code)) => {
-                return Err(KafkaFailure::Mismatch(format!("topic {name} could not be created: {code}")));
+            Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Err((name, RDKafkaErrorCode::InvalidReplicationFactor)) => {
+                return Err(too_few_brokers(admin, settings, &name).await);
             }
+            Err((name, code)) => return Err(not_created(&name, code)),
         }
     }
     admin.wait_for_topics(names, partitions).await
 }
 
+/// Says whether waiting can help a topic that could not be created. Only what somebody has to change ends the program: rights,
+/// policies, names, settings. Anything else (a controller that moves, a leader that is not there yet, a request that took too long, a
+/// code that is not known here) is waited for, since a start-up of brokers looks like that, and readiness tells of it.
+fn not_created(name: &str, code: RDKafkaErrorCode) -> KafkaFailure {
+    use RDKafkaErrorCode::{
+        ClusterAuthorizationFailed, InvalidConfig, InvalidPartitions, InvalidReplicaAssignment,
+        InvalidRequest, InvalidTopic, PolicyViolation, TopicAuthorizationFailed, UnsupportedFeature,
+        UnsupportedVersion,
+    };
+    let remedy = match code {
+        TopicAuthorizationFailed | ClusterAuthorizationFailed => {
+            "let the user of kafka.properties create topics, or create it by hand (docs/topics.md)"
+        }
+        InvalidTopic => {
+            "name another topic in kafka.raw_topic, kafka.enriched_topic or kafka.dead_letter_topic"
+        }
+        PolicyViolation | InvalidConfig | InvalidPartitions | InvalidReplicaAssignment => {
+            "mend kafka.retention, kafka.raw_max_record_bytes, kafka.partitions_per_borough or \
+             kafka.replication_factor, or create it by hand (docs/topics.md)"
+        }
+        // Brokers before 2.4 have no default for a request to fall back on.
+        InvalidRequest | UnsupportedVersion | UnsupportedFeature => {
+            "set kafka.replication_factor to a number of brokers, or create it by hand (docs/topics.md)"
+        }
+        _ => return KafkaFailure::Unavailable(format!("topic {name} could not be created yet: {code}")),
+    };
+    KafkaFailure::Mismatch(format!("topic {name} could not be created: {code}: {remedy}"))
+}
+
+/// Says how many brokers there are for the replicas that were asked for: more of them may be starting.
+async fn too_few_brokers(admin: &Admin, settings: &KafkaSettings, name: &str) -> KafkaFailure {
+    let (asker, timeout) = (admin.clone(), settings.request_timeout);
+    let counted = tokio::task::spawn_blocking(move || {
+        asker.client().inner().fetch_metadata(None, timeout).map(|metadata| metadata.brokers().len())
+    });
+    let brokers = match counted.await {
+        Ok(Ok(brokers)) => brokers.to_string(),
+        Ok(Err(_)) | Err(_) => "an unknown number of".to_owned(),
+    };
+    let wanted = match settings.replication_factor {
+        -1 => "kafka.replication_factor = -1 takes the brokers' default, which is".to_owned(),
+        wanted => format!("kafka.replication_factor = {wanted} is"),
+    };
+    KafkaFailure::Unavailable(format!(
+        "topic {name} could not be created yet: {wanted} more than the brokers that are up, {brokers}: start more \
+         brokers, or lower it",
+    ))
+}
+
 async fn check_settings(admin: &Admin, settings: &KafkaSettings, names: &[&str]) -> Result<(), KafkaFailure> {
+    if names.is_empty() {
+        return Ok(());
+    }
     let resources: Vec<_> = names.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
-    let configs = admin.client().describe_configs(&resources, &AdminOptions::new()).await?;
+    let options = AdminOptions::new().request_timeout(Some(settings.request_timeout));
+    let configs = admin.client().describe_configs(&resources, &options).await?;
     for (name, config) in names.iter().zip(configs) {
         let config =
             config.map_err(|code| KafkaFailure::Other(format!("settings of topic {name}: {code}")))?;
@@ -110,4 +182,47 @@ async fn check_settings(admin: &Admin, settings: &KafkaSettings, names: &[&str])
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_somebody_has_to_change_ends_the_program() {
+        use RDKafkaErrorCode::*;
+        for code in [
+            RequestTimedOut,
+            OperationTimedOut,
+            NotController,
+            LeaderNotAvailable,
+            BrokerNotAvailable,
+            NetworkException,
+            ThrottlingQuotaExceeded,
+            Unknown,
+        ] {
+            assert!(matches!(not_created("t", code), KafkaFailure::Unavailable(_)), "{code:?}");
+        }
+        for code in [
+            PolicyViolation,
+            InvalidConfig,
+            InvalidPartitions,
+            InvalidTopic,
+            TopicAuthorizationFailed,
+            ClusterAuthorizationFailed,
+            UnsupportedVersion,
+        ] {
+            let KafkaFailure::Mismatch(text) = not_created("t", code) else { panic!("{code:?}") };
+            assert!(text.starts_with("topic t could not be created: "), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_remedy_for_another_number_of_partitions_can_be_followed() {
+        let settings = KafkaSettings::default();
+        assert!(check_partitions(&settings, "t", 5).is_ok());
+        let remedy = |count| check_partitions(&settings, "t", count).unwrap_err().to_string();
+        assert!(remedy(15).ends_with("set kafka.partitions_per_borough to 3, or name another topic"));
+        assert!(remedy(3).ends_with("needs 5: name another topic"), "{}", remedy(3));
+    }
 }

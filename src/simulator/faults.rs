@@ -4,7 +4,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,10 +36,10 @@ pub struct Fault {
     pub kind: FaultKind,
     #[serde(default)]
     pub skip: u64,
-    #[serde(default = "one")]
+    #[serde(default = "one", deserialize_with = "every")]
     pub every: u64,
     /// None: for ever.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "count")]
     pub count: Option<u64>,
     #[serde(default, with = "duration", skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<Duration>,
@@ -60,6 +61,24 @@ fn one() -> u64 {
     1
 }
 
+fn every<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    match u64::deserialize(deserializer)? {
+        0 => {
+            Err(D::Error::custom("every is 0, and there is no request between two; write 1 for each request"))
+        }
+        every => Ok(every),
+    }
+}
+
+fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    match Option::deserialize(deserializer)? {
+        Some(0) => {
+            Err(D::Error::custom("count is 0, so the fault would hit nothing; leave it out to hit for ever"))
+        }
+        count => Ok(count),
+    }
+}
+
 impl Fault {
     pub fn new(kind: FaultKind) -> Self {
         Self {
@@ -77,7 +96,7 @@ impl Fault {
     }
 
     pub fn times(mut self, count: u64) -> Self {
-        self.count = Some(count);
+        self.count = Some(count.max(1));
         self
     }
 
@@ -214,7 +233,6 @@ mod tests {
         assert_eq!(hits(slow().times(2), 4), [true, true, false, false]);
         assert_eq!(hits(slow().after(1).times(1), 3), [false, true, false]);
         assert_eq!(hits(slow().every(2), 5), [true, false, true, false, true]);
-        assert_eq!(hits(slow().times(0), 1), [true]);
     }
 
     #[test]
@@ -228,6 +246,10 @@ mod tests {
         assert_eq!("slow".parse::<Fault>().unwrap().delay, None);
         for wrong in ["", "nonsense", "slow,delay", "slow,delay=soon", "slow,what=1"] {
             assert!(wrong.parse::<Fault>().is_err(), "{wrong}");
+        }
+        for wrong in ["count", "every"] {
+            let error = format!("slow,{wrong}=0").parse::<Fault>().unwrap_err();
+            assert!(error.starts_with(&format!("{wrong} is 0")), "{error}");
         }
     }
 

@@ -11,8 +11,12 @@ use super::faults::Fault;
 use super::server::State;
 use super::soql::write_fixed;
 
+/// A body may hold a row that is too large for every setting of `kafka.raw_max_record_bytes`, which ends at 8 MiB.
+const MAX_BODY_BYTES: usize = 16 << 20;
+
 pub fn routes(config: &mut web::ServiceConfig) {
     config
+        .app_data(web::PayloadConfig::new(MAX_BODY_BYTES))
         .route("/simulator", web::get().to(status))
         .route("/simulator/clock", web::get().to(status))
         .route("/simulator/clock", web::post().to(move_clock))
@@ -48,7 +52,14 @@ fn describe(state: &State) -> Value {
     })
 }
 
-async fn move_clock(state: web::Data<State>, body: web::Bytes) -> HttpResponse {
+/// A body, or why there is none: it is too large, or broke off.
+type Body = Result<web::Bytes, actix_web::Error>;
+
+async fn move_clock(state: web::Data<State>, body: Body) -> HttpResponse {
+    let body = match body {
+        Ok(body) => body,
+        Err(error) => return unread(&error),
+    };
     let request: ClockRequest = match serde_json::from_slice(&body) {
         Ok(request) => request,
         Err(error) => return refused(&error.to_string()),
@@ -82,7 +93,11 @@ async fn list_faults(state: web::Data<State>) -> HttpResponse {
 }
 
 /// Takes one fault, or an array of them.
-async fn add_faults(state: web::Data<State>, body: web::Bytes) -> HttpResponse {
+async fn add_faults(state: web::Data<State>, body: Body) -> HttpResponse {
+    let body = match body {
+        Ok(body) => body,
+        Err(error) => return unread(&error),
+    };
     let faults = match body.trim_ascii_start().first() {
         Some(b'[') => serde_json::from_slice::<Vec<Fault>>(&body),
         _ => serde_json::from_slice(&body).map(|fault| vec![fault]),
@@ -101,4 +116,10 @@ async fn clear_faults(state: web::Data<State>) -> HttpResponse {
 
 fn refused(message: &str) -> HttpResponse {
     HttpResponse::BadRequest().json(json!({"code": "invalid_request", "error": true, "message": message}))
+}
+
+fn unread(error: &actix_web::Error) -> HttpResponse {
+    let message = format!("the body cannot be read, which may have {MAX_BODY_BYTES} bytes: {error}");
+    HttpResponse::build(error.as_response_error().status_code())
+        .json(json!({"code": "invalid_request", "error": true, "message": message}))
 }

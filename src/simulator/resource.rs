@@ -102,12 +102,11 @@ fn take(faults: &mut Vec<Fault>, kind: FaultKind) -> Option<Fault> {
 }
 
 fn serve(state: &State, mut query: Query, seen_ms: i64, faults: &[Fault]) -> Served {
-    let insertions: Vec<&Fault> = faults
-        .iter()
-        .filter(|fault| matches!(fault.kind, FaultKind::MalformedRow | FaultKind::RepeatedRow))
-        .collect();
+    let puts_in = |fault: &&Fault| matches!(fault.kind, FaultKind::MalformedRow | FaultKind::RepeatedRow);
+    // A page that is asked to be empty has room for none.
+    let insertions: Vec<&Fault> = faults.iter().filter(puts_in).filter(|_| query.limit > 0).collect();
     // What is put in comes on top of the page's rows, and the page still keeps to its limit: no row is lost by it.
-    query.limit = query.limit.saturating_sub(insertions.len() as u64).max(1);
+    query.limit = query.limit.saturating_sub(insertions.len() as u64).max(query.limit.min(1));
     let mut served = answer::answer(state.table.as_ref(), &query, seen_ms);
     for fault in insertions {
         let at = fault.at.unwrap_or(served.rows.len() / 2).min(served.rows.len());

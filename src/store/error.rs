@@ -63,6 +63,9 @@ impl StoreError {
     }
 }
 
+/// How the client's own complaints about an address begin; it has no other way to tell them apart.
+const REFUSED_ADDRESS: [&str; 2] = ["invalid configuration", "authentication error"];
+
 impl From<tokio_postgres::Error> for StoreError {
     fn from(error: tokio_postgres::Error) -> Self {
         if let Some(db) = error.as_db_error() {
@@ -82,7 +85,14 @@ impl From<tokio_postgres::Error> for StoreError {
             }
         }
         let io = error.source().is_some_and(|source| source.is::<std::io::Error>());
-        if io || error.is_closed() { Self::Unavailable { detail } } else { Self::other(detail) }
+        if io || error.is_closed() {
+            Self::Unavailable { detail }
+        } else if REFUSED_ADDRESS.iter().any(|kind| detail.starts_with(kind)) {
+            // The client refuses what the server would by this code: a missing password, a way to sign in that it does not know.
+            Self::Other { sqlstate: Some("28000".to_owned()), detail }
+        } else {
+            Self::other(detail)
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use super::{Store, StoreError, drift};
 use nyc311_domain::quality;
 use sha2::{Digest, Sha256};
 use std::time::Duration;
-use tokio_postgres::Transaction;
+use tokio_postgres::{Row, Transaction};
 
 /// One embedded file of `migrations/`.
 struct Migration {
@@ -52,6 +52,8 @@ const CREATE_LEDGER: &str = "
         applied_by  text not null
     )";
 
+const READ_LEDGER: &str = "select version, checksum from nyc311.migration order by version";
+
 /// What [`Store::migrate`] did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Migrated {
@@ -76,6 +78,19 @@ impl Store {
         }
     }
 
+    /// Compares the ledger with the migrations of this program, and changes nothing: the version that the database has, 0 before the
+    /// first, and the one that this program needs.
+    pub async fn schema_version(&self) -> Result<(i32, i32), StoreError> {
+        let client = self.client().await?;
+        self.bounded(async {
+            let ledger = client.query_one("select to_regclass('nyc311.migration') is not null", &[]).await?;
+            let rows = if ledger.get(0) { client.query(READ_LEDGER, &[]).await? } else { Vec::new() };
+            missing(&rows)?;
+            Ok((rows.last().map_or(0, |row| row.get(0)), known_version()))
+        })
+        .await
+    }
+
     /// Applies the first missing migration, or returns none when there is none.
     async fn apply_next(&self) -> Result<Option<&'static Migration>, StoreError> {
         let mut client = self.client().await?;
@@ -90,21 +105,8 @@ impl Store {
             .await?;
         transaction.batch_execute(CREATE_LEDGER).await?;
 
-        let rows =
-            transaction.query("select version, checksum from nyc311.migration order by version", &[]).await?;
-        let mut pending = MIGRATIONS.iter();
-        for row in rows {
-            let (version, checksum): (i32, Vec<u8>) = (row.get(0), row.get(1));
-            match pending.next() {
-                Some(known) if known.version == version => {
-                    if known.checksum() != checksum {
-                        return Err(StoreError::ChangedMigration { version, name: known.name.to_owned() });
-                    }
-                }
-                _ => return Err(StoreError::NewerDatabase { found: version, known: known_version() }),
-            }
-        }
-        let Some(migration) = pending.next() else {
+        let rows = transaction.query(READ_LEDGER, &[]).await?;
+        let Some(migration) = missing(&rows)?.first() else {
             describe_quality_flags(&transaction).await?;
             drift::judge_terms(&transaction).await?;
             transaction.commit().await?;
@@ -125,6 +127,22 @@ impl Store {
         transaction.commit().await?;
         Ok(Some(migration))
     }
+}
+
+/// Returns the migrations that the ledger lacks, or why the database is not one of this program's.
+fn missing(ledger: &[Row]) -> Result<&'static [Migration], StoreError> {
+    for (index, row) in ledger.iter().enumerate() {
+        let (version, checksum): (i32, Vec<u8>) = (row.get(0), row.get(1));
+        match MIGRATIONS.get(index) {
+            Some(known) if known.version == version => {
+                if known.checksum() != checksum {
+                    return Err(StoreError::ChangedMigration { version, name: known.name.to_owned() });
+                }
+            }
+            _ => return Err(StoreError::NewerDatabase { found: version, known: known_version() }),
+        }
+    }
+    Ok(MIGRATIONS.get(ledger.len()..).unwrap_or_default())
 }
 
 /// Mirrors the registry of flags, whose texts may change without a migration.

@@ -77,11 +77,8 @@ impl Store {
                 .await?;
             rows.iter()
                 .map(|row| {
-                    let key: &[u8] = row.get(0);
                     Ok(StoredLetter {
-                        key: key
-                            .try_into()
-                            .map_err(|_| StoreError::other("a dead letter's key is no SHA-256"))?,
+                        key: letter_key(row.get(0))?,
                         payload: Bytes::from(row.get::<_, Vec<u8>>(1)),
                         stage: row.get(2),
                         reason: row.get(3),
@@ -100,24 +97,29 @@ impl Store {
         .await
     }
 
-    /// Locks the letters, lets `send` send them, and marks those that it says were acknowledged. When it fails none is marked.
+    /// Locks the letters, lets `send` send those that may still be replayed, and marks those of them that it says were acknowledged.
+    /// When it fails none is marked. Whoever held a lock meanwhile may have discarded a letter or replayed it: that stands.
     pub async fn replay<E>(
         &self,
         keys: &[LetterKey],
-        send: impl Future<Output = Result<Vec<LetterKey>, E>>,
+        again: bool,
+        send: impl AsyncFnOnce(Vec<LetterKey>) -> Result<Vec<LetterKey>, E>,
     ) -> Result<Result<Vec<LetterKey>, E>, StoreError> {
         let slices = |keys: &[LetterKey]| keys.iter().map(|key| key.to_vec()).collect::<Vec<_>>();
         let mut client = self.client().await?;
         self.bounded(async {
             let transaction = client.transaction().await?;
-            transaction
-                .execute(
-                    "select from nyc311.dead_letter where payload_sha256 = any ($1)
+            // The condition is looked at once more when a lock was waited for, on the row as it is then.
+            let rows = transaction
+                .query(
+                    "select payload_sha256 from nyc311.dead_letter
+                     where payload_sha256 = any ($1) and (state = 'open' or $2 and state = 'replayed')
                      order by payload_sha256 for update",
-                    &[&slices(keys)],
+                    &[&slices(keys), &again],
                 )
                 .await?;
-            let sent = match send.await {
+            let held = rows.iter().map(|row| letter_key(row.get(0))).collect::<Result<Vec<_>, _>>()?;
+            let sent = match send(held).await {
                 Ok(sent) => sent,
                 Err(error) => return Ok(Err(error)),
             };
@@ -134,4 +136,8 @@ impl Store {
         })
         .await
     }
+}
+
+fn letter_key(bytes: &[u8]) -> Result<LetterKey, StoreError> {
+    bytes.try_into().map_err(|_| StoreError::other("a dead letter's key is no SHA-256"))
 }

@@ -120,8 +120,13 @@ async fn usage_errors_end_with_2() {
         &["poll", "--on", "created_date"],
         &["poll", "--on", "closed_date"],
         &["poll", "--timeout", "soon"],
+        &["poll", "--idempotency-key", ""],
+        &["poll", "--idempotency-key", "a\nb"],
+        &["poll", "--idempotency-key", "caf\u{e9}"],
+        &["poll", "--idempotency-key", &"k".repeat(513)],
         &["run", "--roles", "cook"],
         &["rewind", "--topic", "raw", "--to", "end"],
+        &["rewind", "--topic", "raw", "--to", "-1"],
         &["rewind", "--topic", "cooked", "--to", "start"],
         &["replay", "--sha256", "abc"],
         &["status", "not-a-poll"],
@@ -151,6 +156,28 @@ async fn printed_settings_name_their_sources_and_hide_secrets() {
         assert!(ended.stdout.contains(expected), "{expected}: {}", ended.stdout);
     }
     assert!(!ended.stdout.contains(TOKEN) && !ended.stdout.contains("hunter2"));
+}
+
+#[actix_rt::test]
+async fn properties_that_librdkafka_refuses_are_named_without_their_values() {
+    let binary = Binary::new()
+        .with("NYC311_KAFKA__PROPERTIES", r#"{"sasl.passwort":"hunter2"}"#)
+        .with("NYC311_HTTP__LISTEN", "127.0.0.1:0")
+        .with("NYC311_SOURCE__URL", "http://127.0.0.1:1/resource/x.json")
+        .with("NYC311_DATABASE__URL", "postgresql://x@127.0.0.1:1/x");
+    for (command, code) in [
+        (&["run"][..], 78),
+        (&["rewind", "--topic", "raw", "--to", "start"], 78),
+        (&["rewind", "--topic", "enriched", "--to", "start"], 78),
+        (&["check"], 1),
+        (&["run", "--print-config"], 0),
+    ] {
+        let ended = binary.run(command).await;
+        assert_eq!(ended.code, code, "{command:?}: {ended:?}");
+        let said = format!("{}{}", ended.stdout, ended.stderr);
+        assert!(said.contains("sasl.passwort"), "{command:?}: {said}");
+        assert!(!said.contains("hunter2"), "{command:?}: {said}");
+    }
 }
 
 #[actix_rt::test]
@@ -248,6 +275,75 @@ async fn timeout_ends_with_75_and_the_poll_goes_on() {
 }
 
 #[actix_rt::test]
+async fn timeout_bounds_the_submission_too() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let began = std::time::Instant::now();
+    let ended = Binary::new().with("NYC311_CLIENT__URL", &url).run(&["poll", "--timeout", "500ms"]).await;
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    assert_eq!(ended.code, 69, "{ended:?}");
+    assert!(ended.stderr.contains("--timeout passed") && ended.stderr.contains(&url), "{}", ended.stderr);
+}
+
+#[actix_rt::test]
+async fn timeout_that_no_clock_can_count_is_none() {
+    let (database, endpoint) = endpoint().await;
+    let poller = async {
+        let leased = lease(&database).await;
+        database.begin_storing(leased.poll.id, leased.token, &[]).await.unwrap();
+        database.finish_poll(leased.poll.id, leased.token, "erm2-nwe9").await.unwrap();
+    };
+    let binary = Binary::of(&endpoint);
+    let (ended, ()) = tokio::join!(binary.run(&["poll", "--timeout", "18446744073709551615s"]), poller);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert!(ended.stdout.contains("0, and 0 again after a restart"), "{}", ended.stdout);
+}
+
+/// Answers every request with the same head and body.
+async fn answering(head: &'static str, body: &'static str) -> String {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    actix_rt::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = stream.read(&mut [0; 4096]).await;
+            let answer = format!(
+                "HTTP/1.1 {head}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+                body.len()
+            );
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    });
+    url
+}
+
+#[actix_rt::test]
+async fn service_that_answers_with_an_error_is_quoted_and_not_called_away() {
+    for (head, body, expected) in [
+        (
+            "500 Internal Server Error",
+            r#"{"type": "about:blank", "detail": "the service failed; its log says why"}"#,
+            "answers 500: the service failed; its log says why",
+        ),
+        (
+            "503 Service Unavailable",
+            r#"{"type": "urn:nyc311:problem:dependency-unavailable", "detail": "the database does not answer"}"#,
+            "answers 503: the database does not answer",
+        ),
+        ("502 Bad Gateway", "upstream is down\n", "answers 502: upstream is down"),
+    ] {
+        let url = answering(head, body).await;
+        for command in [&["poll", "--no-follow"][..], &["status"]] {
+            let ended = Binary::new().with("NYC311_CLIENT__URL", &url).run(command).await;
+            assert_eq!(ended.code, 69, "{ended:?}");
+            assert!(ended.stderr.contains(expected), "{expected}: {}", ended.stderr);
+            assert!(!ended.stderr.contains("is the service running"), "{}", ended.stderr);
+        }
+    }
+}
+
+#[actix_rt::test]
 async fn interrupt_while_following_ends_with_130_and_the_poll_goes_on() {
     let (database, endpoint) = endpoint().await;
     let binary = Binary::of(&endpoint);
@@ -280,7 +376,11 @@ async fn submitting_only_ends_at_once_and_keys_are_the_contracts() {
     assert!(conflict.stderr.contains("Idempotency-Key"), "{}", conflict.stderr);
     let full = binary.run(&["poll", "--no-follow"]).await;
     assert_eq!(full.code, 1, "{full:?}");
-    assert!(full.stderr.contains("poll.max_queued"), "{}", full.stderr);
+    assert!(
+        full.stderr.contains("poll.max_queued") && full.stderr.contains("in 30 s at the earliest"),
+        "{}",
+        full.stderr
+    );
 }
 
 #[actix_rt::test]
@@ -338,6 +438,18 @@ async fn migrate_does_what_is_missing_once() {
     let away =
         Binary::new().with("NYC311_DATABASE__URL", "postgresql://x@127.0.0.1:1/x").run(&["migrate"]).await;
     assert_eq!(away.code, 69, "{away:?}");
+    // The server of the tests asks for a password.
+    let mut without = reqwest::Url::parse(database.settings.url.expose()).unwrap();
+    without.set_password(None).unwrap();
+    for command in ["migrate", "drift", "replay"] {
+        let refused = Binary::new().with("NYC311_DATABASE__URL", without.as_str()).run(&[command]).await;
+        assert_eq!(refused.code, 78, "{refused:?}");
+        assert!(
+            refused.stderr.contains("password missing") && refused.stderr.contains("mend database.url"),
+            "{}",
+            refused.stderr
+        );
+    }
     let nowhere = format!("{}_nowhere", database.settings.url.expose());
     let missing = Binary::new().with("NYC311_DATABASE__URL", &nowhere).run(&["migrate"]).await;
     assert_eq!(missing.code, 78, "{missing:?}");
@@ -389,6 +501,71 @@ fn wired(topics: &Topics, database: &TestDatabase) -> Binary {
         .with("NYC311_KAFKA__ENRICHED_TOPIC", &kafka.enriched_topic)
         .with("NYC311_KAFKA__DEAD_LETTER_TOPIC", &kafka.dead_letter_topic)
         .with("NYC311_KAFKA__GROUP_PREFIX", &kafka.group_prefix)
+}
+
+/// What `check` says of one part.
+async fn finding(binary: &Binary, part: &str) -> Value {
+    let checks = binary.run(&["check", "--output", "json"]).await.json();
+    let found = checks["checks"].as_array().unwrap().iter().find(|check| check["name"] == part);
+    found.unwrap_or_else(|| panic!("no {part} in {checks}")).clone()
+}
+
+#[actix_rt::test]
+async fn check_finds_the_topics_that_the_pipeline_would_refuse() {
+    use rdkafka::admin::{AdminOptions, AlterConfig, ResourceSpecifier};
+    let (database, topics) = (TestDatabase::create().await, Topics::create(&[]).await);
+    let binary =
+        || wired(&topics, &database).with("NYC311_SOURCE__URL", "http://127.0.0.1:1/resource/x.json");
+    assert_eq!(finding(&binary(), "kafka").await["ok"], true);
+    for (name, value, expected) in [
+        ("NYC311_KAFKA__RAW_MAX_RECORD_BYTES", "2MiB", "max.message.bytes"),
+        ("NYC311_KAFKA__PARTITIONS_PER_BOROUGH", "2", "has 5 partitions"),
+    ] {
+        let fault = finding(&binary().with(name, value), "kafka").await;
+        assert!(fault["ok"] == false && fault["remedy"].is_string(), "{fault}");
+        assert!(fault["detail"].as_str().unwrap().contains(expected), "{fault}");
+    }
+    let raw = AlterConfig::new(ResourceSpecifier::Topic(&topics.settings.kafka.raw_topic))
+        .set("message.timestamp.type", "CreateTime");
+    topics.admin.client().alter_configs(&[raw], &AdminOptions::new()).await.unwrap();
+    let fault = eventually("the altered topic is found", async || {
+        Some(finding(&binary(), "kafka").await).filter(|finding| finding["ok"] == false)
+    })
+    .await;
+    assert!(fault["detail"].as_str().unwrap().contains("CreateTime"), "{fault}");
+    topics.delete().await;
+}
+
+#[actix_rt::test]
+async fn check_finds_the_databases_that_the_pipeline_would_refuse() {
+    let database = TestDatabase::create().await;
+    let binary = Binary::new()
+        .with("NYC311_SOURCE__URL", "http://127.0.0.1:1/resource/x.json")
+        .with("NYC311_KAFKA__BOOTSTRAP_SERVERS", &bootstrap_servers())
+        .with("NYC311_DATABASE__URL", database.settings.url.expose());
+    assert_eq!(finding(&binary, "database").await["ok"], true);
+    for (change, back, expected) in [
+        (
+            "insert into nyc311.migration values (9999, 'later', '', now(), 'later')",
+            "delete from nyc311.migration where version = 9999",
+            "9999",
+        ),
+        ("update nyc311.migration set checksum = '' where version = 1", "", "0001_create_polls"),
+    ] {
+        database.execute(change).await;
+        let fault = finding(&binary, "database").await;
+        assert!(fault["ok"] == false && fault["detail"].as_str().unwrap().contains(expected), "{fault}");
+        assert!(fault["remedy"].as_str().unwrap().contains("database.url"), "{fault}");
+        assert_eq!(binary.run(&["migrate"]).await.code, 78);
+        database.execute(back).await;
+    }
+    let older = TestDatabase::create().await;
+    older.execute("delete from nyc311.migration where version > 3").await;
+    let found = finding(&binary.with("NYC311_DATABASE__URL", older.settings.url.expose()), "database").await;
+    assert!(
+        found["ok"] == true && found["detail"].as_str().unwrap().contains("from version 3 to"),
+        "{found}"
+    );
 }
 
 /// A dead letter of the enricher, as the writer would have kept it.
@@ -482,6 +659,38 @@ async fn rewind_of_the_enriched_topic_begins_a_new_epoch() {
 }
 
 #[actix_rt::test]
+async fn rewind_of_a_topic_that_is_not_there_or_not_ours_says_so() {
+    let binary = Binary::new()
+        .with("NYC311_KAFKA__BOOTSTRAP_SERVERS", &bootstrap_servers())
+        .with("NYC311_KAFKA__RAW_TOPIC", "nowhere.raw")
+        .with("NYC311_KAFKA__ENRICHED_TOPIC", "nowhere.enriched");
+    for topic in ["raw", "enriched"] {
+        let ended = binary.run(&["rewind", "--topic", topic, "--to", "start"]).await;
+        assert_eq!(ended.code, 1, "{ended:?}");
+        for expected in
+            [&format!("nowhere.{topic}"), &format!("kafka.{topic}_topic"), "`nyc311 run` creates it"]
+        {
+            assert!(ended.stderr.contains(expected), "{expected}: {}", ended.stderr);
+        }
+    }
+    let topics = Topics::create(&[]).await;
+    let ended = binary
+        .with("NYC311_KAFKA__RAW_TOPIC", &topics.settings.kafka.raw_topic)
+        .with("NYC311_KAFKA__PARTITIONS_PER_BOROUGH", "2")
+        .run(&["rewind", "--topic", "raw", "--to", "start"])
+        .await;
+    assert_eq!(ended.code, 78, "{ended:?}");
+    assert!(ended.stderr.contains("set kafka.partitions_per_borough to 1"), "{}", ended.stderr);
+    topics.delete().await;
+}
+
+#[actix_rt::test]
+async fn negative_offset_is_called_so() {
+    let ended = Binary::new().run(&["rewind", "--topic", "raw", "--to", "-1"]).await;
+    assert!(ended.stderr.contains("an offset is not negative"), "{}", ended.stderr);
+}
+
+#[actix_rt::test]
 async fn rewind_of_the_raw_topic_is_refused_while_somebody_reads_it() {
     use rdkafka::consumer::{BaseConsumer, Consumer as _};
     let (database, topics) = (TestDatabase::create().await, Topics::create(&[]).await);
@@ -517,5 +726,35 @@ async fn rewind_of_the_raw_topic_is_refused_while_somebody_reads_it() {
     assert_eq!(ended.code, 0, "{ended:?}");
     let committed = topics.admin.committed(&group, &kafka.raw_topic, &[0, 1, 2, 3, 4], LEASE).await.unwrap();
     assert_eq!(committed, [Some(0); 5]);
+    topics.delete().await;
+}
+
+#[actix_rt::test]
+async fn rewind_of_the_raw_topic_waits_for_a_process_that_was_stopped_a_moment_ago() {
+    use nyc311::kafka::consumer::{ConsumerThread, Event, Seat, Window};
+    let (database, topics) = (TestDatabase::create().await, Topics::create(&[]).await);
+    let kafka = &topics.settings.kafka;
+    let group = format!("{}-enricher", kafka.group_prefix);
+    let window = Window {
+        batch_rows: 1,
+        batch_bytes: 1,
+        batches_per_partition: 1,
+        bytes: 1,
+        linger: Duration::from_millis(1),
+    };
+    let seat = std::sync::Arc::new(Seat::default());
+    let topic = vec![std::sync::Arc::from(kafka.raw_topic.as_str())];
+    let (thread, mut events) = ConsumerThread::start(&seat, &topics.settings, &group, topic, window).unwrap();
+    while !matches!(events.recv().await.unwrap(), Event::Assigned(_)) {}
+    drop(thread);
+    while events.recv().await.is_some() {}
+    assert_eq!(
+        topics.admin.group_members(&group).await.unwrap(),
+        1,
+        "the member left, and nothing is waited for"
+    );
+    let ended = wired(&topics, &database).run(&["rewind", "--topic", "raw", "--to", "start"]).await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert!(ended.stderr.contains(&group) && ended.stderr.contains("waiting up to 10 s"), "{}", ended.stderr);
     topics.delete().await;
 }

@@ -111,6 +111,16 @@ async fn a_topic_of_another_shape_is_a_clear_error() {
 }
 
 #[tokio::test]
+async fn more_replicas_than_brokers_are_waited_for() {
+    let settings = own_names(&[("kafka.replication_factor", "3")]);
+    let admin = Admin::new(&settings.kafka).unwrap();
+    let Err(KafkaFailure::Unavailable(text)) = topics::ensure(&admin, &settings.kafka).await else {
+        panic!("brokers that may be starting are not waited for");
+    };
+    assert!(text.contains("kafka.replication_factor = 3") && text.contains("that are up, 1:"), "{text}");
+}
+
+#[tokio::test]
 async fn a_reader_gets_what_was_published_from_the_position_it_is_told_in_order_and_within_its_window() {
     let topics = Topics::create(&[]).await;
     let raw = topics.settings.kafka.raw_topic.clone();

@@ -324,6 +324,45 @@ async fn faults_are_armed_and_cleared_over_http() {
 }
 
 #[tokio::test]
+async fn a_large_row_is_taken_and_what_cannot_be_is_refused_as_json() {
+    let (simulator, _folder) = serve_file(&rows(5, 1), |_| ());
+    let http = reqwest::Client::new();
+    let base = format!("http://{}/simulator", simulator.address());
+    let fault =
+        |bytes: usize| json!({"kind": "malformed_row", "row": "x".repeat(bytes), "at": 0}).to_string();
+    let armed = http.post(format!("{base}/faults")).body(fault(2 << 20)).send().await.unwrap();
+    assert_eq!(armed.status(), 200);
+    let page = client(&simulator).fetch_page(&page(10)).await.unwrap();
+    assert_eq!(page.row(0).unwrap().len(), (2 << 20) + 2);
+    for (path, body, status, expected) in [
+        ("faults", fault(16 << 20), 413, "may have 16777216 bytes"),
+        ("clock", fault(16 << 20), 413, "may have 16777216 bytes"),
+        ("faults", r#"{"kind": "slow", "count": 0}"#.to_owned(), 400, "count is 0"),
+    ] {
+        let refused = http.post(format!("{base}/{path}")).body(body).send().await.unwrap();
+        assert_eq!(refused.status(), status, "{path}");
+        let problem: Value = serde_json::from_slice(&refused.bytes().await.unwrap()).unwrap();
+        assert!(problem["message"].as_str().unwrap().contains(expected), "{problem}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_of_no_rows_has_none() {
+    let (simulator, _folder) = serve_file(&rows(5, 1), |_| ());
+    let http = reqwest::Client::new();
+    for fault in [None, Some(FaultKind::MalformedRow), Some(FaultKind::RepeatedRow)] {
+        simulator.clear_faults();
+        fault.into_iter().for_each(|kind| simulator.inject(Fault::new(kind)));
+        for order in [":updated_at, :id", "unique_key"] {
+            let query = [("$limit", "0"), ("$order", order)];
+            let answer = http.get(simulator.resource_url()).query(&query).send().await.unwrap();
+            let rows: Vec<Value> = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
+            assert_eq!(rows.len(), 0, "{fault:?} {order}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_lagging_replica_says_so() {
     let (simulator, _folder) = serve_file(&rows(60, 1), |_| ());
     let client = client(&simulator);

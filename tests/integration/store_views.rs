@@ -42,7 +42,7 @@ async fn a_replayed_dead_letter_is_resolved_by_its_row_or_opened_by_its_next_fai
 
     let letters = database.dead_letters(&LetterSelection::default(), None, 10).await.unwrap();
     let keys: Vec<_> = letters.iter().map(|letter| letter.key).collect();
-    database.replay(&keys, async { Ok::<_, ()>(keys.clone()) }).await.unwrap().unwrap();
+    database.replay(&keys, false, async |keys| Ok::<_, ()>(keys)).await.unwrap().unwrap();
     assert_eq!(database.open_dead_letters().await.unwrap(), 0);
 
     let good = dead_letter(b"good").payload_sha256();
@@ -51,6 +51,52 @@ async fn a_replayed_dead_letter_is_resolved_by_its_row_or_opened_by_its_next_fai
     database.write(&write).await.unwrap();
     let expected = json!({"good": "resolved", "bad": "open", "late": "replayed"});
     assert_eq!(states(&database).await, expected);
+}
+
+#[tokio::test]
+async fn a_replay_leaves_alone_what_was_decided_while_it_waited() {
+    let database = TestDatabase::create().await;
+    let mut write = batch([]);
+    write.dead_letters =
+        ["kept", "discarded", "replayed", "resolved"].map(|text| dead_letter(text.as_bytes())).into();
+    database.write(&write).await.unwrap();
+    let letters = database.dead_letters(&LetterSelection::default(), None, 10).await.unwrap();
+    let keys: Vec<_> = letters.iter().map(|letter| letter.key).collect();
+    let decide =
+        "update nyc311.dead_letter set state = convert_from(payload, 'UTF8') where payload <> 'kept'";
+    for (again, expected) in [(false, vec!["kept"]), (true, vec!["kept", "replayed"])] {
+        database.execute("update nyc311.dead_letter set state = 'open', replay_count = 0").await;
+        let mut other = database.client().await.unwrap();
+        let transaction = other.transaction().await.unwrap();
+        transaction.batch_execute(decide).await.unwrap();
+        let store = database.another_store();
+        let mut sent = Vec::new();
+        let replay = store.replay(&keys, again, async |keys| {
+            sent.clone_from(&keys);
+            Ok::<_, ()>(keys)
+        });
+        let decision = async {
+            let waiting = "select count(*) from pg_stat_activity
+                           where datname = current_database() and wait_event_type = 'Lock'";
+            while database.number(waiting).await == 0 {
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+            transaction.commit().await.unwrap();
+        };
+        let (replayed, ()) = tokio::join!(replay, decision);
+        assert_eq!(replayed.unwrap().unwrap().len(), expected.len());
+        let mut texts: Vec<_> = letters
+            .iter()
+            .filter(|letter| sent.contains(&letter.key))
+            .map(|letter| letter.payload.clone())
+            .collect();
+        texts.sort();
+        assert_eq!(texts, expected);
+        let left = json!({"kept": "replayed", "discarded": "discarded", "replayed": "replayed", "resolved": "resolved"});
+        assert_eq!(states(&database).await, left);
+        let counted = "select count(*) from nyc311.dead_letter where replay_count = 1";
+        assert_eq!(database.number(counted).await, i64::try_from(expected.len()).unwrap());
+    }
 }
 
 #[tokio::test]
