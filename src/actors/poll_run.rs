@@ -18,6 +18,9 @@
 //! the newest row that the poll has seen). Rows of a replica that lags are good, but it may lack others: from the first
 //! such page on neither cursor moves. The next poll reads from `published` again.
 
+mod completion;
+mod prepared;
+
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -25,19 +28,19 @@ use std::{
 
 use futures_util::future::OptionFuture;
 use jiff::Timestamp;
-use nyc311_domain::{RawHead, peek};
+use nyc311_domain::peek;
 use tokio::sync::watch;
 use tracing::Instrument;
 use uuid::Uuid;
 
+use self::prepared::Prepared;
 use super::{
     environment::{Cluster, Environment},
-    raw_consumer::{enricher_group, note_loss},
     raw_publisher::RawPublisher,
 };
 use crate::{
     kafka::{KafkaFailure, Origin},
-    messages::{BatchError, PublishedPage, RawPage, RawRow},
+    messages::{BatchError, PublishedPage, RawPage},
     retry::Delays,
     socrata::{Cursor, Page, PageRequest, SocrataClient, SocrataError},
     store::{
@@ -132,18 +135,6 @@ struct Walk {
     frozen: bool,
     /// The columns that the source named last, as it wrote them.
     columns: Option<String>,
-}
-
-/// A page with what was found in its rows.
-struct Prepared {
-    rows: Arc<[RawRow]>,
-    last: Option<Cursor>,
-    newest_updated_at: Option<Timestamp>,
-    newest_created_at: Option<Timestamp>,
-    answered_at: Timestamp,
-    out_of_date: bool,
-    columns: Option<String>,
-    is_last: bool,
 }
 
 impl PollRun<'_> {
@@ -440,117 +431,7 @@ impl PollRun<'_> {
         })
         .collect()
     }
-
-    async fn wait_until_stored(&self) -> Result<(), Halt> {
-        let environment = self.environment;
-        let settings = &environment.settings;
-        let raw = &settings.kafka.raw_topic;
-        let raw_ends = environment.store.raw_ends(self.poll.id).await?;
-        let logs = environment.admin.log_ends(raw, raw_ends.iter().map(|(partition, _)| *partition)).await?;
-        for ((partition, end), log) in raw_ends.iter().zip(&logs) {
-            if log.high < *end {
-                note_loss(environment, raw, *partition, *end, *log).await?;
-                return Err(Halt::LeaseLost);
-            }
-        }
-        let group = enricher_group(settings);
-        for (partition, end) in &raw_ends {
-            let mut pause = Pause::new();
-            loop {
-                self.stopping()?;
-                // Withheld while a transaction with this partition's offset is open: ask again.
-                let committed =
-                    environment.admin.committed(&group, raw, &[*partition], Duration::from_secs(2)).await;
-                let committed = committed.ok().and_then(|offsets| offsets.first().copied().flatten());
-                // A log that never held a record has no committed offset either.
-                if committed.unwrap_or(0) >= *end {
-                    break;
-                }
-                pause.wait().await;
-            }
-        }
-        let partitions = environment.partition_map.partitions();
-        for topic in [&settings.kafka.enriched_topic, &settings.kafka.dead_letter_topic] {
-            let ends = environment.admin.log_ends(topic, 0..partitions).await?;
-            let mut pause = Pause::new();
-            loop {
-                self.stopping()?;
-                let positions = environment.store.positions(&self.cluster.id, &[topic.as_str()]).await?;
-                let reached = (0..partitions).zip(&ends).all(|(partition, end)| {
-                    let position = positions.iter().find(|row| row.partition == partition);
-                    position.map_or(end.low, |row| row.next_offset) >= end.high
-                });
-                if reached {
-                    break;
-                }
-                pause.wait().await;
-            }
-        }
-        Ok(())
-    }
 }
 
 /// The code under which a cancellation ends the run; never stored.
 const CANCELLED: &str = "cancelled";
-
-/// Grows from a quick look to an unhurried one: most polls end within a moment after their last page.
-struct Pause(Duration);
-
-impl Pause {
-    fn new() -> Self {
-        Self(Duration::from_millis(10))
-    }
-
-    async fn wait(&mut self) {
-        tokio::time::sleep(self.0).await;
-        self.0 = (self.0 * 2).min(Duration::from_millis(250));
-    }
-}
-
-impl Prepared {
-    fn new(page: Page, request: &PageRequest, environment: &Environment) -> Result<Self, Halt> {
-        let mut rows = Vec::with_capacity(page.len());
-        let (mut last, mut newest_updated_at, mut newest_created_at) = (None, None, None);
-        for value in page.rows() {
-            let head = peek(&value);
-            newest_updated_at = newest_updated_at.max(head.updated_at);
-            newest_created_at = newest_created_at.max(head.created_at);
-            // Only a row with all three can be resumed from; one without is published all the same.
-            if let RawHead {
-                unique_key: Some(_), updated_at: Some(updated_at), row_id: Some(row_id), ..
-            } = &head
-            {
-                last = Some(Cursor { updated_at: *updated_at, row_id: row_id.clone().into_owned() });
-            }
-            let (partition, borough) = (environment.partition_map.partition(&head, &value), head.borough);
-            drop(head);
-            rows.push(RawRow { value, borough, partition });
-        }
-        let is_last = rows.len() < request.limit;
-        if !is_last {
-            // Ids are never compared for order: only a cursor that did not move at all tells of a page that repeats.
-            let stuck = match (&last, &request.after) {
-                (None, _) => Some("no row of a full page has :updated_at, :id and unique_key"),
-                (Some(last), Some(after)) if last == after => Some("the page ends where it began"),
-                (Some(last), Some(after)) if last.updated_at < after.updated_at => {
-                    Some("the page ends before the row that it should follow")
-                }
-                _ => None,
-            };
-            if let Some(stuck) = stuck {
-                return Err(failed("page_does_not_advance", format!("{stuck}; after {:?}", request.after)));
-            }
-        }
-        Ok(Self {
-            rows: rows.into(),
-            last,
-            newest_updated_at,
-            newest_created_at,
-            // A server without a clock of its own is read by ours; the lag is taken off either.
-            answered_at: page.head.answered_at.unwrap_or_else(Timestamp::now),
-            out_of_date: page.head.out_of_date,
-            columns: page.head.fields,
-            is_last,
-        })
-    }
-}
