@@ -81,6 +81,8 @@ fn invented(first_key: i64, version: i64, revision: i16) -> WriteBatch {
     batch((first_key..first_key + ROWS).map(|key| {
         let mut request = request(key, version, revision);
         let pick = |from: i64| key.unsigned_abs() as i64 * 7919 % from;
+        // Hardly two in a second, as in the city: whoever shares one is looked at as a likely duplicate.
+        request.created_at += jiff::SignedDuration::from_secs(pick(43_200));
         request.complaint_type = format!("Complaint type {}", pick(180)).into();
         request.descriptor = Some(format!("Descriptor of the complaint {}", pick(900)).into());
         request.agency_name = Some("New York City Police Department".into());

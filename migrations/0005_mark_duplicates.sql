@@ -85,19 +85,32 @@ language plpgsql
 set jit = off
 as $$
 begin
-    if to_regclass('pg_temp.duplicate_second') is null
-        or not exists (select from pg_temp.duplicate_second) then
+    if to_regclass('pg_temp.duplicate_second') is null then
+        return;
+    end if;
+    if not exists (select from pg_temp.duplicate_second) then
         return;
     end if;
     perform pg_advisory_xact_lock(x'6e79633331310004'::bigint);
     with touched as (
         delete from pg_temp.duplicate_second returning created_at
+    ), crowded as materialized (
+        -- most seconds have one request, and no mark that would have to go
+        select t.created_at
+        from (select distinct created_at from touched) t
+        -- offset 0: by the index, second by second, whatever the planner believes of a table that grows fast
+        cross join lateral (
+            select count(*) as requests, count(r.duplicate_of) as marked
+            from nyc311.service_request r
+            where r.created_at = t.created_at
+            offset 0
+        ) n
+        where n.requests > 1 or n.marked > 0
     ), found as (
         select s.unique_key, s.duplicate_of, s.place,
                min(s.unique_key) over (partition by s.created_at, s.complaint_type, s.descriptor, s.place)
                    as first_key
-        from (select distinct created_at from touched) t
-        -- offset 0: by the index, second by second, whatever the planner believes of a table that grows fast
+        from crowded t
         cross join lateral (
             select r.unique_key, r.duplicate_of, r.created_at, r.complaint_type, r.descriptor,
                    nyc311.duplicate_place(
