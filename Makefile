@@ -34,6 +34,7 @@ fmt: ## Format the code
 lint: ## Check format and lints, warnings denied
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy --workspace --all-targets --all-features -- -D warnings
 
 deny: ## Check licences, bans and sources of all dependencies
 	@scripts/deny

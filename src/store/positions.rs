@@ -4,6 +4,7 @@
 //! write transaction. Within an epoch a position only grows.
 
 use super::{Store, StoreError};
+use crate::fault_point;
 use jiff::Timestamp;
 
 /// Where a consumer starts, and the epoch that its batches must carry.
@@ -35,16 +36,20 @@ impl Store {
         owner: &str,
         initial: i64,
     ) -> Result<Position, StoreError> {
-        self.begin_epoch(
-            "insert into nyc311.consumer_position as p
-                 (kafka_cluster_id, topic, kafka_partition, next_offset, epoch, owner, updated_at)
-             values ($1, $2, $3, $4, 1, $5, now())
-             on conflict (kafka_cluster_id, topic, kafka_partition) do update
-             set epoch = p.epoch + 1, owner = excluded.owner, updated_at = now()
-             returning next_offset, epoch",
-            &[&cluster, &topic, &partition, &initial, &owner],
-        )
-        .await
+        fault_point!("enriched_consumer:claim:before");
+        let claimed = self
+            .begin_epoch(
+                "insert into nyc311.consumer_position as p
+                     (kafka_cluster_id, topic, kafka_partition, next_offset, epoch, owner, updated_at)
+                 values ($1, $2, $3, $4, 1, $5, now())
+                 on conflict (kafka_cluster_id, topic, kafka_partition) do update
+                 set epoch = p.epoch + 1, owner = excluded.owner, updated_at = now()
+                 returning next_offset, epoch",
+                &[&cluster, &topic, &partition, &initial, &owner],
+            )
+            .await?;
+        fault_point!("enriched_consumer:claim:after");
+        Ok(claimed)
     }
 
     /// Sets a position anywhere, forward or back, in a new epoch that nobody owns yet.

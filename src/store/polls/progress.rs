@@ -155,7 +155,9 @@ impl Store {
                     &[&id, &partitions, &ends],
                 )
                 .await?;
+            fault_point!("poller:begin_storing:before");
             transaction.commit().await?;
+            fault_point!("poller:begin_storing:after");
             Ok(())
         })
         .await
