@@ -10,28 +10,26 @@
 //!
 //! Memory is bounded: a batch counts as in flight until the actor says [`Command::Done`]. With the window full the
 //! thread stops taking records, and when that lasts it pauses the partitions and keeps polling, so that the group does
-//! not expel it. librdkafka's own queue is bounded by [`config`].
+//! not expel it. librdkafka's own queue is bounded by the settings of `group_member`.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{Arc, mpsc},
     time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
 use rdkafka::{
-    ClientConfig, ClientContext, Message, Offset, TopicPartitionList,
-    config::RDKafkaLogLevel,
-    consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, ConsumerGroupMetadata},
+    Message, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, CommitMode, Consumer, ConsumerGroupMetadata},
     error::{KafkaError, RDKafkaErrorCode},
     message::BorrowedMessage,
-    types::RDKafkaRespErr,
 };
 
 use super::{
     batch_builder::BatchBuilder,
-    client::{base, log, overridden},
     failure::KafkaFailure,
+    group_member::{Assignment, Rebalance, config, list_of},
     headers::{HeaderList, Origin},
     record::RecordBatch,
 };
@@ -91,86 +89,6 @@ pub enum Event {
     OutOfRange,
     /// The consumer cannot go on: a newer member has taken its place, or librdkafka gave up.
     Fatal(KafkaFailure),
-}
-
-enum Rebalance {
-    Assigned(Vec<Partition>),
-    Revoked(Vec<Partition>),
-}
-
-/// Takes rebalances without reading anything: see the module's words on the two steps.
-#[derive(Default)]
-struct Assignment {
-    opened: Mutex<HashSet<Partition>>,
-    events: Mutex<Vec<Rebalance>>,
-}
-
-fn list_of(partitions: &[Partition]) -> TopicPartitionList {
-    let mut list = TopicPartitionList::with_capacity(partitions.len());
-    for (topic, partition) in partitions {
-        list.add_partition(topic, *partition);
-    }
-    list
-}
-
-impl ClientContext for Assignment {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        log(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, reason, "kafka consumer error");
-    }
-}
-
-impl ConsumerContext for Assignment {
-    fn rebalance(&self, consumer: &BaseConsumer<Self>, kind: RDKafkaRespErr, list: &mut TopicPartitionList) {
-        let named: Vec<Partition> =
-            list.elements().iter().map(|element| (Arc::from(element.topic()), element.partition())).collect();
-        let outcome = if kind == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
-            self.events.lock().push(Rebalance::Assigned(named));
-            consumer.incremental_assign(&TopicPartitionList::new())
-        } else {
-            let mut opened = self.opened.lock();
-            let leaving: Vec<_> =
-                named.iter().filter(|partition| opened.remove(*partition)).cloned().collect();
-            drop(opened);
-            self.events.lock().push(Rebalance::Revoked(named));
-            consumer.incremental_unassign(&list_of(&leaving))
-        };
-        if let Err(error) = outcome {
-            tracing::warn!(%error, "rebalance was not taken cleanly");
-        }
-    }
-}
-
-/// Returns the settings of a group member.
-fn config(settings: &Settings, group: &str) -> ClientConfig {
-    let mut config = base(&settings.kafka);
-    config
-        .set("group.id", group)
-        .set("partition.assignment.strategy", "cooperative-sticky")
-        .set("enable.auto.commit", "false")
-        .set("enable.auto.offset.store", "false")
-        .set("auto.offset.reset", "error")
-        .set("isolation.level", "read_committed")
-        // Positions step over control records only at the end of a partition, and only with this.
-        .set("enable.partition.eof", "true")
-        // A dead member is noticed after 6 s; 45 s is the default.
-        .set("session.timeout.ms", "6000")
-        .set("heartbeat.interval.ms", "1500")
-        // librdkafka's defaults would hold 64 MB per consumer and fetch 50 MB at once.
-        .set("queued.max.messages.kbytes", "6144")
-        .set("fetch.max.bytes", "4194304")
-        .set("max.partition.fetch.bytes", "2097152")
-        // With a full queue the next fetch would wait a second by default.
-        .set("fetch.queue.backoff.ms", "10")
-        .set("fetch.wait.max.ms", "100");
-    if settings.instance.stable {
-        // A member with a stable name gets its partitions back at once after a crash, without a rebalance.
-        config.set("group.instance.id", &settings.instance.id);
-    }
-    overridden(config, &settings.kafka)
 }
 
 /// The seat of a consumer: one incarnation at a time, because two members of one name would fence each other.

@@ -8,6 +8,7 @@ mod batch_builder;
 mod client;
 pub mod consumer;
 mod failure;
+mod group_member;
 mod headers;
 mod partition_map;
 pub mod raw_producer;
