@@ -133,7 +133,7 @@ struct Walk {
     certain_until: Option<Timestamp>,
     /// A lagging replica has answered: nothing may move behind that page.
     frozen: bool,
-    /// The columns that the source named last, as it wrote them.
+    /// The columns that the source named last, as it wrote them; a replica that lags has no say.
     columns: Option<String>,
 }
 
@@ -335,9 +335,9 @@ impl PollRun<'_> {
         walk.greatest = walk.greatest.max(prepared.newest_updated_at);
         let lag = self.environment.settings.source.visibility_lag;
         let visible_until = prepared.answered_at.checked_sub(lag).unwrap_or(Timestamp::MIN);
-        if let Some(greatest) = walk.greatest.filter(|greatest| *greatest > visible_until) {
-            let reached = greatest.min(visible_until);
-            walk.certain_until = Some(walk.certain_until.map_or(reached, |until| until.min(reached)));
+        if walk.greatest.is_some_and(|greatest| greatest > visible_until) {
+            let until = walk.certain_until.map_or(visible_until, |until| until.min(visible_until));
+            walk.certain_until = Some(until);
         }
         let published_updated_at = match walk.certain_until {
             // Nothing is certain: the cursor stays where it was, or stays unset.
@@ -358,7 +358,9 @@ impl PollRun<'_> {
             dead_letters: self.too_large(prepared, &published, walk.page),
             columns: self.new_columns(&walk, prepared),
         };
-        walk.columns.clone_from(&prepared.columns);
+        if !prepared.out_of_date {
+            walk.columns.clone_from(&prepared.columns);
+        }
         let metrics = metrics();
         metrics.records_total.with_label_values(&[stage::POLLER, outcome::PASSED]).inc_by(record.rows);
         metrics.batch_rows.with_label_values(&[stage::POLLER]).observe(record.rows as f64);
@@ -382,7 +384,6 @@ impl PollRun<'_> {
         Ok(walk)
     }
 
-    /// Rows that Kafka cannot take: they are written where the cursor is, in one transaction with it.
     /// Returns the columns that the source names where they are not those of the page before. A replica that lags says
     /// nothing about what there is now.
     fn new_columns(&self, walk: &Walk, prepared: &Prepared) -> Option<Columns> {
@@ -401,6 +402,7 @@ impl PollRun<'_> {
         }
     }
 
+    /// Rows that Kafka cannot take: they are written where the cursor is, in one transaction with it.
     fn too_large(&self, prepared: &Prepared, published: &PublishedPage, page: u64) -> Vec<DeadLetter> {
         let limit = self.environment.settings.kafka.raw_max_record_bytes;
         let rows = published.too_large.iter().filter_map(|index| prepared.rows.get(*index));

@@ -85,6 +85,19 @@ async fn new_words_and_columns_that_come_and_go_are_noticed() {
 }
 
 #[tokio::test]
+async fn columns_are_noted_from_the_first_answer_of_a_replica_that_does_not_lag() {
+    let directory = TempDir::new().unwrap();
+    let rows: Vec<String> = (0..30).map(|key| row(key, 1).to_string()).collect();
+    let simulator = simulate_lines(&directory, &rows);
+    simulator.inject("lagging_replica,count=1,behind=1m".parse().unwrap());
+    let mut service = Service::for_source(&simulator.resource_url(), &[("source.page_rows", "10")]).await;
+    service.start().await;
+    service.poll().await;
+    let named = "select count(*) from nyc311.source_term where kind = 'column' and value = 'created_date'";
+    assert_eq!(service.database.number(named).await, 1);
+}
+
+#[tokio::test]
 async fn words_are_judged_anew_by_a_program_that_has_learnt_some() {
     let database = crate::store_database::TestDatabase::create().await;
     database
