@@ -23,6 +23,7 @@ pub use replays::{LetterKey, LetterSelection, StoredLetter};
 pub use write::{IncomingRow, PositionAdvance, WriteBatch, WriteError, WriteSummary};
 
 use crate::config::DatabaseSettings;
+use crate::supervision::Watchdog;
 use deadpool_postgres::{Client, Pool};
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,8 +34,8 @@ pub struct Store {
     pool: Pool,
     limits: Limits,
     remembered: drift::Remembered,
-    // kept for its drop: the last handle ends the connections' runtime
-    _runtime: Arc<connections::ConnectionRuntime>,
+    // the last handle ends the connections' runtime
+    runtime: Arc<connections::ConnectionRuntime>,
 }
 
 /// Bounds on time that the store itself watches.
@@ -55,7 +56,15 @@ impl Store {
             statement: settings.statement_timeout,
             copy: settings.copy_timeout,
         };
-        Ok(Self { pool, limits, remembered: drift::Remembered::default(), _runtime: Arc::new(runtime) })
+        Ok(Self { pool, limits, remembered: drift::Remembered::default(), runtime: Arc::new(runtime) })
+    }
+
+    /// Has the watchdog watch the thread that carries the traffic of all connections: while it stands still, nothing of the
+    /// database arrives, and no client of it can tell why.
+    pub fn watch_thread(&self, watchdog: &Watchdog) {
+        if let Some(runtime) = self.runtime.handle() {
+            runtime.spawn(watchdog.clone().keep_turning(watchdog.watch("store")));
+        }
     }
 
     /// Takes a connection from the pool.

@@ -2,6 +2,7 @@
 
 mod aggregator;
 mod control;
+mod drain;
 mod enriched_consumer;
 mod enriched_publisher;
 mod enricher;

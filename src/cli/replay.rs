@@ -128,13 +128,8 @@ impl<'a> Sender<'a> {
         match tokio::time::timeout(SEND_WITHIN, sending).await {
             Ok(sent) => sent,
             Err(_) => {
-                for producer in [&self.raw, &self.enriched].into_iter().flatten() {
-                    producer.purge();
-                }
-                Err(KafkaFailure::Unavailable(format!(
-                    "no acknowledgement within {} s",
-                    SEND_WITHIN.as_secs()
-                )))
+                let detail = format!("no acknowledgement within {} s", SEND_WITHIN.as_secs());
+                Err(KafkaFailure::Unavailable(detail))
             }
         }
     }

@@ -202,7 +202,10 @@ impl From<KafkaFailure> for Failure {
         let code = match &failure {
             KafkaFailure::Unavailable(_) => exit::UNREACHABLE,
             KafkaFailure::Mismatch(_) => exit::SETTINGS,
-            KafkaFailure::Fenced(_) | KafkaFailure::TooLarge | KafkaFailure::Other(_) => exit::NO,
+            KafkaFailure::Fenced(_)
+            | KafkaFailure::Fatal(_)
+            | KafkaFailure::TooLarge
+            | KafkaFailure::Other(_) => exit::NO,
         };
         let remedy = if code == exit::UNREACHABLE {
             "; is Kafka running where kafka.bootstrap_servers says?"

@@ -474,8 +474,18 @@ pub const DEFINITIONS: &[Definition] = &[
         path: "supervision.hang_after",
         kind: Kind::Duration { min: millis(100), max: hours(1) },
         default: "20s",
-        meaning: "How long a stage may show no progress, while it does not wait for anybody, before it is rebuilt.",
+        meaning: "How long a thread may stand still before its stage is rebuilt, or, where nothing can take its place, \
+                  the process ends (exit code 71).",
         reason: "Below 100 ms a busy machine looks like a hang.",
+    },
+    Definition {
+        path: "supervision.stalled_after",
+        kind: Kind::Duration { min: seconds(1), max: hours(1) },
+        default: "15s",
+        meaning: "How long a partition with records to read may stand still, while nothing that it waits for is away, \
+                  before it is opened anew; after twice as long its stage is rebuilt, after three times the process \
+                  ends (exit code 71).",
+        reason: "Below a second an ordinary transaction looks like a stall.",
     },
     Definition {
         path: "supervision.drain_timeout",

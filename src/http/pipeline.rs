@@ -9,7 +9,7 @@ use super::ControlState;
 use super::poll_document::instant;
 use super::view::{PartitionStatus, Readiness};
 use crate::store::Term;
-use crate::supervision::{StageState, StageStatus};
+use crate::supervision::{StageState, StageStatus, Stalled};
 
 /// How long the brokers and the database may be asked; without an answer the stages are shown alone.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
@@ -21,6 +21,7 @@ struct PipelineDocument {
     ready: bool,
     stages: Vec<StageDocument>,
     partitions: Vec<PartitionStatus>,
+    stalled: Vec<Stalled>,
     drift: Vec<DriftDocument>,
 }
 
@@ -88,10 +89,12 @@ pub async fn show(state: web::Data<ControlState>) -> HttpResponse {
         // `ready` says that the database is away.
         Ok(Err(_)) | Err(_) => Vec::new(),
     };
+    let readiness = Readiness::of(view.as_ref());
     HttpResponse::Ok().json(PipelineDocument {
-        ready: Readiness::of(view.as_ref()).ready,
+        ready: readiness.ready,
         stages: view.stages().into_iter().map(StageDocument::from).collect(),
         partitions,
+        stalled: readiness.stalled,
         drift: drift.into_iter().map(DriftDocument::from).collect(),
     })
 }

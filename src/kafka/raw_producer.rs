@@ -2,6 +2,9 @@
 //!
 //! Delivery: a page counts as published when the brokers have acknowledged each of its rows (`acks=all`). A crash in
 //! between leaves some rows in the log; the page is then published again, and law 6 makes the repetition free.
+//!
+//! A producer that librdkafka has given up, and one whose threads do not answer, is of no use any more: the failure is
+//! [`KafkaFailure::Fatal`], and whoever owns the producer makes another.
 
 use std::{
     sync::{
@@ -16,7 +19,7 @@ use rdkafka::{
     ClientContext, Message,
     config::RDKafkaLogLevel,
     error::{KafkaError, RDKafkaErrorCode},
-    producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer},
+    producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, PurgeConfig, ThreadedProducer},
 };
 use tokio::sync::Notify;
 
@@ -31,13 +34,18 @@ use crate::{
 };
 
 /// How long librdkafka itself tries to deliver a row before the page is reported as failed.
-const MESSAGE_TIMEOUT_MS: &str = "60000";
+const MESSAGE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How many seconds may pass without a single report while rows are on their way: past [`MESSAGE_TIMEOUT`] each has its
+/// report, so the threads that bring them stand still.
+const SILENT_SECONDS: u32 = 40;
 
 /// Counts the acknowledgements of one page.
 struct Receipt {
     /// Rows that are on their way, and one for the publisher until it has queued them all: so nobody but the last one finds that nothing
     /// is left, and one counter tells it. A second flag could be missed by the one side while the other misses the counter.
     outstanding: AtomicU64,
+    /// Reports so far.
+    reports: AtomicU64,
     done: Notify,
     too_large: Mutex<Vec<usize>>,
     failure: Mutex<Option<KafkaFailure>>,
@@ -47,6 +55,7 @@ impl Receipt {
     fn new() -> Self {
         Self {
             outstanding: AtomicU64::new(1),
+            reports: AtomicU64::new(0),
             done: Notify::new(),
             too_large: Mutex::default(),
             failure: Mutex::default(),
@@ -58,8 +67,21 @@ impl Receipt {
         self.outstanding.fetch_add(1, Ordering::AcqRel);
     }
 
+    /// Waits until nothing has been reported for so long that nothing will be. Counted in seconds that were waited for,
+    /// because a process that was stopped as a whole finds its reports when it goes on.
+    async fn silence(&self) {
+        let (mut silent_seconds, mut seen) = (0, 0);
+        while silent_seconds < SILENT_SECONDS {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let reports = self.reports.load(Ordering::Relaxed);
+            silent_seconds = if reports == seen { silent_seconds + 1 } else { 0 };
+            seen = reports;
+        }
+    }
+
     /// A row has its answer, or the publisher has queued them all.
     fn answered(&self) {
+        self.reports.fetch_add(1, Ordering::Relaxed);
         if self.outstanding.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.done.notify_one();
         }
@@ -99,7 +121,8 @@ impl ProducerContext for Delivery {
 
 /// The idempotent producer.
 pub struct RawProducer {
-    producer: ThreadedProducer<Delivery>,
+    /// None only while it is dropped.
+    producer: Option<ThreadedProducer<Delivery>>,
     topic: String,
     max_record_bytes: usize,
 }
@@ -111,7 +134,7 @@ impl RawProducer {
         config
             .set("enable.idempotence", "true")
             .set("acks", "all")
-            .set("message.timeout.ms", MESSAGE_TIMEOUT_MS)
+            .set("message.timeout.ms", MESSAGE_TIMEOUT.as_millis().to_string())
             .set("message.max.bytes", settings.raw_max_record_bytes.to_string())
             .set("compression.type", "lz4")
             .set("linger.ms", "5")
@@ -121,7 +144,7 @@ impl RawProducer {
             .set("queue.buffering.max.kbytes", "16384");
         let producer = overridden(config, settings).create_with_context(Delivery)?;
         Ok(Self {
-            producer,
+            producer: Some(producer),
             topic: settings.raw_topic.clone(),
             max_record_bytes: settings.raw_max_record_bytes,
         })
@@ -137,6 +160,22 @@ impl RawProducer {
         headers: &HeaderList,
     ) -> Result<PublishedPage, KafkaFailure> {
         let receipt = Arc::new(Receipt::new());
+        tokio::select! {
+            published = self.publish_with(&receipt, rows, headers) => published,
+            () = receipt.silence() => {
+                Err(KafkaFailure::Fatal(format!("no report of any row for {SILENT_SECONDS} seconds")))
+            }
+        }
+    }
+
+    async fn publish_with(
+        &self,
+        receipt: &Arc<Receipt>,
+        rows: &[RawRow],
+        headers: &HeaderList,
+    ) -> Result<PublishedPage, KafkaFailure> {
+        let producer =
+            self.producer.as_ref().ok_or_else(|| KafkaFailure::Other("the producer is gone".to_owned()))?;
         let headers = headers.to_kafka();
         for (index, row) in rows.iter().enumerate() {
             if row.value.len() > self.max_record_bytes {
@@ -155,7 +194,7 @@ impl RawProducer {
                 record = record.key(borough.name());
             }
             loop {
-                match self.producer.send(record) {
+                match producer.send(record) {
                     Ok(()) => break,
                     Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
                         record = back;
@@ -185,10 +224,19 @@ impl RawProducer {
         let published = (rows.len() - too_large.len()) as u64;
         Ok(PublishedPage { published, too_large })
     }
+}
 
-    /// Gives up what has not been delivered, so that dropping the producer does not wait for it.
-    pub fn purge(&self) {
-        self.producer.purge(rdkafka::producer::PurgeConfig::default().queue().inflight());
+impl Drop for RawProducer {
+    /// Gives up what has not been delivered. librdkafka's threads are waited for on a thread of its own: one of them may
+    /// be why the producer is dropped.
+    fn drop(&mut self) {
+        let Some(producer) = self.producer.take() else { return };
+        producer.purge(PurgeConfig::default().queue().inflight());
+        let dropped =
+            std::thread::Builder::new().name("producer-end".to_owned()).spawn(move || drop(producer));
+        if let Err(error) = dropped {
+            tracing::warn!(%error, "a producer could not be ended on a thread of its own");
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use nyc311::supervision::StageState;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::cluster::{Topics, bootstrap_servers, eventually};
+use crate::cluster::{Topics, bootstrap_servers, eventually, own_seat};
 use crate::http::{Endpoint, stage};
 use crate::store_database::TestDatabase;
 
@@ -731,7 +731,7 @@ async fn rewind_of_the_raw_topic_is_refused_while_somebody_reads_it() {
 
 #[actix_rt::test]
 async fn rewind_of_the_raw_topic_waits_for_a_process_that_was_stopped_a_moment_ago() {
-    use nyc311::kafka::consumer::{ConsumerThread, Event, Seat, Window};
+    use nyc311::kafka::consumer::{ConsumerThread, Event, Window};
     let (database, topics) = (TestDatabase::create().await, Topics::create(&[]).await);
     let kafka = &topics.settings.kafka;
     let group = format!("{}-enricher", kafka.group_prefix);
@@ -742,10 +742,10 @@ async fn rewind_of_the_raw_topic_waits_for_a_process_that_was_stopped_a_moment_a
         bytes: 1,
         linger: Duration::from_millis(1),
     };
-    let seat = std::sync::Arc::new(Seat::default());
+    let seat = own_seat();
     let topic = vec![std::sync::Arc::from(kafka.raw_topic.as_str())];
     let (thread, mut events) = ConsumerThread::start(&seat, &topics.settings, &group, topic, window).unwrap();
-    while !matches!(events.recv().await.unwrap(), Event::Assigned(_)) {}
+    while !matches!(events.recv().await.unwrap(), Event::Assigned(..)) {}
     drop(thread);
     while events.recv().await.is_some() {}
     assert_eq!(

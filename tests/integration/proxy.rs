@@ -7,6 +7,8 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::store_database::TestDatabase;
+
 /// Forwards connections as long as it lives.
 pub struct Proxy {
     pub port: u16,
@@ -32,6 +34,14 @@ impl Proxy {
             }
         });
         Self { port, stalled, task }
+    }
+
+    /// Starts a proxy in front of a test's database, and returns the address through it.
+    pub async fn before_database(database: &TestDatabase) -> (Self, String) {
+        let mut url = reqwest::Url::parse(database.settings.url.expose()).unwrap();
+        let proxy = Self::start(format!("{}:{}", url.host_str().unwrap(), url.port().unwrap())).await;
+        url.set_port(Some(proxy.port)).unwrap();
+        (proxy, url.to_string())
     }
 
     /// Lets everything stand still, or go on.
