@@ -275,7 +275,9 @@ impl<D: Destination> PartitionReader<D> {
                 assigned.delays.reset();
                 assigned.failures = 0;
                 assigned.appended_at_ms.pop_front();
-                assigned.next_offset = to;
+                // Answers may overtake each other on their way; what is done is done.
+                assigned.next_offset = assigned.next_offset.max(to);
+                let to = assigned.next_offset;
                 if D::commits_offsets(&self.environment.settings) {
                     self.command(Command::Commit { partition: partition.clone(), next_offset: to });
                 }

@@ -159,8 +159,12 @@ fn declare(
         working.push(group("ingest", children));
     }
     let view = View { environment: environment.clone(), board: board.clone(), stalls, poller };
-    let state =
-        ControlState { store: environment.store.clone(), view: Arc::new(view), settings: settings.clone() };
+    let state = ControlState {
+        store: environment.store.clone(),
+        view: Arc::new(view),
+        settings: settings.clone(),
+        watchdog: watchdog.clone(),
+    };
     let (control, _) = Stage::new(key(stage::CONTROL, None), board, move |life| {
         Control::new(life, listener.clone(), state.clone())
     });

@@ -282,6 +282,31 @@ mod tests {
         broker.join().unwrap();
     }
 
+    #[tokio::test]
+    async fn a_producer_that_librdkafka_has_given_up_says_that_it_has_to_be_rebuilt() {
+        use rdkafka::bindings::{rd_kafka_resp_err_t, rd_kafka_test_fatal_error};
+        let settings = crate::config::Settings::with(&[("kafka.bootstrap_servers", "127.0.0.1:1")]).unwrap();
+        let producer = RawProducer::new(&settings.kafka).unwrap();
+        let native = producer.producer.as_ref().unwrap().client().native_ptr();
+        let code = rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER;
+        // librdkafka's own way to test what follows from a fatal error; the client lives, and the text has its end.
+        #[allow(unsafe_code)]
+        unsafe {
+            rd_kafka_test_fatal_error(native, code, c"a test".as_ptr());
+        }
+        let row = RawRow { value: "{}".into(), borough: None, partition: 0 };
+        let published = producer.publish(&[row], &HeaderList::default()).await;
+        assert!(matches!(published, Err(KafkaFailure::Fatal(_))), "{published:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_page_of_which_nothing_is_reported_any_more_does_not_wait_for_ever() {
+        let receipt = Receipt::new();
+        let began = tokio::time::Instant::now();
+        receipt.silence().await;
+        assert_eq!(began.elapsed(), Duration::from_secs(u64::from(SILENT_SECONDS)));
+    }
+
     #[test]
     fn a_publisher_without_rows_waits_for_nobody() {
         let receipt = Receipt::new();

@@ -11,7 +11,7 @@ use nyc311::config::Settings;
 use nyc311::http::{ControlState, PartitionStatus, PipelineView, serve};
 use nyc311::store::Store;
 use nyc311::store::polls::{PollError, PollState};
-use nyc311::supervision::{StageState, StageStatus, Stalled};
+use nyc311::supervision::{StageState, StageStatus, Stalled, Watchdog};
 use parking_lot::Mutex;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -124,7 +124,8 @@ impl Endpoint {
         let view = Arc::new(PretendedPipeline::default());
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let state = ControlState { store, view: view.clone(), settings };
+        let watchdog = Watchdog::start(Duration::from_secs(60)).unwrap();
+        let state = ControlState { store, view: view.clone(), settings, watchdog };
         let (sender, receiver) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
             actix_rt::System::new().block_on(async move {

@@ -174,7 +174,8 @@ impl Service {
     /// Asks the control endpoint; none while it does not answer.
     pub async fn get(&self, path: &str) -> Option<Value> {
         let url = format!("http://{}{path}", self.settings.http.listen);
-        let answer = reqwest::get(url).await.ok()?;
+        // A thread of the server may stand still: asked again, another one answers.
+        let answer = reqwest::Client::new().get(url).timeout(Duration::from_secs(5)).send().await.ok()?;
         serde_json::from_str(&answer.text().await.ok()?).ok()
     }
 
