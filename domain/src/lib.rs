@@ -16,6 +16,7 @@ pub mod geography;
 mod json;
 pub mod place;
 pub mod quality;
+mod reading;
 mod rejection;
 mod row;
 mod scan;

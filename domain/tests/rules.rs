@@ -352,6 +352,115 @@ fn placeholder_of_a_created_date_stands_without_a_response_time() {
     flags(&[("created_date", r#""1901-01-01T08:00:00.000""#)], &[]);
 }
 
+/// The offsets that a date may come with, and what they are behind in minutes.
+const OFFSETS: [(&str, i64); 7] =
+    [("Z", 0), ("z", 0), ("+00:00", 0), ("+0000", 0), ("-05:00", -300), ("-0400", -240), ("+14:00", 840)];
+
+#[test]
+fn placeholder_with_an_offset_is_the_placeholder() {
+    for local in [
+        "1899-12-30T00:00:00",
+        "1900-01-01T00:00:00.000",
+        "1900-01-01 00:00:00.000",
+        "1900-12-31T23:59:59.999999",
+    ] {
+        for (offset, _) in OFFSETS {
+            let without = |field: &str, text: &str| {
+                enrich(&row(&[(field, &format!("\"{text}\""))])).map(|request| {
+                    let ServiceRequest {
+                        created_at, closed_at, due_at, response_hours, quality_flags, ..
+                    } = request;
+                    let head = peek(&row(&[(field, &format!("\"{text}\""))])).created_at;
+                    (
+                        head,
+                        created_at,
+                        closed_at,
+                        due_at,
+                        request.resolution_updated_at,
+                        response_hours,
+                        quality_flags,
+                    )
+                })
+            };
+            let stated = format!("{local}{offset}");
+            for field in ["created_date", "closed_date", "due_date", "resolution_action_updated_date"] {
+                assert_eq!(without(field, &stated), without(field, local), "{field} {stated}");
+            }
+            let emptied =
+                [("closed_date", &*format!("\"{stated}\"")), ("due_date", &*format!("\"{stated}\""))];
+            enriched(&emptied, |request| {
+                assert_eq!((request.closed_at, request.due_at, request.response_hours), (None, None, None));
+            });
+            let expected = ["closed_without_date", "closed_placeholder_emptied", "other_placeholder_emptied"];
+            flags(&emptied, &expected);
+            // It stands without its offset, and what was said is kept.
+            enriched(&[("created_date", &format!("\"{stated}\""))], |request| {
+                assert_eq!(request.response_hours, None);
+                assert!(request.quality_flags.contains(QualityFlags::CREATED_PLACEHOLDER));
+                let kept = !self::stated(request).is_empty();
+                assert_eq!(kept, offset != "-05:00", "in New York's winter nothing is replaced");
+            });
+        }
+    }
+}
+
+#[test]
+fn midnight_and_noon_with_an_offset_are_midnight_and_noon() {
+    let days = [("created_date", "2026-04-11", "00:00:00"), ("closed_date", "2026-04-12", "04:00:00")];
+    for (field, day, utc) in days {
+        let flag = if field == "created_date" { "created_at_midnight" } else { "closed_at_midnight" };
+        for form in [
+            day.to_owned(),
+            format!("{day}T00:00:00-04:00"),
+            format!("{day}T{utc}Z"),
+            format!("{day}T{utc}.000+0000"),
+        ] {
+            let stated = format!("\"{form}\"");
+            let with = enrich(&row(&[(field, &stated)])).unwrap().quality_flags;
+            assert!(with.names().any(|name| name == flag), "{form}: {with:?}");
+        }
+    }
+    for noon in ["2026-04-11T12:00:00-04:00", "2026-04-11T16:00:00Z", "2026-04-11T12:00:00.000Z"] {
+        flags(&[("created_date", &format!("\"{noon}\""))], &["created_at_noon"]);
+    }
+    flags(&[("created_date", r#""2026-04-11T12:00:01Z""#)], &[]);
+}
+
+proptest! {
+    /// Every form of a moment that the parser accepts is judged alike, whichever date of the request is written so: by its moment, its
+    /// day in New York and its year. Whole hours of the writer's clock may be one more midnight or noon, so the minutes are odd ones.
+    #[test]
+    fn dates_are_judged_by_what_they_say_and_not_by_how_they_are_written(
+        second in -2_200_000_000_i64..1_900_000_000, field in 0..4_usize, form in 0..OFFSETS.len(),
+        (separator, fraction) in ("[Tt ]", "(\\.0{1,9})?"), local in any::<bool>(),
+    ) {
+        // 2 minutes and 3 seconds past an hour, never in an hour that the clock skips or repeats.
+        let second = second - second.rem_euclid(3_600) + 123;
+        let zone = jiff::tz::TimeZone::get("America/New_York").unwrap();
+        let moment = jiff::Timestamp::from_second(second).unwrap();
+        prop_assume!(!zone.to_ambiguous_timestamp(zone.to_datetime(moment)).is_ambiguous());
+        let field = ["created_date", "closed_date", "due_date", "resolution_action_updated_date"][field];
+        let judged = |text: String| {
+            let row = row(&[(field, &format!("\"{text}\""))]);
+            let ServiceRequest { created_at, closed_at, due_at, resolution_updated_at, response_hours, quality_flags, .. } = enrich(&row).unwrap();
+            (peek(&row).created_at, created_at, closed_at, due_at, resolution_updated_at, response_hours, quality_flags)
+        };
+        let write = |civil: jiff::civil::DateTime| civil.to_string().replace('T', &separator) + &fraction;
+        let (offset, minutes) = OFFSETS[form];
+        let by_city = zone.to_datetime(moment);
+        let by_writer = jiff::tz::Offset::from_seconds(minutes as i32 * 60).unwrap().to_datetime(moment);
+        let expected = judged(by_city.to_string());
+        if by_city.year() < 1901 || by_writer.year() < 1901 {
+            // A placeholder is its text.
+            prop_assert_eq!(judged(write(by_city) + offset), judged(by_city.to_string()));
+        } else if local {
+            prop_assert_eq!(judged(write(by_city)), expected);
+        } else {
+            prop_assert_eq!(judged(write(by_writer) + offset), expected);
+        }
+    }
+}
+
 #[test]
 fn created_at_noon_is_a_doubt_and_no_more() {
     let changes =
