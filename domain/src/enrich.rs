@@ -29,7 +29,7 @@ use crate::{
     service_request::{ServiceRequest, UNSPECIFIED},
     state::State,
     time,
-    version::RULES_REVISION,
+    version::{RULES_REVISION, version_of_content},
     words,
 };
 
@@ -47,11 +47,12 @@ pub fn enrich(raw: &[u8]) -> Result<ServiceRequest<'_>, Rejection> {
         detail: format!("expected {} at byte {}", malformed.expected, malformed.at_byte),
         unique_key: None,
     })?;
-    Enrichment { flags: row.flags, row, stated: ObjectWriter::default(), kept: 0 }.run()
+    Enrichment { raw, flags: row.flags, row, stated: ObjectWriter::default(), kept: 0 }.run()
 }
 
 /// A row on its way: the flags that it has earned so far, and what the city said where something else now stands.
 struct Enrichment<'a> {
+    raw: &'a [u8],
     row: Row<'a>,
     flags: QualityFlags,
     stated: ObjectWriter,
@@ -185,14 +186,14 @@ impl<'a> Enrichment<'a> {
         self.parsed(field, |stated| time::parse_instant(stated.trim()))
     }
 
-    /// Reads `:version`, which is compared as bytes and so not cleaned, but for NUL.
+    /// Reads `:version`, which is compared as bytes and so not cleaned, but for NUL. Where it says nothing, the content is the version.
     fn source_version(&mut self) -> Cow<'a, str> {
-        let version = self.plain(Field::Version).unwrap_or_default();
-        if !version.contains('\0') {
-            return version;
+        let mut version = self.plain(Field::Version).unwrap_or_default();
+        if version.contains('\0') {
+            self.flags.insert(QualityFlags::NUL_STRIPPED);
+            version = Cow::Owned(version.replace('\0', ""));
         }
-        self.flags.insert(QualityFlags::NUL_STRIPPED);
-        Cow::Owned(version.replace('\0', ""))
+        if version.is_empty() { Cow::Owned(version_of_content(self.raw)) } else { version }
     }
 
     // State.

@@ -35,5 +35,5 @@ pub use rejection::Rejection;
 pub use row::{RawHead, known_fields, peek};
 pub use service_request::{EnrichedError, ServiceRequest, identity};
 pub use state::State;
-pub use version::{Identity, RULES_REVISION};
+pub use version::{CONTENT, Identity, RULES_REVISION};
 pub use vocabulary::TermKind;

@@ -4,7 +4,9 @@
 
 use proptest::prelude::*;
 
-use nyc311_domain::{QualityFlags, Rejection, ServiceRequest, enrich, identity, known_fields, peek, quality};
+use nyc311_domain::{
+    CONTENT, QualityFlags, Rejection, ServiceRequest, enrich, identity, known_fields, peek, quality,
+};
 
 /// A row of the usual shape with some fields replaced, added, or (with an empty replacement) left out. Values are JSON.
 fn row(changes: &[(&str, &str)]) -> Vec<u8> {
@@ -756,12 +758,29 @@ fn impossible_zips_and_lots_are_emptied() {
 fn row_without_publication_time_is_stored_all_the_same() {
     enriched(&[(":updated_at", ""), (":version", "")], |request| {
         assert_eq!(request.source_updated_at.to_string(), "2026-04-13T01:34:03.189Z");
-        assert_eq!(request.source_version, "");
     });
     enriched(&[(":updated_at", ""), (":created_at", "")], |request| {
         assert_eq!(request.source_updated_at.as_second(), 0)
     });
     flags(&[(":updated_at", ""), (":created_at", "")], &["source_time_missing"]);
+}
+
+#[test]
+fn row_without_a_version_is_told_by_its_content() {
+    let version = |changes: &[(&str, &str)]| enrich(&row(changes)).unwrap().source_version.into_owned();
+    assert_eq!(version(&[]), "rv-a");
+    let missing = version(&[(":version", "")]);
+    assert_eq!(missing.len(), CONTENT.len() + 64);
+    for silent in ["", "null", r#""""#, r#""\u0000""#, r#"["rv-a"]"#] {
+        let version = version(&[(":version", silent)]);
+        assert!(version.starts_with(CONTENT), "{silent}: {version}");
+        assert_eq!(version == missing, silent.is_empty(), "other bytes are another version");
+    }
+    // The same bytes are the same version; any other byte makes another one.
+    assert_eq!(version(&[(":version", "")]), missing);
+    assert_ne!(version(&[(":version", ""), ("status", r#""Open""#)]), missing);
+    let spaced = [row(&[(":version", "")]), b" ".to_vec()].concat();
+    assert_ne!(enrich(&spaced).unwrap().source_version, missing);
 }
 
 #[test]

@@ -15,5 +15,6 @@ mod simulator;
 mod store_database;
 mod store_polls;
 mod store_rows;
+mod store_versions;
 mod store_views;
 mod store_write;
