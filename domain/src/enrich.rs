@@ -94,16 +94,11 @@ impl<'a> Enrichment<'a> {
         let stated_board = community_board.as_deref().map(place::read_community_board);
         let borough = self.borough(&places, incident_zip.as_deref(), stated_board);
         let community_district = self.community_district(stated_board, &places);
-        let council_district = self.stated_or_computed(
-            Field::CouncilDistrict,
-            place::read_council_district,
-            places.council_district,
-            QualityFlags::COUNCIL_DISTRICT_FROM_POINT,
-            QualityFlags::COUNCIL_DISTRICT_DIFFERS_FROM_POINT,
-        );
+        let council_district = self.council_district(&places, times.created_at, published);
         let police_precinct = self.stated_or_computed(
             Field::PolicePrecinct,
             place::read_police_precinct,
+            places.police_precinct,
             places.police_precinct,
             QualityFlags::POLICE_PRECINCT_FROM_POINT,
             QualityFlags::POLICE_PRECINCT_DIFFERS_FROM_POINT,

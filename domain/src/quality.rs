@@ -246,10 +246,10 @@ flags! {
         "the stated one stands";
     47 COUNCIL_DISTRICT_FROM_POINT "council_district_from_point" repair:
         "No council district was stated; the point lies in this one.",
-        "missing council_district";
+        "missing council_district; by the lines in force when it was created";
     48 COUNCIL_DISTRICT_DIFFERS_FROM_POINT "council_district_differs_from_point" doubt:
         "The point lies in another council district than the stated one.",
-        "the stated one stands";
+        "the stated one stands; by the lines in force when it was created, and not where those are not known";
     49 POLICE_PRECINCT_FROM_POINT "police_precinct_from_point" repair:
         "No police precinct was stated; the point lies in this one.",
         "missing police_precinct";
@@ -273,6 +273,11 @@ flags! {
     55 CREATED_AT_NOON "created_at_noon" doubt:
         "Created at exactly noon: the city may know the day only.",
         "12:00:00 on New York's clock, or on that of the stated offset; the Department of Sanitation wrote its derelict vehicles of 2023 so";
+
+    // Place, continued.
+    56 COUNCIL_DISTRICT_BY_LINES_OF_2013 "council_district_by_lines_of_2013" repair:
+        "The council district that was filled in is one of the lines of 2013.",
+        "council_district_from_point of a request from before 2024-01-01, when the lines of 2023 came into force";
 }
 
 #[cfg(test)]

@@ -6,8 +6,6 @@
 //! Rules before revision 3 left such a version empty. An empty one says nothing of its content, so it is taken for every version of the
 //! same key and time that is told by its content; once one of these is known, it stands in its place.
 
-use std::fmt::Write;
-
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
@@ -22,9 +20,8 @@ pub(crate) fn version_of_content(raw: &[u8]) -> String {
     let digest = Sha256::digest(raw);
     let mut version = String::with_capacity(CONTENT.len() + 2 * digest.len());
     version.push_str(CONTENT);
-    for byte in digest {
-        // Writing to a text cannot fail.
-        let _ = write!(version, "{byte:02x}");
+    for half in digest.iter().flat_map(|byte| [byte >> 4, byte & 0xf]) {
+        version.push(char::from(if half < 10 { b'0' + half } else { b'a' + half - 10 }));
     }
     version
 }

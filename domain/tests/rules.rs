@@ -640,6 +640,81 @@ fn missing_districts_come_from_the_point() {
     );
 }
 
+/// JFK airport, which the lines of 2023 moved from district 28 to 31.
+const AIRPORT: [(&str, &str); 9] = [
+    ("borough", r#""QUEENS""#),
+    ("incident_zip", r#""11430""#),
+    ("community_board", r#""83 QUEENS""#),
+    ("police_precinct", r#""Precinct 113""#),
+    ("latitude", r#""40.64461234""#),
+    ("longitude", r#""-73.78221234""#),
+    ("closed_date", ""),
+    ("status", r#""Open""#),
+    ("council_district", ""),
+];
+
+#[test]
+fn council_district_is_held_against_the_lines_in_force_at_creation() {
+    let differs = "council_district_differs_from_point";
+    for (created, right, wrong) in [
+        ("2014-01-01T00:00:00.000", "28", "31"),
+        ("2019-06-15T12:30:00.000", "28", "31"),
+        ("2023-12-31T23:59:59.999", "28", "31"),
+        ("2024-01-01T00:00:00.001", "31", "28"),
+        ("2024-01-01T05:00:00.001Z", "31", "28"),
+        ("2026-04-11T12:30:00.000", "31", "28"),
+    ] {
+        let created_date = format!("\"{created}\"");
+        let with = |district: &str| {
+            let district = format!("\"{district}\"");
+            let changes = [("created_date", &*created_date), ("council_district", &*district)];
+            let flags = enrich(&row(&[&AIRPORT[..8], &changes[..]].concat())).unwrap().quality_flags;
+            flags.names().any(|name| name == differs)
+        };
+        assert!(!with(right) && with(wrong), "{created}");
+    }
+    // Before 2014 other lines were in force, and a placeholder says nothing: no doubt is raised.
+    for created in ["2013-12-31T23:59:59.000", "2009-05-01T10:00:00.000", "1900-01-01T00:00:00.000Z"] {
+        for district in ["28", "31", "1"] {
+            let [created, stated] = [created, district].map(|text| format!("\"{text}\""));
+            let changes = [("created_date", &*created), ("council_district", &*stated)];
+            let changes = [&AIRPORT[..8], &changes[..]].concat();
+            enriched(&changes, |request| {
+                assert_eq!(
+                    request.council_district.map(|district| district.to_string()).as_deref(),
+                    Some(district)
+                );
+                assert!(!request.quality_flags.contains(QualityFlags::COUNCIL_DISTRICT_DIFFERS_FROM_POINT));
+            });
+        }
+    }
+}
+
+#[test]
+fn council_district_that_is_filled_in_says_by_which_lines() {
+    let by_2013 = "council_district_by_lines_of_2013";
+    for (created, updated, district, of_2013) in [
+        ("2009-05-01T10:00:00.000", "2026-04-13T01:37:29.631Z", 28, true),
+        ("2019-06-15T12:30:00.000", "2026-04-13T01:37:29.631Z", 28, true),
+        ("2023-12-31T23:59:59.999", "2024-01-02T01:37:29.631Z", 28, true),
+        ("2024-01-01T00:00:00.001", "2024-01-02T01:37:29.631Z", 31, false),
+        ("2026-04-11T12:30:00.000", "2026-04-13T01:37:29.631Z", 31, false),
+        // Nobody knows when it was created; the nearest that is known is when it was published.
+        ("1900-01-01T00:00:00.000", "2026-04-13T01:37:29.631Z", 31, false),
+        ("1900-01-01T00:00:00.000", "2019-04-13T01:37:29.631Z", 28, true),
+        ("1900-01-01T00:00:00.000", "", 31, false),
+    ] {
+        let (created, updated) = (format!("\"{created}\""), format!("\"{updated}\""));
+        let updated = if updated.len() == 2 { "" } else { &updated };
+        let changes = [&AIRPORT[..], &[("created_date", &*created), (":updated_at", updated)]].concat();
+        enriched(&changes, |request| {
+            assert_eq!(request.council_district, Some(district), "{created}");
+            assert!(request.quality_flags.contains(QualityFlags::COUNCIL_DISTRICT_FROM_POINT));
+            assert_eq!(request.quality_flags.names().any(|name| name == by_2013), of_2013, "{created}");
+        });
+    }
+}
+
 #[test]
 fn precinct_that_is_younger_than_the_boundaries_stands() {
     let rosedale = [
