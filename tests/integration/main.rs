@@ -17,5 +17,6 @@ mod standstill;
 mod store_database;
 mod store_polls;
 mod store_rows;
+mod store_versions;
 mod store_views;
 mod store_write;
