@@ -5,18 +5,22 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use reqwest::Method;
 use serde_json::{Map, Value};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::client::{AskError, ControlClient};
 use super::exit::{self, Failure};
 use super::output::{self, Format, OutputArgs};
 use super::progress::Progress;
 use crate::config::{Settings, parse_instant};
+use crate::quantity;
 
 /// How often a running poll is asked for.
 const INTERVAL: Duration = Duration::from_millis(500);
 /// How long a service may be away while a poll is followed: a restart takes seconds, and the poll outlives it.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long the service may take to say where a poll begins.
+const BEGINNING_WITHIN: Duration = Duration::from_secs(2);
 
 const KEY_MAX_CHARACTERS: usize = 512;
 
@@ -35,7 +39,7 @@ pub struct PollArgs {
     #[arg(long, value_name = "KEY", value_parser = idempotency_key)]
     idempotency_key: Option<String>,
     /// How long to submit and to follow; a poll that is queued goes on after it (exit code 75)
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = quantity::duration)]
     timeout: Option<Duration>,
     /// Submit only
     #[arg(long, conflicts_with = "timeout")]
@@ -107,10 +111,19 @@ pub async fn run(args: &PollArgs, settings: &Settings) -> Result<i32, Failure> {
             None => request,
         }
     });
-    let submitted = match deadline {
-        None => submission.await?,
+    let beginning = async {
+        if args.since.is_some() || args.until.is_some() {
+            return None;
+        }
+        // What is not known in time is not worth waiting for.
+        let asked = timeout(BEGINNING_WITHIN, client.get("/v1/pipeline")).await;
+        Some(asked.ok()?.ok()?.body["source"].clone())
+    };
+    let submission = async { tokio::join!(submission, beginning) };
+    let (submitted, beginning) = match deadline {
+        None => submission.await,
         Some(deadline) => match timeout_at(deadline, submission).await {
-            Ok(submitted) => submitted?,
+            Ok(answers) => answers,
             Err(_) => {
                 let detail = format!(
                     "--timeout passed before {} answered, so the poll may be queued or not; `nyc311 status` shows it, and the same --idempotency-key asks for no second one",
@@ -120,13 +133,16 @@ pub async fn run(args: &PollArgs, settings: &Settings) -> Result<i32, Failure> {
             }
         },
     };
-    let mut poll = submitted.body;
+    let mut poll = submitted?.body;
     let Some(id) = poll["id"].as_str().map(str::to_owned) else {
         return Err(Failure::new(
             exit::UNREACHABLE,
             "the answer names no poll; does client.url name a service of nyc311?",
         ));
     };
+    if let Some(beginning) = beginning.as_ref().and_then(beginning_in_words) {
+        output::note(&beginning);
+    }
     if args.no_follow {
         show(&poll, args.form.output);
         return Ok(exit::DONE);
@@ -149,6 +165,24 @@ pub async fn run(args: &PollArgs, settings: &Settings) -> Result<i32, Failure> {
         _ => show(&poll, args.form.output),
     }
     Ok(code)
+}
+
+/// Says what a poll without a window is about to fetch, by the `source` of `/v1/pipeline`.
+fn beginning_in_words(source: &Value) -> Option<String> {
+    let field = |name: &str| source[name].as_str();
+    Some(match (field("published_updated_at"), field("initial_since")) {
+        (Some(cursor), _) => format!("fetching what changed since {cursor}, the durable cursor"),
+        (None, Some(since)) => {
+            format!("fetching what changed since {since}: there is no cursor yet, and this is poll.initial_since")
+        }
+        (None, None) if source.is_object() => {
+            "fetching the whole history of the source: there is no cursor yet, and poll.initial_since is not set; the city's has some \
+             22 million rows, and to take less, cancel it (DELETE /v1/polls/ and its id) and name a window (--since) or set \
+             poll.initial_since"
+                .to_owned()
+        }
+        (None, None) => return None,
+    })
 }
 
 /// Asks for the poll until it has ended; `poll` is what was last heard of it.
@@ -241,5 +275,5 @@ pub fn show(poll: &Value, format: Format) {
         let [code, stage, detail] = ["code", "stage", "detail"].map(|name| text(&error[name]));
         lines.push(("error", format!("{code} in {stage}: {detail}")));
     }
-    output::print(&output::pairs(&lines));
+    output::print_block(&output::pairs(&lines));
 }
