@@ -4,7 +4,10 @@
 
 mod api_description;
 mod cli;
+mod cli_first_hour;
+mod cli_screen;
 mod cluster;
+mod documents;
 mod drift;
 mod http;
 mod kafka;
@@ -13,6 +16,7 @@ mod proxy;
 mod service;
 mod simulator;
 mod store_database;
+mod store_fitness;
 mod store_polls;
 mod store_rows;
 mod store_views;
