@@ -268,6 +268,7 @@ impl PollRun<'_> {
                 tracing::info!(from = %since, on = ?window.on, until = ?window.until, "poll begins")
             }
             (None, None) if window.is_open() => tracing::warn!(
+                url = settings.source.url,
                 "poll takes the whole history of the source: there is no cursor yet, and poll.initial_since is not set"
             ),
             (None, None) => {

@@ -22,6 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How long the service may take to say where a poll begins.
 const BEGINNING_WITHIN: Duration = Duration::from_secs(2);
 
+/// Whose history is worth a warning.
+const CITY: &str = "://data.cityofnewyork.us/";
+
 const KEY_MAX_CHARACTERS: usize = 512;
 
 #[derive(Debug, Args)]
@@ -140,14 +143,14 @@ pub async fn run(args: &PollArgs, settings: &Settings) -> Result<i32, Failure> {
             "the answer names no poll; does client.url name a service of nyc311?",
         ));
     };
-    if let Some(beginning) = beginning.as_ref().and_then(beginning_in_words) {
-        output::note(&beginning);
-    }
+    let poll_url = format!("{}/v1/polls/{id}", settings.client.url);
+    let beginning = beginning.and_then(|source| beginning_in_words(&source, &poll_url));
+    output::note(&format!("poll {id}"));
+    beginning.iter().for_each(|beginning| output::note(beginning));
     if args.no_follow {
         show(&poll, args.form.output);
         return Ok(exit::DONE);
     }
-    output::note(&format!("poll {id}"));
     let mut progress = Progress::start();
     let code = tokio::select! {
         followed = follow(&client, &id, &mut poll, deadline, &mut progress) => followed?,
@@ -167,21 +170,30 @@ pub async fn run(args: &PollArgs, settings: &Settings) -> Result<i32, Failure> {
     Ok(code)
 }
 
-/// Says what a poll without a window is about to fetch, by the `source` of `/v1/pipeline`.
-fn beginning_in_words(source: &Value) -> Option<String> {
+/// Says what a poll without a window fetches, by the `source` of `/v1/pipeline`; `poll_url` is where it can be cancelled.
+fn beginning_in_words(source: &Value, poll_url: &str) -> Option<String> {
     let field = |name: &str| source[name].as_str();
     Some(match (field("published_updated_at"), field("initial_since")) {
-        (Some(cursor), _) => format!("fetching what changed since {cursor}, the durable cursor"),
+        (Some(cursor), _) => format!("it fetches what changed since {cursor}, the durable cursor"),
         (None, Some(since)) => {
-            format!("fetching what changed since {since}: there is no cursor yet, and this is poll.initial_since")
+            format!(
+                "it fetches what changed since {since}: there is no cursor yet, and this is poll.initial_since"
+            )
         }
-        (None, None) if source.is_object() => {
-            "fetching the whole history of the source: there is no cursor yet, and poll.initial_since is not set; the city's has some \
-             22 million rows, and to take less, cancel it (DELETE /v1/polls/ and its id) and name a window (--since) or set \
-             poll.initial_since"
-                .to_owned()
+        (None, None) => {
+            let url = field("url")?;
+            let (rows, remedy) = if url.contains(CITY) {
+                let remedy = format!(
+                    "; to take less, cancel it (curl -X DELETE {poll_url}) and set that, or poll with --since"
+                );
+                (", some 22 million rows", remedy)
+            } else {
+                ("", String::new())
+            };
+            format!(
+                "it fetches the whole history that {url} has{rows}: there is no cursor yet, and poll.initial_since is not set{remedy}"
+            )
         }
-        (None, None) => return None,
     })
 }
 

@@ -7,7 +7,7 @@ use crate::simulator::{Simulator, SimulatorOptions};
 /// Serves until SIGTERM or SIGINT. What is served is said on stderr; the one line on stdout is the resource's address, once it answers.
 pub fn run(options: &SimulatorOptions) -> Result<i32, Failure> {
     let simulator = Simulator::start(options, true)
-        .map_err(|error| Failure::new(exit::NO, format!("the simulator cannot start: {error}")))?;
+        .map_err(|error| Failure::new(exit::SETTINGS, format!("the simulator cannot start: {error}")))?;
     for line in simulator.greeting() {
         output::note(&line);
     }

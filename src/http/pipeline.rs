@@ -30,6 +30,7 @@ struct PipelineDocument {
 #[derive(Serialize)]
 struct SourceDocument {
     name: String,
+    url: String,
     published_updated_at: Option<String>,
     stored_updated_at: Option<String>,
     /// Where the first poll begins that finds no `published_updated_at`; without either it reads everything.
@@ -117,6 +118,7 @@ async fn read_source(state: &ControlState) -> Option<SourceDocument> {
         position.map_or((None, None), |position| (position.published_updated_at, position.stored_updated_at));
     Some(SourceDocument {
         name: name.to_owned(),
+        url: state.settings.source.url.clone(),
         published_updated_at: published.map(instant),
         stored_updated_at: stored.map(instant),
         initial_since: state.settings.poll.initial_since.map(instant),

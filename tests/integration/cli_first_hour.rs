@@ -193,6 +193,7 @@ async fn simulator_says_what_it_serves_and_how_to_poll_it() {
             expected,
             "versions of rows, published from 202",
             "the clock shows 2026-",
+            " of them are published",
             &to_set,
             "NYC311_SOURCE__APP_TOKEN",
         ] {
@@ -206,7 +207,7 @@ async fn simulator_says_what_it_serves_and_how_to_poll_it() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let refused =
         Binary::new().run(&["simulate", "--listen", &taken.to_string(), "--file", "nowhere.ndjson"]).await;
-    assert_eq!(refused.code, 1, "{refused:?}");
+    assert_eq!(refused.code, 78, "{refused:?}");
     assert!(refused.stderr.starts_with("nyc311: the simulator cannot start: nowhere.ndjson"), "{refused:?}");
 }
 
@@ -225,7 +226,18 @@ async fn poll_says_what_it_is_about_to_fetch() {
             && whole.contains("poll.initial_since"),
         "{whole}"
     );
-    assert_eq!(said(&first, &["--since", "2026-01-01"]).await, "");
+    assert!(whole.contains(&format!("curl -X DELETE {}/v1/polls/", first.url)), "{whole}");
+    assert_eq!(said(&first, &["--since", "2026-01-01"]).await.lines().count(), 1);
+    let elsewhere = Endpoint::start(
+        database.another_store(),
+        None,
+        &[("source.url", "http://127.0.0.1:1/resource/x.json")],
+    );
+    let everything = said(&elsewhere, &[]).await;
+    assert!(
+        everything.contains("the whole history that http://127.0.0.1:1/resource/x.json has:"),
+        "{everything}"
+    );
     let limited =
         Endpoint::start(database.another_store(), None, &[("poll.initial_since", "2026-01-01T00:00:00Z")]);
     let since = said(&limited, &[]).await;
