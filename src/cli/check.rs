@@ -118,7 +118,12 @@ async fn check_kafka(settings: &KafkaSettings) -> Finding {
         Err(failure) => return Finding::fault(NAME, failure.to_string(), "mend kafka.properties"),
     };
     let checked = async {
-        let cluster = admin.cluster_id().await?;
+        let cluster = admin.cluster_id().await.map_err(|failure| match failure {
+            KafkaFailure::Unavailable(said) => {
+                KafkaFailure::Other(format!("no broker answers; the client says: {said}"))
+            }
+            other => other,
+        })?;
         Ok::<_, KafkaFailure>((cluster, topics::missing(&admin, &settings).await?))
     };
     let (cluster, missing) = match checked.await {

@@ -263,6 +263,7 @@ async fn check_names_the_cause_first_and_no_encoded_address() {
     let lines: Vec<&str> = found.lines().collect();
     let expected = "source    fault  the source cannot be reached: Connection refused (os error 111) (http://127.0.0.1:1/resource/x.json)";
     assert_eq!(lines[0], expected);
+    assert!(found.contains("kafka     fault  no broker answers; "), "{found}");
     assert!(!found.contains("%3A") && !found.contains("%20"), "{found}");
     let database = lines.iter().find(|line| line.starts_with("database ")).unwrap();
     assert!(

@@ -62,6 +62,13 @@ async fn every_example_of_the_documents_runs_and_finds_something() {
     assert!(run >= 20, "only {run} examples were found");
 }
 
+#[test]
+fn the_first_query_of_a_reader_is_a_fast_one() {
+    let first = examples(DOCUMENTS[0].1).into_iter().next().unwrap();
+    assert!(first.contains("nyc311.rollup_daily") && first.contains("where day >"), "{first}");
+    assert!(!first.contains("nyc311.service_request"), "{first}");
+}
+
 #[tokio::test]
 async fn flags_are_asked_for_by_name() {
     let database = sample_city().await;
