@@ -8,6 +8,7 @@ mod connections;
 mod dead_letters;
 mod drift;
 mod error;
+mod fitness;
 mod migrations;
 pub mod polls;
 mod positions;
@@ -73,11 +74,16 @@ impl Store {
     }
 
     /// Asks the database for a sign of life, and waits no longer for it than for a connection: a server that stands still
-    /// is away.
+    /// is away, and so is one that takes no writes, a standby or a database that was set read-only.
     pub async fn ping(&self) -> Result<(), StoreError> {
         let answer = async {
             let client = self.client().await?;
-            Ok(client.simple_query("select 1").await.map(drop)?)
+            match client.simple_query(fitness::READ_ONLY).await? {
+                rows if fitness::is_read_only(&rows) => {
+                    Err(StoreError::Unavailable { detail: fitness::WRITES_REFUSED.to_owned() })
+                }
+                _ => Ok(()),
+            }
         };
         tokio::time::timeout(self.limits.connect, answer).await.unwrap_or_else(|_| {
             let detail = format!("no answer within {:?}", self.limits.connect);

@@ -175,9 +175,7 @@ impl Environment {
                 *migrated = true;
                 Ok(None)
             }
-            Err(error @ (StoreError::NewerDatabase { .. } | StoreError::ChangedMigration { .. })) => {
-                Err(error.to_string())
-            }
+            Err(error) if error.needs_another_database() => Err(error.to_string()),
             Err(error) => Ok(Some(error.to_string())),
         }
     }

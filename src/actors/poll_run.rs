@@ -278,6 +278,19 @@ impl PollRun<'_> {
             WindowOn::CreatedDate => crate::socrata::WindowOn::CreatedDate,
         };
         let after = self.poll.cursor.clone().map(|(updated_at, row_id)| Cursor { updated_at, row_id });
+        match (&after, since) {
+            (Some(after), _) => tracing::info!(from = %after.updated_at, "poll goes on where it stopped"),
+            (None, Some(since)) => {
+                tracing::info!(from = %since, on = ?window.on, until = ?window.until, "poll begins")
+            }
+            (None, None) if window.is_open() => tracing::warn!(
+                url = settings.source.url,
+                "poll takes the whole history of the source: there is no cursor yet, and poll.initial_since is not set"
+            ),
+            (None, None) => {
+                tracing::info!(on = ?window.on, until = ?window.until, "poll begins at the first row")
+            }
+        }
         let limit = settings.source.page_rows;
         let page = u64::try_from(self.poll.counts.pages).unwrap_or(0);
         let request = PageRequest { on, since, until: window.until, after, limit };

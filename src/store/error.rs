@@ -24,6 +24,9 @@ pub enum StoreError {
     /// A migration that was applied is not the one in this program.
     #[error("migration {version} ({name}) differs from the one that was applied")]
     ChangedMigration { version: i32, name: String },
+    /// The database cannot keep what this program writes, as its server or its settings are.
+    #[error("{detail}")]
+    UnfitDatabase { detail: String },
     /// A bound on time was reached.
     #[error("timed out: {detail}")]
     Timeout { detail: String },
@@ -42,6 +45,14 @@ impl StoreError {
     /// too late, or another transaction is in the way. What is left is refused again however often it is repeated.
     pub fn may_pass(&self) -> bool {
         matches!(self, Self::Unavailable { .. } | Self::Timeout { .. } | Self::Conflict { .. })
+    }
+
+    /// Tells whether somebody has to name another database, or another program: waiting mends nothing.
+    pub fn needs_another_database(&self) -> bool {
+        matches!(
+            self,
+            Self::NewerDatabase { .. } | Self::ChangedMigration { .. } | Self::UnfitDatabase { .. }
+        )
     }
 
     pub(crate) fn other(detail: impl Into<String>) -> Self {
@@ -114,7 +125,10 @@ impl From<PoolError> for StoreError {
             PoolError::NoRuntimeSpecified => Self::other("the pool has no runtime"),
             PoolError::PostCreateHook(error) => match error {
                 deadpool_postgres::HookError::Backend(error) => error.into(),
-                other => Self::other(other.to_string()),
+                // The hook's own words, see `connections`.
+                deadpool_postgres::HookError::Message(detail) => {
+                    Self::UnfitDatabase { detail: detail.into_owned() }
+                }
             },
         }
     }

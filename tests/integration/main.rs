@@ -4,7 +4,10 @@
 
 mod api_description;
 mod cli;
+mod cli_first_hour;
+mod cli_screen;
 mod cluster;
+mod documents;
 mod drift;
 mod freezer;
 mod http;
@@ -15,6 +18,7 @@ mod service;
 mod simulator;
 mod standstill;
 mod store_database;
+mod store_fitness;
 mod store_polls;
 mod store_rows;
 mod store_versions;
