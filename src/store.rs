@@ -8,6 +8,7 @@ mod connections;
 mod dead_letters;
 mod drift;
 mod error;
+mod logs;
 mod migrations;
 pub mod polls;
 mod positions;
@@ -17,8 +18,9 @@ mod write;
 pub use dead_letters::DeadLetter;
 pub use drift::{Columns, Term};
 pub use error::StoreError;
+pub use logs::{Acknowledged, FoundLog, FoundLogs, LogLoss, LostPlace, RawPosition, RawStart, TakenUp};
 pub use migrations::Migrated;
-pub use positions::{Position, PositionRow};
+pub use positions::{Claim, Position, PositionRow};
 pub use replays::{LetterKey, LetterSelection, StoredLetter};
 pub use write::{IncomingRow, PositionAdvance, WriteBatch, WriteError, WriteSummary};
 

@@ -2,10 +2,12 @@
 
 mod aggregator;
 mod control;
+mod dependencies;
 mod enriched_consumer;
 mod enriched_publisher;
 mod enricher;
 mod environment;
+mod kafka_loss;
 mod partition_reader;
 pub mod pipeline;
 mod poll_run;

@@ -178,11 +178,7 @@ fn enrichment(environment: &Arc<Environment>, board: &Board) -> Vec<Arc<dyn Chil
     }
     let (shared, seat) = (environment.clone(), Arc::new(Seat::default()));
     let (consumer, _) = Stage::new(key(stage::RAW_CONSUMER, None), board, move |life| {
-        let destination = ToEnrichers {
-            environment: shared.clone(),
-            publisher: to_publisher.clone(),
-            enrichers: to_enrichers.clone(),
-        };
+        let destination = ToEnrichers::new(shared.clone(), to_publisher.clone(), to_enrichers.clone());
         RawConsumer::new(life, shared.clone(), seat.clone(), destination)
     });
     children.push(consumer);

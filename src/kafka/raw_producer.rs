@@ -4,6 +4,7 @@
 //! between leaves some rows in the log; the page is then published again, and law 6 makes the repetition free.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -28,6 +29,7 @@ use super::{
 use crate::{
     config::KafkaSettings,
     messages::{PublishedPage, RawRow},
+    store::Acknowledged,
 };
 
 /// How long librdkafka itself tries to deliver a row before the page is reported as failed.
@@ -41,6 +43,7 @@ struct Receipt {
     done: Notify,
     too_large: Mutex<Vec<usize>>,
     failure: Mutex<Option<KafkaFailure>>,
+    acknowledged: Mutex<BTreeMap<i32, Acknowledged>>,
 }
 
 impl Receipt {
@@ -50,12 +53,29 @@ impl Receipt {
             done: Notify::new(),
             too_large: Mutex::default(),
             failure: Mutex::default(),
+            acknowledged: Mutex::default(),
         }
     }
 
     /// A row is on its way.
     fn expect_one(&self) {
         self.outstanding.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// A row is in the log.
+    fn acknowledge(&self, partition: i32, offset: i64, appended_at_ms: Option<i64>) {
+        let row = Acknowledged {
+            partition,
+            first_offset: offset,
+            end_offset: offset + 1,
+            last_appended_at_ms: appended_at_ms,
+        };
+        let mut acknowledged = self.acknowledged.lock();
+        let rows = acknowledged.entry(partition).or_insert(row);
+        rows.first_offset = rows.first_offset.min(offset);
+        if row.end_offset >= rows.end_offset {
+            (rows.end_offset, rows.last_appended_at_ms) = (row.end_offset, appended_at_ms);
+        }
     }
 
     /// A row has its answer, or the publisher has queued them all.
@@ -87,7 +107,11 @@ impl ProducerContext for Delivery {
     fn delivery(&self, result: &DeliveryResult<'_>, ticket: Box<Ticket>) {
         let Ticket(receipt, index) = *ticket;
         match result {
-            Ok(message) => tracing::trace!(offset = message.offset(), "row acknowledged"),
+            // An answer to a repetition may not say where the row is.
+            Ok(message) if message.offset() < 0 => {}
+            Ok(message) => {
+                receipt.acknowledge(message.partition(), message.offset(), message.timestamp().to_millis());
+            }
             Err((error, _)) => match KafkaFailure::from(error.clone()) {
                 KafkaFailure::TooLarge => receipt.too_large.lock().push(index),
                 failure => drop(receipt.failure.lock().get_or_insert(failure)),
@@ -183,7 +207,8 @@ impl RawProducer {
         let mut too_large = std::mem::take(&mut *receipt.too_large.lock());
         too_large.sort_unstable();
         let published = (rows.len() - too_large.len()) as u64;
-        Ok(PublishedPage { published, too_large })
+        let acknowledged = std::mem::take(&mut *receipt.acknowledged.lock()).into_values().collect();
+        Ok(PublishedPage { published, too_large, acknowledged })
     }
 
     /// Gives up what has not been delivered, so that dropping the producer does not wait for it.

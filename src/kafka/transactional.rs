@@ -28,6 +28,7 @@ use super::{
     client::{base, log, overridden},
     consumer::GroupMetadata,
     failure::KafkaFailure,
+    offset_note::OffsetNote,
     topics::derived_max_bytes,
 };
 use crate::{
@@ -45,6 +46,7 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Transaction {
     pub records: Vec<DerivedRecord>,
     pub next_offset: i64,
+    pub note: OffsetNote,
     pub group: Option<Arc<GroupMetadata>>,
 }
 
@@ -192,11 +194,9 @@ impl Worker {
         };
         self.produce(&transaction.records)?;
         let mut positions = TopicPartitionList::new();
-        positions.add_partition_offset(
-            &self.settings.raw_topic,
-            self.partition,
-            Offset::Offset(transaction.next_offset),
-        )?;
+        let mut position = positions.add_partition(&self.settings.raw_topic, self.partition);
+        position.set_offset(Offset::Offset(transaction.next_offset))?;
+        position.set_metadata(transaction.note.to_string());
         self.producer.send_offsets_to_transaction(&positions, group, CALL_TIMEOUT)?;
         crate::fault_point!("enriched_publisher:commit:before");
         self.commit()?;

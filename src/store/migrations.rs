@@ -34,6 +34,7 @@ const MIGRATIONS: &[Migration] = migrations![
     4 "0004_create_rollup_quality_daily",
     5 "0005_mark_duplicates",
     6 "0006_create_source_term",
+    8 "0008_name_kafka_logs",
 ];
 
 /// Any number that nothing else in the database uses as an advisory lock.

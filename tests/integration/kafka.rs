@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use nyc311::{
     kafka::{
-        Admin, HeaderList, KafkaFailure, RecordBatch,
+        Admin, Committed, HeaderList, KafkaFailure, OffsetNote, RecordBatch,
         admin::LogEnds,
         consumer::{Command, ConsumerThread, Event, Seat, Window},
         raw_producer::RawProducer,
@@ -217,12 +217,13 @@ async fn records_and_offsets_are_committed_together_and_the_old_owner_is_fenced(
     let transaction = |numbers: std::ops::Range<usize>, next_offset| Transaction {
         records: numbers.map(derived).collect(),
         next_offset,
+        note: OffsetNote::default(),
         group: metadata.clone(),
     };
     first.publish(transaction(0..50, batch.to)).await.unwrap();
     let committed =
         topics.admin.committed(&group, &kafka.raw_topic, &[2], Duration::from_secs(10)).await.unwrap();
-    assert_eq!(committed, [Some(50)]);
+    assert_eq!(committed, [Some(Committed { next_offset: 50, note: OffsetNote::default() })]);
 
     let second = PartitionProducer::open(kafka.clone(), 2).await.unwrap();
     let fenced = first.publish(transaction(50..60, 60)).await;

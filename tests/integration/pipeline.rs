@@ -69,7 +69,7 @@ pub fn simulate_lines(directory: &TempDir, lines: &[String]) -> Simulator {
     serve(&options).unwrap()
 }
 
-fn city(rows: u64) -> Simulator {
+pub fn city(rows: u64) -> Simulator {
     serve(&SimulatorOptions { rows, ..SimulatorOptions::default() }).unwrap()
 }
 
@@ -465,12 +465,8 @@ async fn a_database_that_stands_still_is_named_alone_and_the_poll_goes_on_when_i
         &[("source.page_rows", "200"), ("database.connect_timeout", "1s")],
     )
     .await;
-    let url = reqwest::Url::parse(service.database.settings.url.expose()).unwrap();
-    let target = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap());
-    let proxy = Proxy::start(target).await;
-    let mut through = url.clone();
-    through.set_port(Some(proxy.port)).unwrap();
-    service.spawn(&["run"], &[("NYC311_DATABASE__URL", through.as_str())]);
+    let (proxy, through) = Proxy::in_front_of(service.database.settings.url.expose()).await;
+    service.spawn(&["run"], &[("NYC311_DATABASE__URL", &through)]);
     service.ready().await;
     let id = service.submit(json!({})).await;
     proxy.stall(true);
