@@ -96,6 +96,7 @@ impl Environment {
         match self.store.migrate().await {
             Ok(_) => {
                 *migrated = true;
+                self.condition.send_modify(|now| now.migrated = true);
                 Ok(None)
             }
             Err(error @ (StoreError::NewerDatabase { .. } | StoreError::ChangedMigration { .. })) => {

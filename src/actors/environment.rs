@@ -13,10 +13,11 @@ use std::{
 
 use tokio::sync::watch;
 
+use super::instance::this_run;
 use crate::{
     config::Settings,
     kafka::{Admin, PartitionMap, TopicId},
-    store::Store,
+    store::{InstanceRun, Store},
     supervision::{Life, StageError},
 };
 
@@ -40,7 +41,10 @@ impl Cluster {
 pub(super) struct Condition {
     pub(super) database: Option<String>,
     pub(super) kafka: Option<String>,
+    /// Why this process does not have its name yet.
+    pub(super) instance: Option<String>,
     pub(super) cluster: Option<Cluster>,
+    pub(super) migrated: bool,
 }
 
 /// What the stages share; every clone is the same.
@@ -52,6 +56,8 @@ pub struct Environment {
     pub(super) condition: watch::Sender<Condition>,
     /// Something does not fit the logs that are known: the next look compares everything.
     doubted: AtomicBool,
+    /// This life of the process.
+    pub(super) run: InstanceRun,
 }
 
 impl Environment {
@@ -60,8 +66,11 @@ impl Environment {
         let store = Store::new(&settings.database).map_err(|error| StageError::new("database.url", error))?;
         let admin = Admin::new(&settings.kafka).map_err(|error| StageError::new("kafka settings", error))?;
         let away = || Some("not reached yet".to_owned());
-        let condition = Condition { database: away(), kafka: away(), cluster: None };
+        let instance = Some("not taken yet".to_owned());
+        let condition =
+            Condition { database: away(), kafka: away(), instance, cluster: None, migrated: false };
         Ok(Arc::new(Self {
+            run: this_run(&settings),
             partition_map: PartitionMap::new(settings.kafka.partitions_per_borough),
             settings,
             store,
@@ -71,10 +80,23 @@ impl Environment {
         }))
     }
 
-    /// Returns the names of the dependencies that are away.
+    /// Waits for a migrated database.
+    pub(super) async fn migrated(&self) {
+        if self.condition.subscribe().wait_for(|now| now.migrated).await.is_err() {
+            // The process ends.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Returns the names of what keeps this process from working: dependencies that are away, and its own name.
     pub fn missing(&self) -> Vec<String> {
         let condition = self.condition.borrow();
-        let named = [("database", condition.database.is_some()), ("kafka", condition.kafka.is_some())];
+        let named = [
+            ("database", condition.database.is_some()),
+            ("kafka", condition.kafka.is_some()),
+            // Without a database there is no name to be had.
+            ("instance", condition.instance.is_some() && condition.database.is_none()),
+        ];
         named.iter().filter(|(_, away)| *away).map(|(name, _)| (*name).to_owned()).collect()
     }
 
@@ -84,8 +106,9 @@ impl Environment {
         loop {
             {
                 let now = condition.borrow_and_update();
-                match (&now.database, &now.kafka, &now.cluster) {
-                    (None, None, Some(cluster)) => return cluster.clone(),
+                match (&now.database, &now.kafka, &now.instance, &now.cluster) {
+                    (None, None, None, Some(cluster)) => return cluster.clone(),
+                    (None, None, Some(_), _) => life.waiting_for("instance"),
                     (Some(_), ..) => life.waiting_for("database"),
                     _ => life.waiting_for("kafka"),
                 }

@@ -7,6 +7,7 @@ mod enriched_consumer;
 mod enriched_publisher;
 mod enricher;
 mod environment;
+mod instance;
 mod kafka_loss;
 mod partition_reader;
 pub mod pipeline;

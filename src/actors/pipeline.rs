@@ -87,13 +87,22 @@ async fn supervise(settings: Arc<Settings>, roles: Roles, listener: Arc<TcpListe
         let environment = environment.clone();
         async move { environment.watch().await }
     };
+    let name = {
+        let environment = environment.clone();
+        async move { environment.keep_instance().await }
+    };
     let code = tokio::select! {
         code = root.run(stop_signal(settings.clone())) => code,
         fatal = watch => {
             tracing::error!("{fatal}");
             EXIT_SETTINGS
         }
+        fatal = name => {
+            tracing::error!("{fatal}");
+            EXIT_SETTINGS
+        }
     };
+    environment.release_instance().await;
     tracing::info!(code, "nyc311 ended");
     code
 }

@@ -35,6 +35,7 @@ const MIGRATIONS: &[Migration] = migrations![
     5 "0005_mark_duplicates",
     6 "0006_create_source_term",
     8 "0008_name_kafka_logs",
+    9 "0009_create_instance",
 ];
 
 /// Any number that nothing else in the database uses as an advisory lock.

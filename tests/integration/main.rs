@@ -7,6 +7,7 @@ mod cli;
 mod cluster;
 mod drift;
 mod http;
+mod instance;
 mod kafka;
 mod kafka_loss;
 mod pipeline;
