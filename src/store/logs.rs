@@ -123,7 +123,13 @@ impl Store {
     pub async fn take_up_logs(&self, found: &FoundLogs<'_>) -> Result<TakenUp, StoreError> {
         let mut client = self.client().await?;
         self.bounded(async {
+            // Most looks find nothing to write, and ask once.
+            let known = Known::read(&client, found).await?;
+            if !known.is_nameless && known.lost(found).detail.is_none() {
+                return Ok(TakenUp::Known);
+            }
             let transaction = client.transaction().await?;
+            take_turns(&transaction).await?;
             let known = Known::read(&transaction, found).await?;
             let lost = known.lost(found);
             let raw_lost = lost.topics.contains(found.raw.topic.as_str());
@@ -308,6 +314,8 @@ struct Known {
     positions_elsewhere: bool,
     /// Topics of this cluster with the ids that are stored for them.
     ids: BTreeSet<(String, String)>,
+    /// Something speaks of a log that has an id, and does not say which.
+    is_nameless: bool,
 }
 
 /// What is gone, and why.
@@ -317,10 +325,12 @@ struct Lost<'a> {
 }
 
 impl Known {
-    async fn read(transaction: &Transaction<'_>, found: &FoundLogs<'_>) -> Result<Self, StoreError> {
-        take_turns(transaction).await?;
+    async fn read(
+        client: &impl deadpool_postgres::GenericClient,
+        found: &FoundLogs<'_>,
+    ) -> Result<Self, StoreError> {
         let derived: Vec<&str> = found.derived.iter().map(|log| log.topic.as_str()).collect();
-        let rows = transaction
+        let rows = client
             .query(
                 "select 'cursor', kafka_cluster_id, $2::text, raw_topic_id
                  from nyc311.source_position where source = $1
@@ -337,6 +347,7 @@ impl Known {
             positions_here: false,
             positions_elsewhere: false,
             ids: BTreeSet::new(),
+            is_nameless: false,
         };
         for row in &rows {
             let (of, cluster_id): (&str, Option<String>) = (row.get(0), row.get(1));
@@ -350,8 +361,16 @@ impl Known {
                 }
                 _ => {}
             }
-            if here && let Some(id) = id {
-                known.ids.insert((topic, id));
+            if !here {
+                continue;
+            }
+            match id {
+                Some(id) => drop(known.ids.insert((topic, id))),
+                None => {
+                    let mut logs = found.derived.iter().chain([&found.raw]);
+                    known.is_nameless |=
+                        of != "poll" && logs.any(|log| log.topic == topic && log.id.is_some());
+                }
             }
         }
         Ok(known)

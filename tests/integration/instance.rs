@@ -154,6 +154,23 @@ async fn a_process_that_stands_still_is_waited_for_taken_over_and_ends_when_it_w
 }
 
 #[tokio::test]
+async fn a_start_asks_the_database_few_questions_so_that_a_slow_one_does_not_hold_it_up() {
+    let simulator = city(100);
+    let mut service = Service::for_source(&simulator.resource_url(), &[]).await;
+    let (proxy, through) = Proxy::in_front_of(service.database.settings.url.expose()).await;
+    proxy.delay(Duration::from_millis(200));
+    for what in ["the first start", "a restart"] {
+        let (began, before) = (Instant::now(), proxy.sent());
+        service.spawn(&["run"], &[("NYC311_DATABASE__URL", &through)]);
+        service.ready().await;
+        let (took, questions) = (began.elapsed(), proxy.sent() - before);
+        println!("{what}: ready after {took:?}, {questions} messages to the database");
+        assert!(took < Duration::from_secs(40), "{what} took {took:?}, {questions} messages");
+        service.kill();
+    }
+}
+
+#[tokio::test]
 async fn a_database_that_is_away_takes_nobodys_name() {
     let simulator = city(100);
     let overrides = [("database.connect_timeout", "1s")];

@@ -28,6 +28,7 @@ struct Shared {
     delay_ms: AtomicU64,
     order: Mutex<Option<Order>>,
     cuts: AtomicUsize,
+    sent: AtomicUsize,
 }
 
 impl Shared {
@@ -107,6 +108,11 @@ impl Proxy {
         *self.shared.order.lock().unwrap() = Some(Order { text, cut, times });
     }
 
+    /// Returns how often clients have sent something.
+    pub fn sent(&self) -> usize {
+        self.shared.sent.load(Ordering::SeqCst)
+    }
+
     /// Returns how many connections were cut.
     pub fn cuts(&self) -> usize {
         self.shared.cuts.load(Ordering::SeqCst)
@@ -127,6 +133,7 @@ async fn carry(near: TcpStream, far: TcpStream, shared: Arc<Shared>) {
     let there = async {
         let mut buffer = vec![0; 64 * 1024];
         while let Ok(length @ 1..) = near_read.read(&mut buffer).await {
+            shared.sent.fetch_add(1, Ordering::SeqCst);
             shared.hold().await;
             match shared.ordered(&buffer[..length]) {
                 Some(Cut::Before) => return,
