@@ -302,7 +302,8 @@ fn instance(values: &Values, listen: SocketAddr) -> InstanceSettings {
     }
 }
 
-fn hostname() -> String {
+/// Returns the name of this machine.
+pub fn hostname() -> String {
     let stated = std::fs::read_to_string("/proc/sys/kernel/hostname")
         .or_else(|_| std::fs::read_to_string("/etc/hostname"))
         .or_else(|_| std::env::var("HOSTNAME"))

@@ -73,6 +73,7 @@ impl Pending {
                 epoch: batch.epoch,
                 from: records.from,
                 to: records.to,
+                last: records.last,
             };
             self.advances.insert(key, advance);
             return Ok(());
@@ -84,6 +85,7 @@ impl Pending {
             )));
         }
         advance.to = records.to;
+        advance.last = records.last.or(advance.last);
         Ok(())
     }
 }
@@ -403,6 +405,7 @@ mod tests {
                 records: Vec::new(),
                 bytes: 0,
                 appended_at_ms: None,
+                last: None,
             },
             epoch,
         };

@@ -115,7 +115,9 @@ impl View {
                 let index = usize::try_from(*partition).unwrap_or(0);
                 // None where it could not be asked for; none inside where there is no position yet.
                 let position = if topic == kafka.raw_topic {
-                    committed.as_ref().ok().map(|offsets| offsets.get(index).copied().flatten())
+                    committed.as_ref().ok().map(|offsets| {
+                        offsets.get(index).and_then(|committed| Some(committed.as_ref()?.next_offset))
+                    })
                 } else {
                     stored.as_ref().map(|rows| {
                         let row = rows.iter().find(|row| row.topic == topic && row.partition == *partition);

@@ -11,8 +11,9 @@ use futures_util::{FutureExt, future::LocalBoxFuture};
 use super::{
     aggregator::Aggregator,
     environment::{Cluster, Environment},
-    partition_reader::{Destination, PartitionReader},
-    raw_consumer::note_loss,
+    kafka_loss::Found,
+    partition_reader::{Destination, OpenPosition, PartitionReader},
+    raw_consumer::{another_log, away},
 };
 use crate::{
     config::Settings,
@@ -21,7 +22,7 @@ use crate::{
         consumer::{Partition, ReadBatch, Window},
     },
     messages::{BatchError, EnrichedBatch},
-    store::StoreError,
+    store::{Claim, LostPlace},
     supervision::StageRef,
     telemetry::metrics::{dependency, stage},
 };
@@ -33,10 +34,6 @@ pub type EnrichedConsumer = PartitionReader<ToAggregator>;
 pub struct ToAggregator {
     pub environment: Arc<Environment>,
     pub aggregator: StageRef<Aggregator>,
-}
-
-fn away(error: StoreError) -> BatchError {
-    BatchError::Unavailable { dependency: "database", detail: error.to_string() }
 }
 
 impl Destination for ToAggregator {
@@ -77,21 +74,34 @@ impl Destination for ToAggregator {
         async move {
             self.aggregator.up().await;
             let environment = &self.environment;
+            let store = &environment.store;
+            let owner = &environment.settings.instance.id;
+            let topic_id = cluster.topic_id(&topic);
+            let claim = store.claim_position(&cluster.id, &topic, topic_id, partition, owner, 0);
+            let (claimed, last) = match claim.await.map_err(away)? {
+                Claim::Taken { position, last } => (position, last),
+                Claim::OtherLog => {
+                    environment.doubt_logs();
+                    return Err(another_log(&topic));
+                }
+            };
+            // After the claim: ends of a log that were asked before it lie behind whatever others have stored meanwhile.
             let ends = environment.admin.log_ends(&topic, [partition]).await?;
             let Some(ends) = ends.first().copied() else {
                 return Err(KafkaFailure::Unavailable("no answer with offsets".to_owned()).into());
             };
-            let store = &environment.store;
-            let owner = &environment.settings.instance.id;
-            let claimed =
-                store.claim_position(&cluster.id, &topic, partition, owner, ends.low).await.map_err(away)?;
-            if (ends.low..=ends.high).contains(&claimed.next_offset) {
-                return Ok((claimed.next_offset, claimed.epoch));
+            let (epoch, next_offset) = (claimed.epoch, claimed.next_offset);
+            let found = Found { topic: &topic, partition, next_offset, ends };
+            let Some(detail) = environment.missing_in(found, last).await? else {
+                return Ok((next_offset, epoch));
+            };
+            let place = LostPlace::Position { epoch, next_offset, start_offset: ends.low };
+            let noted =
+                environment.note_loss(&cluster.id, topic_id, found, detail, place).await.map_err(away)?;
+            match noted {
+                Some(moved) => Ok((moved.next_offset, moved.epoch)),
+                None => Err(BatchError::Fenced("the position was taken over meanwhile".to_owned())),
             }
-            note_loss(environment, &topic, partition, claimed.next_offset, ends).await?;
-            let rewound =
-                store.rewind_position(&cluster.id, &topic, partition, ends.low).await.map_err(away)?;
-            Ok((rewound.next_offset, rewound.epoch))
         }
         .boxed_local()
     }
@@ -106,7 +116,7 @@ impl Destination for ToAggregator {
     fn find_stale(
         self: Rc<Self>,
         cluster: Cluster,
-        open: Vec<(Partition, i64)>,
+        open: Vec<OpenPosition<i64>>,
     ) -> LocalBoxFuture<'static, Vec<Partition>> {
         async move {
             let kafka = &self.environment.settings.kafka;
@@ -115,12 +125,15 @@ impl Destination for ToAggregator {
             let Ok(positions) = self.environment.store.positions(&cluster.id, &topics).await else {
                 return Vec::new();
             };
-            let stale = open.into_iter().filter(|((topic, partition), epoch)| {
+            // Within an epoch a position only grows: one that went back, or is gone, is of a database that was restored.
+            let is_ours = |open: &OpenPosition<i64>| {
+                let (topic, partition) = &open.partition;
                 positions
                     .iter()
-                    .any(|row| *row.topic == **topic && row.partition == *partition && row.epoch != *epoch)
-            });
-            stale.map(|(partition, _)| partition).collect()
+                    .find(|row| *row.topic == **topic && row.partition == *partition)
+                    .is_some_and(|row| row.epoch == open.token && row.next_offset >= open.next_offset)
+            };
+            open.into_iter().filter(|open| !is_ours(open)).map(|open| open.partition).collect()
         }
         .boxed_local()
     }

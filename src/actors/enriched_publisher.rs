@@ -77,8 +77,12 @@ impl Handler<PublishEnriched> for EnrichedPublisher {
         };
         let rows = batch.records.len() as u64;
         metrics().batch_rows.with_label_values(&[stage::ENRICHED_PUBLISHER]).observe(rows as f64);
-        let transaction =
-            Transaction { records: batch.records, next_offset: batch.next_offset, group: batch.group };
+        let transaction = Transaction {
+            records: batch.records,
+            next_offset: batch.next_offset,
+            note: batch.note,
+            group: batch.group,
+        };
         // Queued before this returns, so the producer gets the batches in the order of the partition.
         let committed = producer.publish(transaction);
         let in_flight = metrics().in_flight_batches.with_label_values(&[stage::ENRICHED_PUBLISHER]);

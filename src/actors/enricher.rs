@@ -119,7 +119,7 @@ impl Handler<RawBatch> for Enricher {
     type Result = ResponseFuture<Result<(), BatchError>>;
 
     fn handle(&mut self, batch: RawBatch, _: &mut Self::Context) -> Self::Result {
-        let RawBatch { records: batch, opening, group } = batch;
+        let RawBatch { records: batch, opening, note, group } = batch;
         let span =
             tracing::info_span!("enrich", borough = self.borough.name(), from = batch.from, to = batch.to);
         let _entered = span.enter();
@@ -128,8 +128,8 @@ impl Handler<RawBatch> for Enricher {
         let records =
             batch.records.iter().map(|record| self.derive(batch.partition, record, &mut tally)).collect();
         tally.report();
-        let message =
-            PublishEnriched { partition: batch.partition, opening, records, next_offset: batch.to, group };
+        let (partition, next_offset) = (batch.partition, batch.to);
+        let message = PublishEnriched { partition, opening, records, next_offset, note, group };
         // Asked before this returns, so the publisher gets the batches in the order of the partition.
         let published = self.publisher.ask(message);
         Box::pin(async move { published.await? })

@@ -2,11 +2,14 @@
 
 mod aggregator;
 mod control;
+mod dependencies;
 mod drain;
 mod enriched_consumer;
 mod enriched_publisher;
 mod enricher;
 mod environment;
+mod instance;
+mod kafka_loss;
 mod partition_reader;
 pub mod pipeline;
 mod poll_run;

@@ -69,15 +69,25 @@ pub trait Destination: Unpin + 'static {
         token: Self::Token,
     ) -> LocalBoxFuture<'static, Result<(), BatchError>>;
 
-    /// Returns which of the open partitions somebody else has taken over meanwhile.
+    /// Returns which of the open partitions are no longer where they were left: somebody else has taken them over, or
+    /// what is durable went back.
     fn find_stale(
         self: Rc<Self>,
         cluster: Cluster,
-        open: Vec<(Partition, Self::Token)>,
+        open: Vec<OpenPosition<Self::Token>>,
     ) -> LocalBoxFuture<'static, Vec<Partition>>;
 
     /// Returns whether the group's offsets are committed by this consumer, after the answer.
     fn commits_offsets(settings: &Settings) -> bool;
+}
+
+/// An open partition, and how far its records are done.
+pub struct OpenPosition<T> {
+    pub partition: Partition,
+    pub token: T,
+    /// Where the opening began.
+    pub opened_at: i64,
+    pub next_offset: i64,
 }
 
 struct Assigned<T> {
@@ -90,6 +100,7 @@ struct Assigned<T> {
     in_flight: usize,
     /// When Kafka appended the first record of each batch in flight, in milliseconds since 1970.
     appended_at_ms: VecDeque<Option<i64>>,
+    opened_at: i64,
     /// The position behind everything that is done.
     next_offset: i64,
     delays: Delays,
@@ -207,7 +218,7 @@ impl<D: Destination> PartitionReader<D> {
                     actor.openings += 1;
                     assigned.opening = Some((actor.openings, token));
                     assigned.appended_at_ms.clear();
-                    assigned.next_offset = next_offset;
+                    (assigned.opened_at, assigned.next_offset) = (next_offset, next_offset);
                     tracing::info!(
                         stage = D::STAGE,
                         topic = &*partition.0,
@@ -300,7 +311,14 @@ impl<D: Destination> PartitionReader<D> {
         let open: Vec<_> = self
             .partitions
             .iter()
-            .filter_map(|(partition, assigned)| Some((partition.clone(), assigned.opening?.1)))
+            .filter_map(|(partition, assigned)| {
+                Some(OpenPosition {
+                    partition: partition.clone(),
+                    token: assigned.opening?.1,
+                    opened_at: assigned.opened_at,
+                    next_offset: assigned.next_offset,
+                })
+            })
             .collect();
         let numbers: HashMap<_, _> = self
             .partitions
@@ -312,7 +330,8 @@ impl<D: Destination> PartitionReader<D> {
             for partition in stale {
                 let current = actor.partitions.get(&partition).and_then(|assigned| assigned.opening);
                 if current.map(|(number, _)| number) == numbers.get(&partition).copied() {
-                    let error = BatchError::Fenced("the position belongs to a newer epoch".to_owned());
+                    let error =
+                        BatchError::Fenced("the position is not where this opening has left it".to_owned());
                     actor.failed(partition, &error, context);
                 }
             }
@@ -423,6 +442,7 @@ impl<D: Destination> StreamHandler<Event> for PartitionReader<D> {
                         attempt: 0,
                         in_flight: 0,
                         appended_at_ms: VecDeque::new(),
+                        opened_at: 0,
                         next_offset: 0,
                         delays: Delays::new(Duration::from_millis(50), Duration::from_secs(5)),
                         failures: 0,

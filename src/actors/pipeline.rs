@@ -104,13 +104,22 @@ async fn supervise(settings: Arc<Settings>, roles: Roles, listener: Arc<TcpListe
         let environment = environment.clone();
         async move { environment.watch().await }
     };
+    let name = {
+        let environment = environment.clone();
+        async move { environment.keep_instance().await }
+    };
     let code = tokio::select! {
         code = root.run(stop_signal(settings.clone(), board)) => code,
         fatal = watch => {
             tracing::error!("{fatal}");
             EXIT_SETTINGS
         }
+        fatal = name => {
+            tracing::error!("{fatal}");
+            EXIT_SETTINGS
+        }
     };
+    environment.release_instance().await;
     tracing::info!(code, "nyc311 ended");
     code
 }
@@ -217,11 +226,7 @@ fn enrichment(
     }
     let (shared, stalls) = (environment.clone(), stalls.clone());
     let (consumer, _) = Stage::new(key(stage::RAW_CONSUMER, None), board, move |life| {
-        let destination = ToEnrichers {
-            environment: shared.clone(),
-            publisher: to_publisher.clone(),
-            enrichers: to_enrichers.clone(),
-        };
+        let destination = ToEnrichers::new(shared.clone(), to_publisher.clone(), to_enrichers.clone());
         RawConsumer::new(life, shared.clone(), seat.clone(), stalls.clone(), destination)
     });
     children.push(consumer);

@@ -161,6 +161,9 @@ impl PollRun<'_> {
             let outcome = tokio::select! {
                 outcome = self.fetch_and_store() => outcome,
                 interruption = self.keep_lease() => Err(interruption),
+                () = self.environment.replaced(self.cluster.clone()) => {
+                    Err(Halt::Interrupted("kafka is not the one it was".to_owned()))
+                }
             };
             self.conclude(outcome).await
         }
@@ -255,7 +258,8 @@ impl PollRun<'_> {
         let partitions = 0..self.environment.partition_map.partitions();
         let ends = self.environment.admin.log_ends(topic, partitions.clone()).await?;
         let ends: Vec<_> = partitions.zip(ends.iter().map(|ends| ends.high)).collect();
-        self.environment.store.begin_storing(self.poll.id, self.token, &ends).await?;
+        let topic_id = self.cluster.topic_id(topic);
+        self.environment.store.begin_storing(self.poll.id, self.token, topic_id, &ends).await?;
         metrics().polls_total.with_label_values(&["storing"]).inc();
         tracing::info!(pages = walk.page, "source is read to its end, rows are being stored");
         Ok(())
@@ -384,7 +388,9 @@ impl PollRun<'_> {
             None => walk.greatest,
         };
         let moves_durable_cursor = self.poll.window.is_open() && !walk.frozen;
+        let raw_topic = &self.environment.settings.kafka.raw_topic;
         let record = PageRecord {
+            page: walk.page,
             rows: prepared.rows.len() as u64,
             published: published.published,
             cursor: prepared.last.clone().filter(|_| !walk.frozen).map(|last| (last.updated_at, last.row_id)),
@@ -393,6 +399,9 @@ impl PollRun<'_> {
             published_updated_at: published_updated_at.filter(|_| moves_durable_cursor),
             source: self.dataset().to_owned(),
             cluster_id: self.cluster.id.to_string(),
+            raw_topic: raw_topic.clone(),
+            raw_topic_id: self.cluster.topic_id(raw_topic).map(str::to_owned),
+            acknowledged: published.acknowledged.clone(),
             dead_letters: self.too_large(prepared, &published, walk.page),
             columns: self.new_columns(&walk, prepared),
         };

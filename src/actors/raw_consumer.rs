@@ -2,8 +2,13 @@
 //!
 //! Opening a partition asks the enriched publisher for a fresh transactional producer first: that fences the previous
 //! owner and ends what it left open, and only then does Kafka tell the committed offset.
+//!
+//! Beside each offset stands the log that it speaks of ([`OffsetNote`]). Where there is no offset that counts (none was
+//! committed, or only for a log that is gone), `raw_position` in PostgreSQL says where to start; and where the log
+//! begins behind that, records were lost that nobody had read. Noting that moves the start, in one transaction, so
+//! that the next opening finds nothing to note.
 
-use std::{rc::Rc, sync::Arc, time::Duration};
+use std::{cell::RefCell, collections::HashMap, rc::Rc, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, future::LocalBoxFuture};
 
@@ -11,16 +16,17 @@ use super::{
     enriched_publisher::EnrichedPublisher,
     enricher::Enricher,
     environment::{Cluster, Environment},
-    partition_reader::{Destination, PartitionReader},
+    kafka_loss::Found,
+    partition_reader::{Destination, OpenPosition, PartitionReader},
 };
 use crate::{
     config::Settings,
     kafka::{
-        KafkaFailure,
-        admin::LogEnds,
+        Committed, KafkaFailure, OffsetNote,
         consumer::{Partition, ReadBatch, Window},
     },
     messages::{BatchError, OpenPartition, RawBatch},
+    store::{LostPlace, RawStart, StoreError},
     supervision::StageRef,
     telemetry::metrics::{dependency, stage},
 };
@@ -30,10 +36,14 @@ pub type RawConsumer = PartitionReader<ToEnrichers>;
 
 /// Hands raw batches to the enricher of the partition's borough.
 pub struct ToEnrichers {
-    pub environment: Arc<Environment>,
-    pub publisher: StageRef<EnrichedPublisher>,
+    environment: Arc<Environment>,
+    publisher: StageRef<EnrichedPublisher>,
     /// In the order of the boroughs.
-    pub enrichers: Vec<StageRef<Enricher>>,
+    enrichers: Vec<StageRef<Enricher>>,
+    /// What is to be committed beside the offset of each open partition.
+    notes: RefCell<HashMap<i32, OffsetNote>>,
+    /// Partitions without transactions whose commit was seen to lag: how far they were done then.
+    lagging: RefCell<HashMap<Partition, i64>>,
 }
 
 /// Returns the consumer group of the enrichers.
@@ -45,50 +55,128 @@ pub fn enricher_group(settings: &Settings) -> String {
 const COMMITTED_PATIENCE: Duration = Duration::from_secs(10);
 
 impl ToEnrichers {
+    /// Puts the consumer in front of the enrichers, which are in the order of the boroughs.
+    pub fn new(
+        environment: Arc<Environment>,
+        publisher: StageRef<EnrichedPublisher>,
+        enrichers: Vec<StageRef<Enricher>>,
+    ) -> Self {
+        Self { environment, publisher, enrichers, notes: RefCell::default(), lagging: RefCell::default() }
+    }
+
     fn enricher(&self, partition: i32) -> Option<&StageRef<Enricher>> {
         self.enrichers.get(self.environment.partition_map.owner(partition).index())
     }
 
-    async fn start_at(&self, partition: i32) -> Result<i64, BatchError> {
+    /// Returns the partitions that are done up to an offset that Kafka does not know as committed, at two looks in a row: the
+    /// commit has failed, and nothing follows that would repeat it.
+    async fn find_uncommitted(&self, open: Vec<OpenPosition<u64>>) -> Vec<Partition> {
+        let settings = &self.environment.settings;
+        let partitions: Vec<i32> = open.iter().map(|open| open.partition.1).collect();
+        let (group, topic) = (enricher_group(settings), &settings.kafka.raw_topic);
+        // Without an answer there is nothing to conclude; the next look follows soon.
+        let Ok(committed) =
+            self.environment.admin.committed(&group, topic, &partitions, COMMITTED_PATIENCE).await
+        else {
+            return Vec::new();
+        };
+        let mut lagging = HashMap::new();
+        let mut stale = Vec::new();
+        for (open, committed) in open.into_iter().zip(committed) {
+            let behind = match committed {
+                Some(committed) => committed.next_offset < open.next_offset,
+                None => open.next_offset > open.opened_at,
+            };
+            if !behind {
+                continue;
+            }
+            if self.lagging.borrow().get(&open.partition) == Some(&open.next_offset) {
+                stale.push(open.partition);
+            } else {
+                lagging.insert(open.partition, open.next_offset);
+            }
+        }
+        *self.lagging.borrow_mut() = lagging;
+        stale
+    }
+
+    /// Returns what is to stand beside the offset behind a batch.
+    fn note_behind(&self, batch: &ReadBatch) -> OffsetNote {
+        let mut notes = self.notes.borrow_mut();
+        let note = notes.entry(batch.records.partition).or_default();
+        note.last = batch.records.last.or(note.last);
+        note.clone()
+    }
+
+    /// Finds where enriching goes on: behind what the group has committed, unless that speaks of another log, or of
+    /// records that are gone.
+    async fn start_at(&self, cluster: &Cluster, partition: i32) -> Result<(i64, OffsetNote), BatchError> {
         let environment = &self.environment;
         let settings = &environment.settings;
         let topic = &settings.kafka.raw_topic;
         let group = enricher_group(settings);
-        let committed = environment.admin.committed(&group, topic, &[partition], COMMITTED_PATIENCE).await?;
-        let ends = environment.admin.log_ends(topic, [partition]).await?;
-        let (Some(committed), Some(ends)) = (committed.first().copied(), ends.first().copied()) else {
-            return Err(KafkaFailure::Unavailable("no answer with offsets".to_owned()).into());
-        };
-        match committed {
-            None => Ok(ends.low),
-            Some(offset) if (ends.low..=ends.high).contains(&offset) => Ok(offset),
-            Some(offset) => {
-                note_loss(environment, topic, partition, offset, ends).await?;
-                Ok(ends.low)
+        let topic_id = cluster.topic_id(topic);
+        let answer = || BatchError::from(KafkaFailure::Unavailable("no answer with offsets".to_owned()));
+        // What is known of the partition is read first, the ends of the log last: offsets only grow, so that a process that
+        // stood still in between finds nothing beyond its log that is not.
+        for _ in 0..ATTEMPTS_TO_START {
+            let known = environment.store.raw_positions(&cluster.id, topic).await.map_err(away)?;
+            let known = known.into_iter().find(|row| row.partition == partition);
+            let stored_id = known.as_ref().and_then(|row| row.topic_id.as_deref());
+            let start = known.as_ref().map(|row| row.start).unwrap_or_default();
+            let committed =
+                environment.admin.committed(&group, topic, &[partition], COMMITTED_PATIENCE).await?;
+            let committed = committed.into_iter().next().ok_or_else(answer)?;
+            if stored_id.zip(topic_id).is_some_and(|(stored, now)| stored != now) {
+                environment.doubt_logs();
+                return Err(another_log(topic));
             }
+            let committed = committed.filter(|committed| speaks_of(committed, topic_id));
+            let next_offset = start.position(committed.as_ref().map(|committed| committed.next_offset));
+            let last = committed
+                .as_ref()
+                .filter(|committed| committed.next_offset == next_offset)
+                .and_then(|committed| committed.note.last);
+            let ends = environment.admin.log_ends(topic, [partition]).await?;
+            let ends = ends.first().copied().ok_or_else(answer)?;
+            let found = Found { topic, partition, next_offset, ends };
+            let note = OffsetNote { topic_id: topic_id.map(Into::into), last };
+            let Some(detail) = environment.missing_in(found, last).await? else {
+                return Ok((next_offset, note));
+            };
+            let superseded_offset = committed.map(|committed| committed.next_offset);
+            let goes_on = RawStart { start_offset: ends.low, superseded_offset };
+            let place = LostPlace::Enrichers { found: start, start: goes_on };
+            let noted =
+                environment.note_loss(&cluster.id, topic_id, found, detail, place).await.map_err(away)?;
+            if noted.is_some() {
+                return Ok((ends.low, OffsetNote { last: None, ..note }));
+            }
+            // Somebody else has noted it meanwhile.
         }
+        Err(BatchError::Interrupted(format!("{topic}/{partition}: the start moves while it is looked for")))
     }
 }
 
-/// Records that Kafka no longer has what it acknowledged: the source is read again from what PostgreSQL holds.
-pub async fn note_loss(
-    environment: &Environment,
-    topic: &str,
-    partition: i32,
-    next_offset: i64,
-    ends: LogEnds,
-) -> Result<(), BatchError> {
-    let detail = format!(
-        "{topic}/{partition}: position {next_offset} lies outside the log, which holds {} to {}",
-        ends.low, ends.high
-    );
-    tracing::error!(topic, partition, next_offset, low = ends.low, high = ends.high, "kafka lost records");
-    let source = environment.settings.source.dataset();
-    environment
-        .store
-        .note_kafka_loss(source, &detail)
-        .await
-        .map_err(|error| BatchError::Unavailable { dependency: "database", detail: error.to_string() })
+/// Tells whether an offset is one of this log. What was committed for a deleted topic is forgotten by Kafka a moment later
+/// than the topic.
+pub(super) fn speaks_of(committed: &Committed, topic_id: Option<&str>) -> bool {
+    committed.note.topic_id.as_deref().zip(topic_id).is_none_or(|(of_log, now)| of_log == now)
+}
+
+/// How often the start of a partition is looked for while others move it.
+const ATTEMPTS_TO_START: u32 = 3;
+
+pub(super) fn away(error: StoreError) -> BatchError {
+    BatchError::Unavailable { dependency: "database", detail: error.to_string() }
+}
+
+/// The log is not the one that is known: the partition waits until the watch has found out what that means.
+pub(super) fn another_log(topic: &str) -> BatchError {
+    BatchError::Unavailable {
+        dependency: "kafka",
+        detail: format!("topic {topic} is not the one that is known"),
+    }
 }
 
 impl Destination for ToEnrichers {
@@ -120,7 +208,7 @@ impl Destination for ToEnrichers {
 
     fn open(
         self: Rc<Self>,
-        _: Cluster,
+        cluster: Cluster,
         (_, partition): Partition,
     ) -> LocalBoxFuture<'static, Result<(i64, u64), BatchError>> {
         async move {
@@ -129,14 +217,17 @@ impl Destination for ToEnrichers {
             }
             self.publisher.up().await;
             let opened = self.publisher.ask(OpenPartition { partition }).await??;
-            Ok((self.start_at(partition).await?, opened.opening))
+            let (next_offset, note) = self.start_at(&cluster, partition).await?;
+            self.notes.borrow_mut().insert(partition, note);
+            Ok((next_offset, opened.opening))
         }
         .boxed_local()
     }
 
     fn hand_on(&self, batch: ReadBatch, opening: u64) -> LocalBoxFuture<'static, Result<(), BatchError>> {
         let partition = batch.records.partition;
-        let message = RawBatch { records: batch.records, opening, group: batch.group };
+        let note = self.note_behind(&batch);
+        let message = RawBatch { records: batch.records, opening, note, group: batch.group };
         match self.enricher(partition) {
             Some(enricher) => enricher.ask(message).map(|answer| answer?).boxed_local(),
             None => {
@@ -149,10 +240,17 @@ impl Destination for ToEnrichers {
     fn find_stale(
         self: Rc<Self>,
         _: Cluster,
-        _: Vec<(Partition, u64)>,
+        open: Vec<OpenPosition<u64>>,
     ) -> LocalBoxFuture<'static, Vec<Partition>> {
-        // Kafka itself tells: a commit under an old member or producer id is refused.
-        std::future::ready(Vec::new()).boxed_local()
+        async move {
+            let settings = &self.environment.settings;
+            if settings.kafka.transactions {
+                // Kafka itself tells: a commit under an old member or producer id is refused.
+                return Vec::new();
+            }
+            self.find_uncommitted(open).await
+        }
+        .boxed_local()
     }
 
     fn commits_offsets(settings: &Settings) -> bool {

@@ -12,7 +12,7 @@ use super::output::{self, Format, OutputArgs};
 use super::setup;
 use crate::actors::enricher_group;
 use crate::config::{Settings, parse_instant};
-use crate::kafka::{Admin, KafkaFailure, PartitionMap};
+use crate::kafka::{Admin, KafkaFailure, OffsetNote, PartitionMap};
 use crate::quantity;
 
 /// How long members may take to leave their group. One with a stable name does not say that it leaves, so that it finds its partitions
@@ -76,7 +76,11 @@ pub async fn run(args: &RewindArgs, settings: &Settings) -> Result<i32, Failure>
     setup::expect_topic(&admin, kafka, setting, topic).await?;
     let positions = positions(&admin, topic, &partitions, args.to).await?;
     match args.topic {
-        Topic::Raw => rewind_group(&admin, settings, &positions).await?,
+        Topic::Raw => {
+            let (store, cluster) = (setup::migrated_store(settings).await?, admin.cluster_id().await?);
+            rewind_group(&admin, settings, &positions).await?;
+            store.forget_raw_starts(&cluster, topic).await?;
+        }
         Topic::Enriched => {
             let (store, cluster) = (setup::migrated_store(settings).await?, admin.cluster_id().await?);
             for (partition, next_offset) in &positions {
@@ -167,7 +171,9 @@ async fn rewind_group(admin: &Admin, settings: &Settings, positions: &[(i32, i64
             ),
         ));
     }
-    Ok(admin.commit(&group, &settings.kafka.raw_topic, positions).await?)
+    let raw = settings.kafka.raw_topic.as_str();
+    let topic_id = admin.describe(&[raw]).await?.remove(raw).and_then(|topic| topic.id);
+    Ok(admin.commit(&group, raw, positions, &OffsetNote { topic_id, last: None }).await?)
 }
 
 /// Returns how many members a group has when those that were stopped have had the time to leave.

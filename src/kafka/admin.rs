@@ -7,7 +7,7 @@ use std::{
 };
 
 use rdkafka::{
-    ClientConfig, Offset, TopicPartitionList,
+    ClientConfig, Message, Offset, TopicPartitionList,
     admin::AdminClient,
     consumer::{BaseConsumer, CommitMode, Consumer},
 };
@@ -16,6 +16,9 @@ use tokio::task::spawn_blocking;
 use super::{
     client::{Logged, base, overridden},
     failure::KafkaFailure,
+    offset_note::OffsetNote,
+    record::Mark,
+    topic_ids::{self, DescribedTopic},
 };
 use crate::config::KafkaSettings;
 
@@ -25,6 +28,17 @@ pub struct LogEnds {
     pub low: i64,
     pub high: i64,
 }
+
+/// What a group has committed for a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Committed {
+    pub next_offset: i64,
+    /// The log that it speaks of, as far as it says.
+    pub note: OffsetNote,
+}
+
+/// How long the watch waits for an answer, however patient other requests are: a broker that stands still is away.
+const LOOK_PATIENCE: Duration = Duration::from_secs(3);
 
 /// A client for questions; every clone shares it.
 #[derive(Clone)]
@@ -64,12 +78,13 @@ impl Admin {
         spawn_blocking(move || call(&admin)).await.map_err(|error| KafkaFailure::Other(error.to_string()))?
     }
 
-    /// Returns the cluster's id: a Kafka whose volume was wiped has another one.
+    /// Returns the cluster's id: a Kafka whose volume was wiped has another one. It waits for a few seconds at most.
     pub async fn cluster_id(&self) -> Result<Arc<str>, KafkaFailure> {
         self.blocking(|admin| {
+            let patience = admin.timeout.min(LOOK_PATIENCE);
             // A cluster id is kept by the client once known, so ask the brokers first whether they are there at all.
-            admin.reader.client().fetch_metadata(None, admin.timeout)?;
-            let id = admin.client.inner().fetch_cluster_id(admin.timeout);
+            admin.client.inner().fetch_metadata(None, patience)?;
+            let id = admin.client.inner().fetch_cluster_id(patience);
             id.map(Arc::from)
                 .ok_or_else(|| KafkaFailure::Unavailable("no answer with a cluster id".to_owned()))
         })
@@ -85,6 +100,15 @@ impl Admin {
             };
             let topics = metadata.topics().iter().filter(|topic| topic.error().is_none());
             Ok(topics.map(|topic| (topic.name().to_owned(), count(topic))).collect())
+        })
+        .await
+    }
+
+    /// Returns those of these topics that exist, with the id of each. It waits for a few seconds at most.
+    pub async fn describe(&self, names: &[&str]) -> Result<HashMap<String, DescribedTopic>, KafkaFailure> {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        self.blocking(move |admin| {
+            topic_ids::describe(admin.client.inner(), &names, admin.timeout.min(LOOK_PATIENCE))
         })
         .await
     }
@@ -133,15 +157,17 @@ impl Admin {
 
     /// Returns what `group` has committed for `partitions` of `topic`; none where it never has.
     ///
-    /// While a transaction that holds offsets of the group is open, Kafka does not answer until it has ended; `patience`
-    /// bounds the wait.
+    /// While a transaction that holds offsets of the group is open, Kafka does not answer until it has ended, and
+    /// `patience` bounds the wait. Brokers before 2.5 answer with what was committed before it. Neither consumer of
+    /// this program needs more: whoever opens a partition has ended such a transaction before it asks, and whoever waits
+    /// for a position asks again.
     pub async fn committed(
         &self,
         group: &str,
         topic: &str,
         partitions: &[i32],
         patience: Duration,
-    ) -> Result<Vec<Option<i64>>, KafkaFailure> {
+    ) -> Result<Vec<Option<Committed>>, KafkaFailure> {
         let (group, topic, partitions) = (group.to_owned(), topic.to_owned(), partitions.to_vec());
         self.blocking(move |admin| {
             let consumer = admin.group_client(&group)?;
@@ -152,13 +178,79 @@ impl Admin {
                     wanted.add_partition(&topic, *partition);
                 }
                 let list = consumer.committed_offsets(wanted, patience)?;
-                let offset = |partition: &i32| match list.find_partition(&topic, *partition)?.offset() {
-                    Offset::Offset(offset) => Some(offset),
-                    _ => None,
+                let committed = |partition: &i32| {
+                    let found = list.find_partition(&topic, *partition)?;
+                    match found.offset() {
+                        Offset::Offset(next_offset) => {
+                            Some(Committed { next_offset, note: OffsetNote::read(found.metadata()) })
+                        }
+                        _ => None,
+                    }
                 };
-                partitions.iter().map(offset).collect::<Vec<_>>()
+                partitions.iter().map(committed).collect::<Vec<_>>()
             };
             Ok(committed)
+        })
+        .await
+    }
+
+    /// Tells whether the log still has the record that was seen there. One that is past its retention is taken for
+    /// there: whether the log begins behind it is for its ends to tell.
+    ///
+    /// Kafka's own clock dates each record, so the first record that is as old as the mark lies at it or before it, and
+    /// the first that is younger lies behind it. Two cheap questions tell that; where the clock of a broker went back,
+    /// they may err, and the record itself is read.
+    pub async fn holds(&self, topic: &str, partition: i32, mark: Mark) -> Result<bool, KafkaFailure> {
+        let ends = self.log_ends(topic, [partition]).await?;
+        let Some(ends) = ends.first().copied() else { return Ok(true) };
+        if mark.offset < ends.low {
+            return Ok(true);
+        }
+        if mark.offset >= ends.high {
+            return Ok(false);
+        }
+        let first_since = async |time_ms| -> Result<i64, KafkaFailure> {
+            let found = self.offsets_at(topic, &[partition], time_ms).await?;
+            Ok(found.first().map_or(ends.high, |(_, offset)| *offset))
+        };
+        if first_since(mark.appended_at_ms).await? <= mark.offset
+            && first_since(mark.appended_at_ms.saturating_add(1)).await? > mark.offset
+        {
+            return Ok(true);
+        }
+        Ok(self.appended_at(topic, partition, mark.offset).await? == Some(mark.appended_at_ms))
+    }
+
+    /// Reads when the record at an offset was appended; none where the next record lies behind it.
+    async fn appended_at(
+        &self,
+        topic: &str,
+        partition: i32,
+        offset: i64,
+    ) -> Result<Option<i64>, KafkaFailure> {
+        let topic = topic.to_owned();
+        self.blocking(move |admin| {
+            // It takes part in no group, but librdkafka reads under the name of one only.
+            let mut config = admin.config.clone();
+            config.set("group.id", "nyc311-look").set("enable.auto.commit", "false");
+            let consumer: BaseConsumer<Logged> = config.create_with_context(Logged)?;
+            {
+                let mut wanted = TopicPartitionList::new();
+                wanted.add_partition_offset(&topic, partition, Offset::Offset(offset))?;
+                consumer.assign(&wanted)?;
+            }
+            let began = Instant::now();
+            while began.elapsed() < admin.timeout {
+                match consumer.poll(Duration::from_millis(100)) {
+                    None => {}
+                    Some(Ok(message)) => {
+                        let found = (message.offset() == offset).then(|| message.timestamp().to_millis());
+                        return Ok(found.flatten());
+                    }
+                    Some(Err(error)) => return Err(error.into()),
+                }
+            }
+            Err(KafkaFailure::Unavailable(format!("{topic}/{partition} was not read at {offset} in time")))
         })
         .await
     }
@@ -185,14 +277,18 @@ impl Admin {
         group: &str,
         topic: &str,
         positions: &[(i32, i64)],
+        note: &OffsetNote,
     ) -> Result<(), KafkaFailure> {
         let (group, topic, positions) = (group.to_owned(), topic.to_owned(), positions.to_vec());
+        let note = note.to_string();
         self.blocking(move |admin| {
             let consumer = admin.group_client(&group)?;
             {
                 let mut list = TopicPartitionList::new();
                 for (partition, next_offset) in &positions {
-                    list.add_partition_offset(&topic, *partition, Offset::Offset(*next_offset))?;
+                    let mut position = list.add_partition(&topic, *partition);
+                    position.set_offset(Offset::Offset(*next_offset))?;
+                    position.set_metadata(&note);
                 }
                 patiently(admin.timeout, || Ok(consumer.commit(&list, CommitMode::Sync)?))?;
             }
@@ -231,7 +327,11 @@ impl Admin {
 
     fn group_client(&self, group: &str) -> Result<BaseConsumer<Logged>, KafkaFailure> {
         let mut config = self.config.clone();
-        config.set("group.id", group).set("enable.auto.commit", "false");
+        config
+            .set("group.id", group)
+            .set("enable.auto.commit", "false")
+            // Only with this does Kafka hold back the offsets of an open transaction.
+            .set("isolation.level", "read_committed");
         Ok(config.create_with_context(Logged)?)
     }
 }

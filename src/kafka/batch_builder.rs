@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::{
     consumer::Partition,
     headers::HeaderList,
-    record::{Record, RecordBatch},
+    record::{Mark, Record, RecordBatch},
 };
 
 pub(super) struct BatchBuilder {
@@ -23,6 +23,7 @@ pub(super) struct BatchBuilder {
     /// When the first record was taken.
     since: Instant,
     appended_at_ms: Option<i64>,
+    last: Option<Mark>,
 }
 
 /// A record whose key and value lie in the buffer.
@@ -44,6 +45,7 @@ impl BatchBuilder {
             records: Vec::new(),
             since: Instant::now(),
             appended_at_ms: None,
+            last: None,
         }
     }
 
@@ -67,6 +69,7 @@ impl BatchBuilder {
         });
         self.buffer.extend_from_slice(value);
         self.records.push(Unfinished { offset, key_end, start, end: self.buffer.len(), headers });
+        self.last = appended_at_ms.map(|appended_at_ms| Mark { offset, appended_at_ms });
         self.to = offset + 1;
     }
 
@@ -98,7 +101,7 @@ impl BatchBuilder {
 
     /// Turns what was taken into a batch, and begins the next one behind it.
     pub(super) fn cut(&mut self, (topic, partition): &Partition) -> RecordBatch {
-        let Self { from, to, buffer, records, appended_at_ms, .. } =
+        let Self { from, to, buffer, records, appended_at_ms, last, .. } =
             std::mem::replace(self, Self::at(self.to));
         let buffer = Bytes::from(buffer);
         let records = records.into_iter().map(|record| Record {
@@ -115,6 +118,7 @@ impl BatchBuilder {
             records: records.collect(),
             bytes: buffer.len(),
             appended_at_ms,
+            last,
         }
     }
 }
@@ -138,6 +142,7 @@ mod tests {
         let mut builder = builder();
         let batch = builder.cut(&partition);
         assert_eq!((batch.from, batch.to, batch.bytes, batch.appended_at_ms), (10, 13, 12, Some(7)));
+        assert_eq!(batch.last, Some(Mark { offset: 12, appended_at_ms: 8 }));
         let seen: Vec<_> = batch
             .records
             .iter()
@@ -146,7 +151,7 @@ mod tests {
         assert_eq!(seen, [(10, Some(&b"QUEENS"[..]), &b"one"[..]), (12, None, b"two")]);
         builder.step_to(15);
         let batch = builder.cut(&partition);
-        assert_eq!((batch.from, batch.to, batch.records.len()), (13, 15, 0));
+        assert_eq!((batch.from, batch.to, batch.records.len(), batch.last), (13, 15, 0, None));
     }
 
     #[test]

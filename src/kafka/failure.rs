@@ -63,6 +63,7 @@ impl From<KafkaError> for KafkaFailure {
         let text = error.to_string();
         let code = match &error {
             KafkaError::Transaction(inner) => Some(inner.code()),
+            KafkaError::AdminOp(code) => Some(*code),
             other => other.rdkafka_error_code(),
         };
         if let KafkaError::Transaction(inner) = &error

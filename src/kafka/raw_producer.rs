@@ -7,6 +7,7 @@
 //! [`KafkaFailure::Fatal`], and whoever owns the producer makes another.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -31,6 +32,7 @@ use super::{
 use crate::{
     config::KafkaSettings,
     messages::{PublishedPage, RawRow},
+    store::Acknowledged,
 };
 
 /// How long librdkafka itself tries to deliver a row before the page is reported as failed.
@@ -49,6 +51,7 @@ struct Receipt {
     done: Notify,
     too_large: Mutex<Vec<usize>>,
     failure: Mutex<Option<KafkaFailure>>,
+    acknowledged: Mutex<BTreeMap<i32, Acknowledged>>,
 }
 
 impl Receipt {
@@ -59,6 +62,7 @@ impl Receipt {
             done: Notify::new(),
             too_large: Mutex::default(),
             failure: Mutex::default(),
+            acknowledged: Mutex::default(),
         }
     }
 
@@ -76,6 +80,22 @@ impl Receipt {
             let reports = self.reports.load(Ordering::Relaxed);
             silent_seconds = if reports == seen { silent_seconds + 1 } else { 0 };
             seen = reports;
+        }
+    }
+
+    /// A row is in the log.
+    fn acknowledge(&self, partition: i32, offset: i64, appended_at_ms: Option<i64>) {
+        let row = Acknowledged {
+            partition,
+            first_offset: offset,
+            end_offset: offset + 1,
+            last_appended_at_ms: appended_at_ms,
+        };
+        let mut acknowledged = self.acknowledged.lock();
+        let rows = acknowledged.entry(partition).or_insert(row);
+        rows.first_offset = rows.first_offset.min(offset);
+        if row.end_offset >= rows.end_offset {
+            (rows.end_offset, rows.last_appended_at_ms) = (row.end_offset, appended_at_ms);
         }
     }
 
@@ -109,7 +129,11 @@ impl ProducerContext for Delivery {
     fn delivery(&self, result: &DeliveryResult<'_>, ticket: Box<Ticket>) {
         let Ticket(receipt, index) = *ticket;
         match result {
-            Ok(message) => tracing::trace!(offset = message.offset(), "row acknowledged"),
+            // An answer to a repetition may not say where the row is.
+            Ok(message) if message.offset() < 0 => {}
+            Ok(message) => {
+                receipt.acknowledge(message.partition(), message.offset(), message.timestamp().to_millis());
+            }
             Err((error, _)) => match KafkaFailure::from(error.clone()) {
                 KafkaFailure::TooLarge => receipt.too_large.lock().push(index),
                 failure => drop(receipt.failure.lock().get_or_insert(failure)),
@@ -222,7 +246,8 @@ impl RawProducer {
         let mut too_large = std::mem::take(&mut *receipt.too_large.lock());
         too_large.sort_unstable();
         let published = (rows.len() - too_large.len()) as u64;
-        Ok(PublishedPage { published, too_large })
+        let acknowledged = std::mem::take(&mut *receipt.acknowledged.lock()).into_values().collect();
+        Ok(PublishedPage { published, too_large, acknowledged })
     }
 }
 

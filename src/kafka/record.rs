@@ -27,4 +27,15 @@ pub struct RecordBatch {
     pub bytes: usize,
     /// When Kafka appended the first record, in milliseconds since 1970.
     pub appended_at_ms: Option<i64>,
+    /// The last record; none where the batch has no record, or the log does not say when it was appended.
+    pub last: Option<Mark>,
+}
+
+/// A record that was seen in a log. A log that has been set back to an older copy and has grown again since has another
+/// one there, appended at another time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    pub offset: i64,
+    /// Milliseconds since 1970.
+    pub appended_at_ms: i64,
 }

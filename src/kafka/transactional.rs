@@ -35,6 +35,7 @@ use super::{
     client::{base, log, overridden},
     consumer::GroupMetadata,
     failure::KafkaFailure,
+    offset_note::OffsetNote,
     topics::derived_max_bytes,
 };
 use crate::{
@@ -60,6 +61,7 @@ const JOB_LIMIT: Duration = Duration::from_secs(20);
 pub struct Transaction {
     pub records: Vec<DerivedRecord>,
     pub next_offset: i64,
+    pub note: OffsetNote,
     pub group: Option<Arc<GroupMetadata>>,
 }
 
@@ -228,11 +230,9 @@ impl Worker {
         };
         self.produce(&transaction.records, deadline)?;
         let mut positions = TopicPartitionList::new();
-        positions.add_partition_offset(
-            &self.settings.raw_topic,
-            self.partition,
-            Offset::Offset(transaction.next_offset),
-        )?;
+        let mut position = positions.add_partition(&self.settings.raw_topic, self.partition);
+        position.set_offset(Offset::Offset(transaction.next_offset))?;
+        position.set_metadata(transaction.note.to_string());
         self.producer.send_offsets_to_transaction(&positions, group, left_until(deadline)?)?;
         crate::fault_point!("enriched_publisher:commit:before");
         self.commit(deadline)?;

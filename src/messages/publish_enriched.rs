@@ -6,7 +6,7 @@ use actix::Message;
 use bytes::Bytes;
 
 use super::BatchError;
-use crate::kafka::{GroupMetadata, HeaderList};
+use crate::kafka::{GroupMetadata, HeaderList, OffsetNote};
 
 /// A record of a derived topic.
 #[derive(Debug, Clone)]
@@ -26,6 +26,8 @@ pub struct PublishEnriched {
     pub records: Vec<DerivedRecord>,
     /// The raw offset from which the partition goes on after this batch.
     pub next_offset: i64,
+    /// What stands beside it: the log that it speaks of.
+    pub note: OffsetNote,
     pub group: Option<Arc<GroupMetadata>>,
 }
 

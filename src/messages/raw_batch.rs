@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix::Message;
 
 use super::BatchError;
-use crate::kafka::{GroupMetadata, RecordBatch};
+use crate::kafka::{GroupMetadata, OffsetNote, RecordBatch};
 
 /// Records of one partition; answered when what came of them is committed together with their offsets.
 #[derive(Message)]
@@ -14,6 +14,8 @@ pub struct RawBatch {
     pub records: RecordBatch,
     /// The opening of the partition under which the records were read.
     pub opening: u64,
+    /// The log that the offset behind the records speaks of.
+    pub note: OffsetNote,
     /// The group metadata of the moment of reading: taken later, a rebalance in between would double the rows.
     pub group: Option<Arc<GroupMetadata>>,
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use nyc311_domain::Borough;
 
 use super::BatchError;
-use crate::kafka::Origin;
+use crate::{kafka::Origin, store::Acknowledged};
 
 /// One row, byte for byte as the API returned it, with what decides its partition.
 #[derive(Debug, Clone)]
@@ -31,4 +31,6 @@ pub struct PublishedPage {
     pub published: u64,
     /// Rows that the broker refuses for their size, by index: they become dead letters.
     pub too_large: Vec<usize>,
+    /// Where the others are in the log.
+    pub acknowledged: Vec<Acknowledged>,
 }

@@ -201,19 +201,31 @@ pub(super) async fn note_columns(
     Ok(changes)
 }
 
+/// Tells whether the rules know a noted word.
+pub(super) fn knows(kind: &str, value: &str) -> bool {
+    TermKind::ALL.iter().any(|one| one.as_str() == kind && one.knows(value))
+}
+
 /// Brings up to date which of the noted words the rules know: they may have learnt some.
 pub(super) async fn judge_terms(transaction: &Transaction<'_>) -> Result<(), StoreError> {
-    for row in transaction.query("select kind, value, known from nyc311.source_term", &[]).await? {
+    let rows = transaction.query("select kind, value, known from nyc311.source_term", &[]).await?;
+    let (mut kinds, mut values): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
+    for row in &rows {
         let (kind, value, known): (&str, &str, bool) = (row.get(0), row.get(1), row.get(2));
-        let knows = TermKind::ALL.iter().any(|one| one.as_str() == kind && one.knows(value));
-        if knows != known {
-            transaction
-                .execute(
-                    "update nyc311.source_term set known = $3 where kind = $1 and value = $2",
-                    &[&kind, &value, &knows],
-                )
-                .await?;
+        if knows(kind, value) != known {
+            kinds.push(kind);
+            values.push(value);
         }
+    }
+    if !kinds.is_empty() {
+        transaction
+            .execute(
+                "update nyc311.source_term t set known = not t.known
+                 from unnest($1::text[], $2::text[]) as n (kind, value)
+                 where t.kind = n.kind and t.value = n.value",
+                &[&kinds, &values],
+            )
+            .await?;
     }
     Ok(())
 }

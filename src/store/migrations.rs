@@ -1,14 +1,15 @@
 //! Brings the database to the shape that this program knows, forward only.
 //!
-//! Each migration is one SQL file, embedded in the binary, applied in one transaction that also notes
-//! it with its checksum. A transaction-level advisory lock makes programs that start together take
+//! Each migration is one SQL file, embedded in the binary. Those that are missing are applied in one transaction, which also
+//! notes them with their checksums. A transaction-level advisory lock makes programs that start together take
 //! turns: it cannot outlive a stopped process, as a session-level one would.
 
 use super::{Store, StoreError, drift};
+use crate::kafka::{from_hex, to_hex};
 use nyc311_domain::quality;
 use sha2::{Digest, Sha256};
 use std::time::Duration;
-use tokio_postgres::{Row, Transaction};
+use tokio_postgres::{Row, SimpleQueryMessage, Transaction};
 
 /// One embedded file of `migrations/`.
 struct Migration {
@@ -35,6 +36,8 @@ const MIGRATIONS: &[Migration] = migrations![
     5 "0005_mark_duplicates",
     6 "0006_create_source_term",
     7 "0007_create_has_flag",
+    8 "0008_name_kafka_logs",
+    9 "0009_create_instance",
 ];
 
 /// Any number that nothing else in the database uses as an advisory lock.
@@ -55,6 +58,13 @@ const CREATE_LEDGER: &str = "
 
 const READ_LEDGER: &str = "select version, checksum from nyc311.migration order by version";
 
+/// Everything that a migrated database has of this program's, in one round trip.
+const READ_ALL: &str = "
+    select 'migration', version::text, encode(checksum, 'hex') from nyc311.migration
+    order by migration.version;
+    select 'flag', bit::text, name, kind, meaning, rule from nyc311.quality_flag;
+    select 'term', kind, value, known::text from nyc311.source_term";
+
 /// What [`Store::migrate`] did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Migrated {
@@ -65,18 +75,42 @@ pub struct Migrated {
 }
 
 impl Store {
-    /// Applies what is missing and fills the tables that mirror registries of the code.
+    /// Applies what is missing and fills the tables that mirror registries of the code. A database that lacks nothing is
+    /// asked once: each message may take long.
     pub async fn migrate(&self) -> Result<Migrated, StoreError> {
-        let mut applied = Vec::new();
-        loop {
-            match self.apply_next().await? {
-                Some(migration) => {
-                    tracing::info!(migration = migration.name, "migration applied");
-                    applied.push(migration.name);
+        let version = known_version();
+        if self.is_current().await? {
+            return Ok(Migrated { applied: Vec::new(), version });
+        }
+        let applied = self.apply_missing().await?;
+        for migration in &applied {
+            tracing::info!(migration, "migration applied");
+        }
+        Ok(Migrated { applied, version })
+    }
+
+    /// Tells in one round trip whether everything is as this program wants it. A database of another program's is an error;
+    /// anything else that is in the way is for the one who migrates to meet.
+    async fn is_current(&self) -> Result<bool, StoreError> {
+        let client = self.client().await?;
+        let Ok(answer) = client.simple_query(READ_ALL).await else { return Ok(false) };
+        let (mut ledger, mut flags, mut terms_known) = (Vec::new(), Vec::new(), true);
+        for message in &answer {
+            let SimpleQueryMessage::Row(row) = message else { continue };
+            let text = |column| row.get(column).unwrap_or_default();
+            match text(0) {
+                "migration" => {
+                    let checksum = from_hex(text(2)).unwrap_or_default().to_vec();
+                    ledger.push((text(1).parse().unwrap_or(0), checksum));
                 }
-                None => return Ok(Migrated { applied, version: known_version() }),
+                "flag" => flags.push([text(1), text(2), text(3), text(4), text(5)].map(str::to_owned)),
+                _ => terms_known &= drift::knows(text(1), text(2)) == (text(3) == "true"),
             }
         }
+        let mut known_flags = quality::ALL.iter().map(|flag| {
+            [&flag.bit.to_string(), flag.name, flag.kind, flag.meaning, flag.rule].map(str::to_owned)
+        });
+        Ok(missing(&ledger)?.is_empty() && terms_known && known_flags.all(|flag| flags.contains(&flag)))
     }
 
     /// Compares the ledger with the migrations of this program, and changes nothing: the version that the database has, 0 before the
@@ -86,14 +120,15 @@ impl Store {
         self.bounded(async {
             let ledger = client.query_one("select to_regclass('nyc311.migration') is not null", &[]).await?;
             let rows = if ledger.get(0) { client.query(READ_LEDGER, &[]).await? } else { Vec::new() };
-            missing(&rows)?;
-            Ok((rows.last().map_or(0, |row| row.get(0)), known_version()))
+            let ledger = read_ledger(&rows);
+            missing(&ledger)?;
+            Ok((ledger.last().map_or(0, |(version, _)| *version), known_version()))
         })
         .await
     }
 
-    /// Applies the first missing migration, or returns none when there is none.
-    async fn apply_next(&self) -> Result<Option<&'static Migration>, StoreError> {
+    /// Applies the missing migrations in turn with other programs, all of them or none.
+    async fn apply_missing(&self) -> Result<Vec<&'static str>, StoreError> {
         let mut client = self.client().await?;
         let transaction = client.transaction().await?;
         let wait = MIGRATION_TIMEOUT.as_millis();
@@ -101,67 +136,80 @@ impl Store {
             .batch_execute(&format!(
                 "set local statement_timeout = {wait}; set local lock_timeout = {wait}; \
                  set local idle_in_transaction_session_timeout = {wait}; \
-                 select pg_advisory_xact_lock({LOCK})"
+                 select pg_advisory_xact_lock({LOCK}); {CREATE_LEDGER}"
             ))
             .await?;
-        transaction.batch_execute(CREATE_LEDGER).await?;
-
-        let rows = transaction.query(READ_LEDGER, &[]).await?;
-        let Some(migration) = missing(&rows)?.first() else {
-            describe_quality_flags(&transaction).await?;
-            drift::judge_terms(&transaction).await?;
-            transaction.commit().await?;
-            return Ok(None);
-        };
-        transaction.batch_execute(migration.sql).await.map_err(|error| match StoreError::from(error) {
-            StoreError::Other { sqlstate, detail } => {
-                StoreError::Other { sqlstate, detail: format!("{}: {detail}", migration.name) }
-            }
-            other => other,
-        })?;
-        transaction
-            .execute(
-                "insert into nyc311.migration (version, name, checksum, applied_by) values ($1, $2, $3, $4)",
-                &[&migration.version, &migration.name, &migration.checksum(), &env!("CARGO_PKG_VERSION")],
-            )
-            .await?;
+        let ledger = read_ledger(&transaction.query(READ_LEDGER, &[]).await?);
+        let missing = missing(&ledger)?;
+        for migration in missing {
+            let Migration { version, name, sql } = migration;
+            let checksum = to_hex(&migration.checksum());
+            let note = format!(
+                "insert into nyc311.migration (version, name, checksum, applied_by)
+                 values ({version}, '{name}', decode('{checksum}', 'hex'), '{}')",
+                env!("CARGO_PKG_VERSION")
+            );
+            transaction.batch_execute(&format!("{sql}\n;{note}")).await.map_err(|error| {
+                match StoreError::from(error) {
+                    StoreError::Other { sqlstate, detail } => {
+                        StoreError::Other { sqlstate, detail: format!("{name}: {detail}") }
+                    }
+                    other => other,
+                }
+            })?;
+        }
+        describe_quality_flags(&transaction).await?;
+        drift::judge_terms(&transaction).await?;
         transaction.commit().await?;
-        Ok(Some(migration))
+        Ok(missing.iter().map(|migration| migration.name).collect())
     }
 }
 
 /// Returns the migrations that the ledger lacks, or why the database is not one of this program's.
-fn missing(ledger: &[Row]) -> Result<&'static [Migration], StoreError> {
-    for (index, row) in ledger.iter().enumerate() {
-        let (version, checksum): (i32, Vec<u8>) = (row.get(0), row.get(1));
+fn missing(ledger: &[(i32, Vec<u8>)]) -> Result<&'static [Migration], StoreError> {
+    for (index, (version, checksum)) in ledger.iter().enumerate() {
         match MIGRATIONS.get(index) {
-            Some(known) if known.version == version => {
-                if known.checksum() != checksum {
-                    return Err(StoreError::ChangedMigration { version, name: known.name.to_owned() });
+            Some(known) if known.version == *version => {
+                if known.checksum() != *checksum {
+                    return Err(StoreError::ChangedMigration {
+                        version: *version,
+                        name: known.name.to_owned(),
+                    });
                 }
             }
-            _ => return Err(StoreError::NewerDatabase { found: version, known: known_version() }),
+            _ => return Err(StoreError::NewerDatabase { found: *version, known: known_version() }),
         }
     }
     Ok(MIGRATIONS.get(ledger.len()..).unwrap_or_default())
 }
 
+fn read_ledger(rows: &[Row]) -> Vec<(i32, Vec<u8>)> {
+    rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+}
+
 /// Mirrors the registry of flags, whose texts may change without a migration.
 async fn describe_quality_flags(transaction: &Transaction<'_>) -> Result<(), StoreError> {
-    for flag in quality::ALL {
-        transaction
-            .execute(
-                "insert into nyc311.quality_flag as f (bit, name, kind, meaning, rule)
-                 values ($1, $2, $3, $4, $5)
-                 on conflict (bit) do update
-                 set name = excluded.name, kind = excluded.kind, meaning = excluded.meaning,
-                     rule = excluded.rule
-                 where (f.name, f.kind, f.meaning, f.rule)
-                    <> (excluded.name, excluded.kind, excluded.meaning, excluded.rule)",
-                &[&i16::from(flag.bit), &flag.name, &flag.kind, &flag.meaning, &flag.rule],
-            )
-            .await?;
-    }
+    let bits: Vec<i16> = quality::ALL.iter().map(|flag| i16::from(flag.bit)).collect();
+    let texts =
+        |text: fn(&quality::FlagInfo) -> &'static str| quality::ALL.iter().map(text).collect::<Vec<_>>();
+    transaction
+        .execute(
+            "insert into nyc311.quality_flag as f (bit, name, kind, meaning, rule)
+             select * from unnest($1::smallint[], $2::text[], $3::text[], $4::text[], $5::text[])
+             on conflict (bit) do update
+             set name = excluded.name, kind = excluded.kind, meaning = excluded.meaning,
+                 rule = excluded.rule
+             where (f.name, f.kind, f.meaning, f.rule)
+                <> (excluded.name, excluded.kind, excluded.meaning, excluded.rule)",
+            &[
+                &bits,
+                &texts(|flag| flag.name),
+                &texts(|flag| flag.kind),
+                &texts(|flag| flag.meaning),
+                &texts(|flag| flag.rule),
+            ],
+        )
+        .await?;
     Ok(())
 }
 

@@ -10,7 +10,7 @@ mod progress;
 mod submit;
 
 pub use lease::{Lease, LeaseError, LeasedPoll};
-pub use progress::{PageRecord, PollError, SourcePosition};
+pub use progress::{PageRecord, PollError, RawEnd, SourcePosition};
 pub use submit::{Cancel, NewPoll, Submitted};
 
 use super::{Store, StoreError};
@@ -158,12 +158,18 @@ const SELECT_POLL: &str = "
         having p.state not in ('succeeded', 'failed', 'cancelled')
     ) n";
 
+/// How many rows of the poll `p` have arrived.
+const ARRIVED: &str = "
+    (select coalesce(sum(n.stored + n.duplicate + n.reenriched + n.dead_lettered), 0)::bigint
+     from nyc311.poll_partition n where n.poll_id = p.poll_id)";
+
 /// Freezes the counts of the poll `$1` as its partitions have them.
 const FROZEN_COUNTS: &str = "
     (stored, duplicate, reenriched, dead_lettered, republished) = (
         select coalesce(sum(n.stored), 0), coalesce(sum(n.duplicate), 0), coalesce(sum(n.reenriched), 0),
                coalesce(sum(n.dead_lettered), 0),
-               coalesce(sum(n.stored + n.duplicate + n.reenriched + n.dead_lettered), 0) - p.fetched
+               greatest(
+                   coalesce(sum(n.stored + n.duplicate + n.reenriched + n.dead_lettered), 0) - p.fetched, 0)
         from nyc311.poll_partition n where n.poll_id = p.poll_id)";
 
 impl Poll {

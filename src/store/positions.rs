@@ -4,7 +4,7 @@
 //! write transaction. Within an epoch a position only grows.
 
 use super::{Store, StoreError};
-use crate::fault_point;
+use crate::{fault_point, kafka::Mark};
 use jiff::Timestamp;
 
 /// Where a consumer starts, and the epoch that its batches must carry.
@@ -23,30 +23,56 @@ pub struct PositionRow {
     pub epoch: i64,
     pub owner: Option<String>,
     pub updated_at: Timestamp,
+    /// The last record before the position that was written.
+    pub last: Option<Mark>,
+}
+
+/// The answer to a claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claim {
+    /// The partition is taken over; `last` is the last record before the position, where it is known.
+    Taken { position: Position, last: Option<Mark> },
+    /// The position speaks of another log than the one that is there, and stays as it was.
+    OtherLog,
 }
 
 impl Store {
     /// Takes a partition over: fences its former owner and returns where to go on. A partition that was
-    /// never seen starts at `initial`.
+    /// never seen starts at `initial`. Where the topic's id is known, a position of another log is not taken for one
+    /// of this.
     pub async fn claim_position(
         &self,
         cluster: &str,
         topic: &str,
+        topic_id: Option<&str>,
         partition: i32,
         owner: &str,
         initial: i64,
-    ) -> Result<Position, StoreError> {
+    ) -> Result<Claim, StoreError> {
         fault_point!("enriched_consumer:claim:before");
+        let client = self.client().await?;
         let claimed = self
-            .begin_epoch(
-                "insert into nyc311.consumer_position as p
-                     (kafka_cluster_id, topic, kafka_partition, next_offset, epoch, owner, updated_at)
-                 values ($1, $2, $3, $4, 1, $5, now())
-                 on conflict (kafka_cluster_id, topic, kafka_partition) do update
-                 set epoch = p.epoch + 1, owner = excluded.owner, updated_at = now()
-                 returning next_offset, epoch",
-                &[&cluster, &topic, &partition, &initial, &owner],
-            )
+            .bounded(async {
+                let row = client
+                    .query_opt(
+                        "insert into nyc311.consumer_position as p
+                             (kafka_cluster_id, topic, kafka_partition, next_offset, epoch, owner, topic_id,
+                              updated_at)
+                         values ($1, $2, $3, $4, 1, $5, $6, now())
+                         on conflict (kafka_cluster_id, topic, kafka_partition) do update
+                         set epoch = p.epoch + 1, owner = excluded.owner,
+                             topic_id = coalesce(p.topic_id, excluded.topic_id), updated_at = now()
+                         where p.topic_id is null or excluded.topic_id is null
+                            or p.topic_id = excluded.topic_id
+                         returning next_offset, epoch, last_offset, last_appended_at_ms",
+                        &[&cluster, &topic, &partition, &initial, &owner, &topic_id],
+                    )
+                    .await?;
+                Ok(row.map_or(Claim::OtherLog, |row| Claim::Taken {
+                    position: Position { next_offset: row.get(0), epoch: row.get(1) },
+                    last: mark(row.get(2), row.get(3)),
+                }))
+            })
             .await?;
         fault_point!("enriched_consumer:claim:after");
         Ok(claimed)
@@ -60,26 +86,20 @@ impl Store {
         partition: i32,
         next_offset: i64,
     ) -> Result<Position, StoreError> {
-        self.begin_epoch(
-            "insert into nyc311.consumer_position as p
-                 (kafka_cluster_id, topic, kafka_partition, next_offset, epoch, owner, updated_at)
-             values ($1, $2, $3, $4, 1, null, now())
-             on conflict (kafka_cluster_id, topic, kafka_partition) do update
-             set next_offset = excluded.next_offset, epoch = p.epoch + 1, owner = null, updated_at = now()
-             returning next_offset, epoch",
-            &[&cluster, &topic, &partition, &next_offset],
-        )
-        .await
-    }
-
-    async fn begin_epoch(
-        &self,
-        sql: &str,
-        params: &[&(dyn tokio_postgres::types::ToSql + Sync)],
-    ) -> Result<Position, StoreError> {
         let client = self.client().await?;
         self.bounded(async {
-            let row = client.query_one(sql, params).await?;
+            let row = client
+                .query_one(
+                    "insert into nyc311.consumer_position as p
+                         (kafka_cluster_id, topic, kafka_partition, next_offset, epoch, owner, updated_at)
+                     values ($1, $2, $3, $4, 1, null, now())
+                     on conflict (kafka_cluster_id, topic, kafka_partition) do update
+                     set next_offset = excluded.next_offset, epoch = p.epoch + 1, owner = null,
+                         last_offset = null, last_appended_at_ms = null, updated_at = now()
+                     returning next_offset, epoch",
+                    &[&cluster, &topic, &partition, &next_offset],
+                )
+                .await?;
             Ok(Position { next_offset: row.get(0), epoch: row.get(1) })
         })
         .await
@@ -91,7 +111,8 @@ impl Store {
         self.bounded(async {
             let rows = client
                 .query(
-                    "select topic, kafka_partition, next_offset, epoch, owner, updated_at
+                    "select topic, kafka_partition, next_offset, epoch, owner, updated_at, last_offset,
+                            last_appended_at_ms
                      from nyc311.consumer_position
                      where kafka_cluster_id = $1 and topic = any ($2)
                      order by topic, kafka_partition",
@@ -107,24 +128,14 @@ impl Store {
                     epoch: row.get(3),
                     owner: row.get(4),
                     updated_at: row.get(5),
+                    last: mark(row.get(6), row.get(7)),
                 })
                 .collect())
         })
         .await
     }
+}
 
-    /// Tells whether positions of any other cluster are known: then this Kafka is not the one it was.
-    pub async fn other_clusters_known(&self, cluster: &str) -> Result<bool, StoreError> {
-        let client = self.client().await?;
-        self.bounded(async {
-            let row = client
-                .query_one(
-                    "select exists (select from nyc311.consumer_position where kafka_cluster_id <> $1)",
-                    &[&cluster],
-                )
-                .await?;
-            Ok(row.get(0))
-        })
-        .await
-    }
+fn mark(offset: Option<i64>, appended_at_ms: Option<i64>) -> Option<Mark> {
+    Some(Mark { offset: offset?, appended_at_ms: appended_at_ms? })
 }

@@ -45,7 +45,7 @@ mod statements;
 use super::dead_letters::{self, DeadLetter};
 use super::drift::Terms;
 use super::{Store, StoreError};
-use crate::fault_point;
+use crate::{fault_point, kafka::Mark};
 use bytes::Bytes;
 use counts::Counts;
 use encode::Encoded;
@@ -99,6 +99,8 @@ pub struct PositionAdvance {
     pub epoch: i64,
     pub from: i64,
     pub to: i64,
+    /// The last record of the batch: what a log that was set back has no more.
+    pub last: Option<Mark>,
 }
 
 /// What a write did.
@@ -385,8 +387,16 @@ async fn advance_positions(transaction: &Transaction<'_>, batch: &WriteBatch) ->
             });
         }
     }
+    let (last_offsets, last_times): (Vec<Option<i64>>, Vec<Option<i64>>) = batch
+        .advances
+        .iter()
+        .map(|advance| advance.last.map(|last| (last.offset, last.appended_at_ms)).unzip())
+        .unzip();
     transaction
-        .execute(statements::ADVANCE_POSITIONS, &[&cluster_id, &topics, &partitions, &next_offsets])
+        .execute(
+            statements::ADVANCE_POSITIONS,
+            &[&cluster_id, &topics, &partitions, &next_offsets, &last_offsets, &last_times],
+        )
         .await?;
     Ok(())
 }

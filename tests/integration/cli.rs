@@ -12,6 +12,7 @@ use tokio::process::Command;
 use crate::cluster::{Topics, bootstrap_servers, eventually, own_seat};
 use crate::http::{Endpoint, stage};
 use crate::store_database::TestDatabase;
+use crate::store_logs::claim;
 
 const TOKEN: &str = "correct-horse-battery-staple";
 const LEASE: Duration = Duration::from_secs(30);
@@ -211,7 +212,7 @@ async fn poll_is_followed_to_its_success() {
     let (database, endpoint) = endpoint().await;
     let poller = async {
         let leased = lease(&database).await;
-        database.begin_storing(leased.poll.id, leased.token, &[]).await.unwrap();
+        database.begin_storing(leased.poll.id, leased.token, None, &[]).await.unwrap();
         database.finish_poll(leased.poll.id, leased.token, "erm2-nwe9").await.unwrap();
         leased.poll
     };
@@ -290,7 +291,7 @@ async fn timeout_that_no_clock_can_count_is_none() {
     let (database, endpoint) = endpoint().await;
     let poller = async {
         let leased = lease(&database).await;
-        database.begin_storing(leased.poll.id, leased.token, &[]).await.unwrap();
+        database.begin_storing(leased.poll.id, leased.token, None, &[]).await.unwrap();
         database.finish_poll(leased.poll.id, leased.token, "erm2-nwe9").await.unwrap();
     };
     let binary = Binary::of(&endpoint);
@@ -634,7 +635,7 @@ async fn rewind_of_the_enriched_topic_begins_a_new_epoch() {
     keep_dead_letter(&database, r#"{"unique_key":"1","borough":"BRONX"}"#, "writer", 3).await;
     assert_eq!(binary.run(&["replay"]).await.code, 0);
     let (cluster, topic) = (topics.admin.cluster_id().await.unwrap(), &topics.settings.kafka.enriched_topic);
-    let claimed = database.claim_position(&cluster, topic, 3, "writer", 1).await.unwrap();
+    let claimed = claim(&database, (&cluster, topic, 3), "writer", 1).await;
 
     let ended = binary.run(&["rewind", "--topic", "enriched", "--to", "start", "--output", "json"]).await;
     assert_eq!(ended.code, 0, "{ended:?}");
@@ -725,7 +726,8 @@ async fn rewind_of_the_raw_topic_is_refused_while_somebody_reads_it() {
     let ended = binary.run(&["rewind", "--topic", "raw", "--to", "start"]).await;
     assert_eq!(ended.code, 0, "{ended:?}");
     let committed = topics.admin.committed(&group, &kafka.raw_topic, &[0, 1, 2, 3, 4], LEASE).await.unwrap();
-    assert_eq!(committed, [Some(0); 5]);
+    let committed: Vec<_> = committed.into_iter().map(|committed| committed.unwrap().next_offset).collect();
+    assert_eq!(committed, [0; 5]);
     topics.delete().await;
 }
 

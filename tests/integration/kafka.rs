@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use nyc311::{
     kafka::{
-        Admin, HeaderList, KafkaFailure, RecordBatch,
+        Admin, Committed, HeaderList, KafkaFailure, OffsetNote, RecordBatch,
         admin::LogEnds,
         consumer::{Command, ConsumerThread, Event, Seat, Window},
         raw_producer::RawProducer,
@@ -267,13 +267,13 @@ async fn a_transaction_that_fails_with_records_queued_is_given_up_at_once() {
     let producer = PartitionProducer::open(kafka.clone(), 2).await.unwrap();
     let mut records: Vec<_> = (0..5_000).map(derived).collect();
     records.push(DerivedRecord { value: Bytes::from(vec![b' '; 8 << 20]), ..derived(5_000) });
+    let transaction =
+        |records, group| Transaction { records, next_offset: batch.to, group, note: OffsetNote::default() };
     let began = std::time::Instant::now();
-    let refused =
-        producer.publish(Transaction { records, next_offset: batch.to, group: metadata.clone() }).await;
+    let refused = producer.publish(transaction(records, metadata.clone())).await;
     assert!(matches!(refused, Err(KafkaFailure::TooLarge)), "{refused:?}");
     let producer = PartitionProducer::open(kafka.clone(), 2).await.unwrap();
-    let next = Transaction { records: vec![derived(1)], next_offset: batch.to, group: metadata };
-    producer.publish(next).await.unwrap();
+    producer.publish(transaction(vec![derived(1)], metadata)).await.unwrap();
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     topics.delete().await;
 }
@@ -308,12 +308,13 @@ async fn records_and_offsets_are_committed_together_and_the_old_owner_is_fenced(
     let transaction = |numbers: std::ops::Range<usize>, next_offset| Transaction {
         records: numbers.map(derived).collect(),
         next_offset,
+        note: OffsetNote::default(),
         group: metadata.clone(),
     };
     first.publish(transaction(0..50, batch.to)).await.unwrap();
     let committed =
         topics.admin.committed(&group, &kafka.raw_topic, &[2], Duration::from_secs(10)).await.unwrap();
-    assert_eq!(committed, [Some(50)]);
+    assert_eq!(committed, [Some(Committed { next_offset: 50, note: OffsetNote::default() })]);
 
     let second = PartitionProducer::open(kafka.clone(), 2).await.unwrap();
     let fenced = first.publish(transaction(50..60, 60)).await;

@@ -70,7 +70,7 @@ pub fn simulate_lines(directory: &TempDir, lines: &[String]) -> Simulator {
     serve(&options).unwrap()
 }
 
-fn city(rows: u64) -> Simulator {
+pub fn city(rows: u64) -> Simulator {
     serve(&SimulatorOptions { rows, ..SimulatorOptions::default() }).unwrap()
 }
 
@@ -466,7 +466,7 @@ async fn a_database_that_stands_still_is_named_alone_and_the_poll_goes_on_when_i
         &[("source.page_rows", "200"), ("database.connect_timeout", "1s")],
     )
     .await;
-    let (proxy, through) = Proxy::before_database(&service.database).await;
+    let (proxy, through) = Proxy::in_front_of(service.database.settings.url.expose()).await;
     service.spawn(&["run"], &[("NYC311_DATABASE__URL", &through)]);
     service.ready().await;
     let id = service.submit(json!({})).await;

@@ -154,6 +154,24 @@ impl Service {
         self.exit_code(&mut process).await
     }
 
+    /// Returns the id of the process that was started last.
+    pub fn process_id(&self) -> u32 {
+        self.processes.last().expect("a running process").id()
+    }
+
+    /// Lets whatever is started from now on listen at another port.
+    pub fn listen_elsewhere(&mut self) {
+        self.settings.http.listen.set_port(free_port());
+        let address = self.settings.http.listen.to_string();
+        self.environment.push(("NYC311_HTTP__LISTEN".to_owned(), address));
+    }
+
+    /// Waits until the process that was started first ends by itself and returns its exit code.
+    pub async fn ended_first(&mut self) -> i32 {
+        let mut process = self.processes.remove(0);
+        self.exit_code(&mut process).await
+    }
+
     /// Waits until the process ends by itself and returns its exit code.
     pub async fn ended(&mut self) -> i32 {
         let mut process = self.processes.pop().expect("a running process");

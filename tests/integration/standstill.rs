@@ -176,7 +176,7 @@ async fn a_drain_does_not_wait_for_a_database_that_is_away() {
     let simulator = city(20_000);
     let overrides = [("source.page_rows", "500"), ("database.connect_timeout", "1s")];
     let mut service = Service::for_source(&simulator.resource_url(), &overrides).await;
-    let (proxy, through) = Proxy::before_database(&service.database).await;
+    let (proxy, through) = Proxy::in_front_of(service.database.settings.url.expose()).await;
     service.spawn(&["run"], &[("NYC311_DATABASE__URL", &through)]);
     service.ready().await;
     let id = service.submit(json!({})).await;

@@ -109,5 +109,5 @@ pub fn batch(rows: impl IntoIterator<Item = IncomingRow>) -> WriteBatch {
 }
 
 pub fn advance(partition: i32, epoch: i64, from: i64, to: i64) -> PositionAdvance {
-    PositionAdvance { topic: Arc::from(TOPIC), partition, epoch, from, to }
+    PositionAdvance { topic: Arc::from(TOPIC), partition, epoch, from, to, last: None }
 }

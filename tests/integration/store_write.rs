@@ -2,6 +2,7 @@
 //! a recount), fencing, refused rows, counts.
 
 use crate::store_database::TestDatabase;
+use crate::store_logs::claim;
 use crate::store_rows::{CLUSTER, TOPIC, advance, batch, incoming, request};
 use bytes::Bytes;
 use nyc311::config::DatabaseSettings;
@@ -351,8 +352,8 @@ async fn a_deleted_row_comes_back_by_a_replay() {
 #[tokio::test]
 async fn positions_move_with_the_rows_and_a_stale_epoch_or_a_gap_changes_nothing() {
     let database = TestDatabase::create().await;
-    let old = database.claim_position(CLUSTER, TOPIC, 0, "a", 10).await.unwrap();
-    database.claim_position(CLUSTER, TOPIC, 1, "a", 0).await.unwrap();
+    let old = claim(&database, (CLUSTER, TOPIC, 0), "a", 10).await;
+    claim(&database, (CLUSTER, TOPIC, 1), "a", 0).await;
     let mut first = batch([incoming(&request(1, 0, 1))]);
     first.advances = vec![advance(1, 1, 0, 5), advance(0, old.epoch, 10, 12)];
     database.write(&first).await.unwrap();
@@ -371,7 +372,7 @@ async fn positions_move_with_the_rows_and_a_stale_epoch_or_a_gap_changes_nothing
     // the same batch once more, as after a connection lost during its commit
     assert!(matches!(database.write(&first).await, Err(WriteError::Fenced { .. })));
 
-    database.claim_position(CLUSTER, TOPIC, 0, "b", 0).await.unwrap();
+    claim(&database, (CLUSTER, TOPIC, 0), "b", 0).await;
     let mut stale = batch([incoming(&request(2, 0, 1))]);
     stale.advances = vec![advance(0, old.epoch, 12, 20)];
     assert!(matches!(database.write(&stale).await, Err(WriteError::Fenced { .. })));
@@ -385,7 +386,7 @@ async fn positions_move_with_the_rows_and_a_stale_epoch_or_a_gap_changes_nothing
 #[tokio::test]
 async fn positions_move_without_rows_too() {
     let database = TestDatabase::create().await;
-    let position = database.claim_position(CLUSTER, TOPIC, 0, "a", 0).await.unwrap();
+    let position = claim(&database, (CLUSTER, TOPIC, 0), "a", 0).await;
     let mut empty = batch([]);
     empty.advances = vec![advance(0, position.epoch, 0, 2)];
     assert_eq!(outcome(&database.write(&empty).await.unwrap()), (0, 0, 0, 0));
@@ -395,7 +396,7 @@ async fn positions_move_without_rows_too() {
 #[tokio::test]
 async fn refused_rows_become_dead_letters_and_the_rest_is_stored() {
     let database = TestDatabase::create().await;
-    let position = database.claim_position(CLUSTER, TOPIC, 0, "a", 0).await.unwrap();
+    let position = claim(&database, (CLUSTER, TOPIC, 0), "a", 0).await;
     let mut rows: Vec<IncomingRow> = (1..=200).map(|key| incoming(&request(key, 0, 1))).collect();
     let mut bad = request(77, 4, 1);
     bad.state = "no such state".into();
@@ -443,7 +444,7 @@ async fn a_value_that_cannot_be_read_becomes_a_dead_letter() {
     assert_eq!(letters, expected);
 }
 
-fn dead_letter(payload: &'static [u8]) -> DeadLetter {
+pub fn dead_letter(payload: &'static [u8]) -> DeadLetter {
     DeadLetter {
         payload: Bytes::from_static(payload),
         stage: "enricher".to_owned(),
@@ -491,7 +492,7 @@ async fn counts_of_a_poll_are_live_until_it_ends_and_frozen_then() {
     let (poll, token) = running_poll(&database).await;
     let of_poll = |row: IncomingRow| IncomingRow { poll_id: Some(poll), ..row };
     let rows = || (1..=10).map(|key| of_poll(incoming(&request(key, 0, 1))));
-    let page = nyc311::store::polls::PageRecord { rows: 12, published: 12, ..Default::default() };
+    let page = nyc311::store::polls::PageRecord { page: 1, rows: 12, published: 12, ..Default::default() };
     database.record_page(poll, token, &page).await.unwrap();
 
     let mut write = batch(rows().chain([of_poll(incoming(&request(1, 0, 1)))]));
@@ -502,7 +503,7 @@ async fn counts_of_a_poll_are_live_until_it_ends_and_frozen_then() {
     assert_eq!((counts.stored, counts.duplicate, counts.dead_lettered, counts.republished), (10, 1, 1, 0));
 
     database.write(&batch(rows().take(3))).await.unwrap();
-    database.begin_storing(poll, token, &[(0, 15)]).await.unwrap();
+    database.begin_storing(poll, token, None, &[(0, 15)]).await.unwrap();
     database.finish_poll(poll, token, "source").await.unwrap();
     let ended = database.poll(poll).await.unwrap().unwrap().counts;
     assert_eq!((ended.fetched, ended.republished, ended.duplicate), (12, 3, 4));

@@ -1,41 +1,91 @@
 //! The end of a run: from the last page until the poll's rows are in PostgreSQL, by positions alone.
+//!
+//! Each of these positions and ends speaks of a log. That the logs are those of the beginning is asked before and after: in
+//! between, a topic that was deleted and created again would have an end that is reached at once.
 
 use std::time::Duration;
 
 use super::{Halt, PollRun};
-use crate::actors::raw_consumer::{enricher_group, note_loss};
+use crate::{
+    actors::{
+        kafka_loss::Found,
+        raw_consumer::{enricher_group, speaks_of},
+    },
+    store::{LostPlace, polls::RawEnd},
+};
 
 impl PollRun<'_> {
     pub(super) async fn wait_until_stored(&self) -> Result<(), Halt> {
+        let raw_ends = self.environment.store.raw_ends(self.poll.id).await?;
+        self.same_logs(&raw_ends).await?;
+        self.find_lost_end(&raw_ends).await?;
+        self.wait_until_enriched(&raw_ends).await?;
+        self.wait_until_written().await?;
+        self.find_lost_end(&raw_ends).await?;
+        self.same_logs(&raw_ends).await
+    }
+
+    /// Halts where a log is not the one that the poll was published to: what that means is for the watch to find out.
+    async fn same_logs(&self, raw_ends: &[RawEnd]) -> Result<(), Halt> {
+        let raw = &self.environment.settings.kafka.raw_topic;
+        let raw_id = self.cluster.topic_id(raw);
+        let same = |end: &RawEnd| end.topic_id.as_deref().zip(raw_id).is_none_or(|(noted, now)| noted == now);
+        if raw_ends.iter().all(same) && self.environment.logs_are_of(&self.cluster).await? {
+            return Ok(());
+        }
+        self.environment.doubt_logs();
+        Err(Halt::Interrupted("the logs are not those that the poll was published to".to_owned()))
+    }
+
+    /// Halts where the raw log ends before the poll does.
+    async fn find_lost_end(&self, raw_ends: &[RawEnd]) -> Result<(), Halt> {
         let environment = self.environment;
-        let settings = &environment.settings;
-        let raw = &settings.kafka.raw_topic;
-        let raw_ends = environment.store.raw_ends(self.poll.id).await?;
-        let logs = environment.admin.log_ends(raw, raw_ends.iter().map(|(partition, _)| *partition)).await?;
-        for ((partition, end), log) in raw_ends.iter().zip(&logs) {
-            if log.high < *end {
-                note_loss(environment, raw, *partition, *end, *log).await?;
-                return Err(Halt::LeaseLost);
-            }
+        let raw = &environment.settings.kafka.raw_topic;
+        let partitions = raw_ends.iter().map(|end| end.partition);
+        let logs = environment.admin.log_ends(raw, partitions).await?;
+        for (end, log) in raw_ends.iter().zip(&logs).filter(|(end, log)| log.high < end.end_offset) {
+            let (partition, next_offset) = (end.partition, end.end_offset);
+            let found = Found { topic: raw, partition, next_offset, ends: *log };
+            let detail =
+                format!("{raw}/{partition}: the poll ends at {next_offset}, the log at {}", log.high);
+            let place = LostPlace::PollEnd { poll_id: self.poll.id, token: self.token };
+            environment.note_loss(&self.cluster.id, end.topic_id.as_deref(), found, detail, place).await?;
+            return Err(Halt::LeaseLost);
         }
-        let group = enricher_group(settings);
-        for (partition, end) in &raw_ends {
-            let mut pause = Pause::new();
-            loop {
-                self.stopping()?;
-                // Withheld while a transaction with this partition's offset is open: ask again.
-                let committed =
-                    environment.admin.committed(&group, raw, &[*partition], Duration::from_secs(2)).await;
-                let committed = committed.ok().and_then(|offsets| offsets.first().copied().flatten());
-                // A log that never held a record has no committed offset either.
-                if committed.unwrap_or(0) >= *end {
-                    break;
+        Ok(())
+    }
+
+    async fn wait_until_enriched(&self, raw_ends: &[RawEnd]) -> Result<(), Halt> {
+        let environment = self.environment;
+        let (raw, group) = (&environment.settings.kafka.raw_topic, enricher_group(&environment.settings));
+        let partitions: Vec<i32> = raw_ends.iter().map(|end| end.partition).collect();
+        let topic_id = self.cluster.topic_id(raw);
+        let mut pause = Pause::new();
+        loop {
+            self.stopping()?;
+            // Withheld while a transaction with an offset of them is open: ask again.
+            let patience = Duration::from_secs(2);
+            if let Ok(committed) = environment.admin.committed(&group, raw, &partitions, patience).await {
+                let known = environment.store.raw_positions(&self.cluster.id, raw).await?;
+                let reached = raw_ends.iter().zip(committed).all(|(end, committed)| {
+                    let start = known.iter().find(|row| row.partition == end.partition);
+                    let start = start.map(|row| row.start).unwrap_or_default();
+                    let committed = committed.filter(|committed| speaks_of(committed, topic_id));
+                    start.position(committed.map(|committed| committed.next_offset)) >= end.end_offset
+                });
+                if reached {
+                    return Ok(());
                 }
-                pause.wait().await;
             }
+            pause.wait().await;
         }
+    }
+
+    async fn wait_until_written(&self) -> Result<(), Halt> {
+        let environment = self.environment;
+        let kafka = &environment.settings.kafka;
         let partitions = environment.partition_map.partitions();
-        for topic in [&settings.kafka.enriched_topic, &settings.kafka.dead_letter_topic] {
+        for topic in [&kafka.enriched_topic, &kafka.dead_letter_topic] {
             let ends = environment.admin.log_ends(topic, 0..partitions).await?;
             let mut pause = Pause::new();
             loop {
@@ -43,7 +93,7 @@ impl PollRun<'_> {
                 let positions = environment.store.positions(&self.cluster.id, &[topic.as_str()]).await?;
                 let reached = (0..partitions).zip(&ends).all(|(partition, end)| {
                     let position = positions.iter().find(|row| row.partition == partition);
-                    position.map_or(end.low, |row| row.next_offset) >= end.high
+                    position.map_or(0, |row| row.next_offset) >= end.high
                 });
                 if reached {
                     break;

@@ -5,11 +5,13 @@
 //! what follows from them, [`Store::finish_poll`] ends the poll and `stored` catches up with
 //! `published`. A crash between two steps repeats the later one.
 
-use super::{FROZEN_COUNTS, LeaseError};
+use super::{ARRIVED, FROZEN_COUNTS, LeaseError};
 use crate::fault_point;
 use crate::store::dead_letters::{self, DeadLetter};
 use crate::store::drift::{self, Columns};
+use crate::store::logs::{self, Acknowledged, RawLog};
 use crate::store::{Store, StoreError};
+use crate::telemetry::metrics::metrics;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use tokio_postgres::Transaction;
@@ -18,6 +20,8 @@ use uuid::Uuid;
 /// What one acknowledged page adds to its poll.
 #[derive(Debug, Clone, Default)]
 pub struct PageRecord {
+    /// Its number in the poll, from 1 on: a page that is recorded already changes nothing.
+    pub page: u64,
     pub rows: u64,
     pub published: u64,
     /// The last row of the page that can be resumed from; none keeps the cursor.
@@ -28,6 +32,10 @@ pub struct PageRecord {
     pub published_updated_at: Option<Timestamp>,
     pub source: String,
     pub cluster_id: String,
+    pub raw_topic: String,
+    pub raw_topic_id: Option<String>,
+    /// Where the rows are in the raw log.
+    pub acknowledged: Vec<Acknowledged>,
     /// Rows that Kafka cannot take.
     pub dead_letters: Vec<DeadLetter>,
     /// The columns that the source names, where they are not those of the page before.
@@ -53,24 +61,37 @@ pub struct SourcePosition {
     pub kafka_cluster_id: Option<String>,
 }
 
+/// The end of a poll's records in a raw partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawEnd {
+    pub partition: i32,
+    pub end_offset: i64,
+    pub topic_id: Option<String>,
+}
+
+/// How often a poll goes back to the source because rows are missing, before it fails. Once is what a loss in Kafka costs
+/// that nothing else has told of; a poll that is short again and again has a cause that reading again does not mend.
+const MAX_SETBACKS: i32 = 3;
+
 impl Store {
     /// Records a page that Kafka has acknowledged: counts, the poll's cursor, the durable cursor (never
-    /// backwards), and the dead letters of rows that Kafka cannot take.
+    /// backwards), and the dead letters of rows that Kafka cannot take. Repeating it changes nothing: the answer
+    /// to a commit may be lost, and then the page is recorded already.
     pub async fn record_page(&self, id: Uuid, token: Uuid, page: &PageRecord) -> Result<(), LeaseError> {
         let (cursor_updated_at, cursor_row_id) = page.cursor.clone().unzip();
-        let (rows, published) = (signed(page.rows)?, signed(page.published)?);
+        let (rows, published, number) = (signed(page.rows)?, signed(page.published)?, signed(page.page)?);
         let mut client = self.client().await?;
         self.leased(async {
             let transaction = client.transaction().await?;
-            let held = transaction
+            let counted = transaction
                 .execute(
                     "update nyc311.poll
-                     set pages = pages + 1, fetched = fetched + $3, published = published + $4,
+                     set pages = $9, fetched = fetched + $3, published = published + $4,
                          cursor_updated_at = coalesce($5, cursor_updated_at),
                          cursor_row_id = case when $5::timestamptz is null then cursor_row_id else $6 end,
                          newest_source_updated_at = greatest(newest_source_updated_at, $7),
                          newest_created_at = greatest(newest_created_at, $8)
-                     where poll_id = $1 and lease_token = $2 and state = 'running'",
+                     where poll_id = $1 and lease_token = $2 and state = 'running' and pages = $9::bigint - 1",
                     &[
                         &id,
                         &token,
@@ -80,24 +101,54 @@ impl Store {
                         &cursor_row_id,
                         &page.newest_updated_at,
                         &page.newest_created_at,
+                        &number,
                     ],
                 )
                 .await?;
-            if held == 0 {
-                return Err(LeaseError::Lost);
+            if counted == 0 {
+                let known = transaction
+                    .query_opt(
+                        "select from nyc311.poll
+                         where poll_id = $1 and lease_token = $2 and state = 'running' and pages = $3",
+                        &[&id, &token, &number],
+                    )
+                    .await?;
+                return if known.is_some() { Ok(()) } else { Err(LeaseError::Lost) };
+            }
+            let log = logs::acknowledge(
+                &transaction,
+                &page.cluster_id,
+                &page.raw_topic,
+                page.raw_topic_id.as_deref(),
+                &page.acknowledged,
+            );
+            match log.await? {
+                RawLog::Grown => {}
+                RawLog::SetBack => {
+                    let sent =
+                        logs::note_set_back(&transaction, &page.source, &page.cluster_id, &page.raw_topic)
+                            .await?;
+                    transaction.commit().await?;
+                    sent.tell(&page.source, "rows of a page lie where older ones were acknowledged");
+                    return Err(LeaseError::Lost);
+                }
+                RawLog::Unknown => {
+                    let detail = format!("topic {} is not the one that is known", page.raw_topic);
+                    return Err(StoreError::Unavailable { detail }.into());
+                }
             }
             if let Some(reached) = &page.published_updated_at {
                 transaction
                     .execute(
                         "insert into nyc311.source_position as s
-                             (source, published_updated_at, kafka_cluster_id, poll_id, moved_at)
-                         values ($1, $2, $3, $4, now())
+                             (source, published_updated_at, kafka_cluster_id, raw_topic_id, poll_id, moved_at)
+                         values ($1, $2, $3, $4, $5, now())
                          on conflict (source) do update
                          set published_updated_at =
                                  greatest(s.published_updated_at, excluded.published_updated_at),
                              kafka_cluster_id = excluded.kafka_cluster_id,
-                             poll_id = excluded.poll_id, moved_at = now()",
-                        &[&page.source, reached, &page.cluster_id, &id],
+                             raw_topic_id = excluded.raw_topic_id, poll_id = excluded.poll_id, moved_at = now()",
+                        &[&page.source, reached, &page.cluster_id, &page.raw_topic_id, &id],
                     )
                     .await?;
             }
@@ -123,6 +174,7 @@ impl Store {
         &self,
         id: Uuid,
         token: Uuid,
+        raw_topic_id: Option<&str>,
         raw_ends: &[(i32, i64)],
     ) -> Result<(), LeaseError> {
         let (partitions, ends): (Vec<i32>, Vec<i64>) = raw_ends.iter().copied().unzip();
@@ -146,13 +198,14 @@ impl Store {
                 .await?;
             transaction
                 .execute(
-                    "insert into nyc311.poll_partition (poll_id, kafka_partition, raw_end_offset)
-                     select $1, kafka_partition, raw_end_offset
+                    "insert into nyc311.poll_partition
+                         (poll_id, kafka_partition, raw_end_offset, raw_topic_id)
+                     select $1, kafka_partition, raw_end_offset, $4
                      from unnest($2::int[], $3::bigint[]) as e (kafka_partition, raw_end_offset)
                      order by kafka_partition
                      on conflict (poll_id, kafka_partition) do update
-                     set raw_end_offset = excluded.raw_end_offset",
-                    &[&id, &partitions, &ends],
+                     set raw_end_offset = excluded.raw_end_offset, raw_topic_id = excluded.raw_topic_id",
+                    &[&id, &partitions, &ends, &raw_topic_id],
                 )
                 .await?;
             fault_point!("poller:begin_storing:before");
@@ -163,18 +216,23 @@ impl Store {
         .await
     }
 
-    /// Returns the ends that [`Store::begin_storing`] noted, by partition.
-    pub async fn raw_ends(&self, id: Uuid) -> Result<Vec<(i32, i64)>, StoreError> {
+    /// Returns the ends that [`Store::begin_storing`] noted, by partition, each with the id of its log.
+    pub async fn raw_ends(&self, id: Uuid) -> Result<Vec<RawEnd>, StoreError> {
         let client = self.client().await?;
         self.bounded(async {
             let rows = client
                 .query(
-                    "select kafka_partition, raw_end_offset from nyc311.poll_partition
+                    "select kafka_partition, raw_end_offset, raw_topic_id from nyc311.poll_partition
                      where poll_id = $1 and raw_end_offset is not null order by kafka_partition",
                     &[&id],
                 )
                 .await?;
-            Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+            let read = |row: &tokio_postgres::Row| RawEnd {
+                partition: row.get(0),
+                end_offset: row.get(1),
+                topic_id: row.get(2),
+            };
+            Ok(rows.iter().map(read).collect())
         })
         .await
     }
@@ -182,19 +240,36 @@ impl Store {
     /// Ends a poll whose rows are in the tables: freezes its counts, and what is published from this
     /// source is stored now. (Whatever was published before the ends were noted lies before them, also
     /// the rows of an earlier poll that failed.)
+    ///
+    /// A poll of which fewer rows have arrived than it has fetched has lost some, whatever the positions say: it goes
+    /// back to the source, a few times, and then fails. Either way it is no longer the caller's.
     pub async fn finish_poll(&self, id: Uuid, token: Uuid, source: &str) -> Result<(), LeaseError> {
         let mut client = self.client().await?;
         self.leased(async {
             let transaction = client.transaction().await?;
+            let Some(poll) = transaction
+                .query_opt(
+                    &format!(
+                        "select fetched - ({ARRIVED} - arrived_before), setbacks from nyc311.poll p
+                         where poll_id = $1 and lease_token = $2 and state = 'storing' for no key update"
+                    ),
+                    &[&id, &token],
+                )
+                .await?
+            else {
+                return Err(LeaseError::Lost);
+            };
+            let (rows_missing, setbacks): (i64, i32) = (poll.get(0), poll.get(1));
+            if rows_missing > 0 {
+                return set_back(transaction, id, source, rows_missing, setbacks).await;
+            }
             let sql = format!(
                 "update nyc311.poll p
                  set state = 'succeeded', finished_at = now(), lease_token = null, lease_until = null,
                      {FROZEN_COUNTS}
-                 where poll_id = $1 and lease_token = $2 and state = 'storing'"
+                 where poll_id = $1"
             );
-            if transaction.execute(&sql, &[&id, &token]).await? == 0 {
-                return Err(LeaseError::Lost);
-            }
+            transaction.execute(&sql, &[&id]).await?;
             transaction
                 .execute(
                     "update nyc311.source_position
@@ -268,71 +343,44 @@ impl Store {
         .await
     }
 
-    /// Takes note that Kafka has lost what it acknowledged: the source is read again from what is
-    /// stored, the poll under way starts again from its beginning, and no poll goes on at a cursor
-    /// whose rows may be gone.
-    pub async fn note_kafka_loss(&self, source: &str, detail: &str) -> Result<(), StoreError> {
-        let mut client = self.client().await?;
-        self.bounded(async {
-            let transaction = client.transaction().await?;
-            let active = transaction
-                .query_opt(
-                    "update nyc311.poll
-                     set state = 'running', cursor_updated_at = null, cursor_row_id = null, pages = 0,
-                         fetched = 0, published = 0, newest_source_updated_at = null,
-                         newest_created_at = null, storing_at = null, lease_owner = null,
-                         lease_token = null, lease_until = null
-                     where state in ('running', 'storing') returning poll_id",
-                    &[],
-                )
-                .await?;
-            let active: Option<Uuid> = active.map(|row| row.get(0));
-            transaction
-                .execute(
-                    "update nyc311.poll_partition set raw_end_offset = null where poll_id = $1",
-                    &[&active],
-                )
-                .await?;
-            let ended = transaction
-                .execute(
-                    "update nyc311.poll
-                     set cursor_lost = true
-                     where state in ('failed', 'cancelled') and cursor_row_id is not null",
-                    &[],
-                )
-                .await?;
-            let queued = transaction
-                .execute(
-                    "update nyc311.poll
-                     set cursor_updated_at = null, cursor_row_id = null, pages = 0, fetched = 0,
-                         published = 0, newest_source_updated_at = null, newest_created_at = null
-                     where state = 'queued' and cursor_row_id is not null",
-                    &[],
-                )
-                .await?;
-            let sources = transaction
-                .execute(
-                    "update nyc311.source_position
-                     set published_updated_at = stored_updated_at, kafka_cluster_id = null,
-                         moved_at = now()
-                     where source = $1",
-                    &[&source],
-                )
-                .await?;
-            transaction.commit().await?;
-            // A Kafka that is new to a new database has lost nothing.
-            if active.is_some() || ended + queued + sources > 0 {
-                tracing::warn!(source, detail, poll_id = ?active, "kafka lost acknowledged rows, reading the source again");
-            }
-            Ok(())
-        })
-        .await
-    }
-
     /// As [`Store::bounded`], for steps that a lost lease refuses.
     async fn leased<T>(&self, work: impl Future<Output = Result<T, LeaseError>>) -> Result<T, LeaseError> {
         self.bounded(async { Ok(work.await) }).await?
     }
+}
+
+/// Sends a poll that lacks rows back to the source, or lets it fail where that was tried often enough.
+async fn set_back(
+    transaction: deadpool_postgres::Transaction<'_>,
+    id: Uuid,
+    source: &str,
+    rows_missing: i64,
+    setbacks: i32,
+) -> Result<(), LeaseError> {
+    let detail = format!("{rows_missing} rows that were fetched have not arrived in the tables");
+    let gives_up = setbacks >= MAX_SETBACKS;
+    if gives_up {
+        let sql = format!(
+            "update nyc311.poll p
+             set state = 'failed', finished_at = now(), error_code = 'rows_missing', error_stage = 'poller',
+                 error_detail = $2, error_http_status = null, error_retryable = true, cursor_lost = true,
+                 lease_token = null, lease_until = null, {FROZEN_COUNTS}
+             where poll_id = $1"
+        );
+        let detail = format!("{detail}, after {setbacks} more attempts: is something else deleting records?");
+        transaction.execute(&sql, &[&id, &detail]).await?;
+    } else {
+        let sql = "update nyc311.poll set setbacks = setbacks + 1 where poll_id = $1";
+        transaction.execute(sql, &[&id]).await?;
+    }
+    let sent = logs::send_back(&transaction, source).await?;
+    transaction.commit().await?;
+    sent.tell(source, &detail);
+    if gives_up {
+        metrics().polls_total.with_label_values(&["failed"]).inc();
+        tracing::error!(poll_id = %id, code = "rows_missing", detail, "poll failed");
+    }
+    Err(LeaseError::Lost)
 }
 
 /// Adds dead letters to the counts of the poll that met them.

@@ -163,7 +163,7 @@ impl Store {
 const RESUME: &str = "
     update nyc311.poll p
     set state = 'queued', attempt = attempt + 1, queued_at = clock_timestamp(), started_at = null,
-        storing_at = null, finished_at = null, cancel_requested_at = null, cursor_lost = false,
+        storing_at = null, finished_at = null, cancel_requested_at = null, cursor_lost = false, setbacks = 0,
         cursor_updated_at = case when k.kept then cursor_updated_at end,
         cursor_row_id = case when k.kept then cursor_row_id end,
         pages = case when k.kept then pages else 0 end,
@@ -171,8 +171,11 @@ const RESUME: &str = "
         published = case when k.kept then published else 0 end,
         newest_source_updated_at = case when k.kept then newest_source_updated_at end,
         newest_created_at = case when k.kept then newest_created_at end,
+        arrived_before = case when k.kept then arrived_before else k.arrived end,
         error_code = null, error_stage = null, error_detail = null, error_http_status = null,
         error_retryable = null
-    from (select poll_id, not cursor_lost and cursor_row_id is not null as kept
+    from (select poll_id, not cursor_lost and cursor_row_id is not null as kept,
+                 (select coalesce(sum(n.stored + n.duplicate + n.reenriched + n.dead_lettered), 0)
+                  from nyc311.poll_partition n where n.poll_id = $1) as arrived
           from nyc311.poll where poll_id = $1) k
     where p.poll_id = k.poll_id";

@@ -88,8 +88,11 @@ pub(super) const LOCK_POSITIONS: &str = "
 
 pub(super) const ADVANCE_POSITIONS: &str = "
     update nyc311.consumer_position p
-    set next_offset = a.next_offset, updated_at = now()
-    from unnest($2::text[], $3::int[], $4::bigint[]) as a (topic, kafka_partition, next_offset)
+    set next_offset = a.next_offset, updated_at = now(),
+        last_offset = coalesce(a.last_offset, p.last_offset),
+        last_appended_at_ms = case when a.last_offset is null then p.last_appended_at_ms else a.last_appended_at_ms end
+    from unnest($2::text[], $3::int[], $4::bigint[], $5::bigint[], $6::bigint[])
+        as a (topic, kafka_partition, next_offset, last_offset, last_appended_at_ms)
     where p.kafka_cluster_id = $1 and p.topic = a.topic and p.kafka_partition = a.kafka_partition";
 
 pub(super) const RESOLVE_DEAD_LETTERS: &str = "

@@ -1,0 +1,630 @@
+//! Keeps what durable positions and cursors say of the logs they speak of, and takes note when a log is not what it was.
+//!
+//! # Delivery
+//!
+//! What Kafka has acknowledged may be gone: a topic was deleted, and perhaps created again; a volume was wiped or set
+//! back to an older copy; retention passed before anybody read. The evidence is in PostgreSQL, beside each position: the
+//! topic's id, and the last record before the position. Noticing and acting are one transaction here: it compares what
+//! is stored with what was found, sets `published` back to `stored`, sends the poll under way back to its beginning,
+//! moves the positions that point into the lost log, and stores the ids of the new one. Until it has committed, nothing of
+//! the evidence has changed, and whoever looks next finds it again; after that, nothing is left to be found. So it
+//! does not matter when a process dies, or a connection, and repeating it changes nothing.
+//!
+//! A topic that is missing is evidence too, so that is noted before it is created anew.
+
+use std::collections::BTreeSet;
+
+use tokio_postgres::Transaction;
+use uuid::Uuid;
+
+use super::{Position, Store, StoreError};
+use crate::{fault_point, kafka::Mark};
+
+/// Whoever looks for losses takes turns: two that note the same one would send a poll back twice.
+const LOSS_LOCK: i64 = 0x6e79_6333_3131_0004;
+
+/// One of the three topics, as Kafka has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundLog {
+    pub topic: String,
+    /// None where the broker has no ids.
+    pub id: Option<String>,
+    /// The topic is missing, or had to be created.
+    pub is_new: bool,
+}
+
+/// The topics of a cluster as a look has found them.
+#[derive(Debug, Clone)]
+pub struct FoundLogs<'a> {
+    pub cluster_id: &'a str,
+    pub source: &'a str,
+    pub raw: FoundLog,
+    pub derived: Vec<FoundLog>,
+    /// What the enrichers' group has committed, by raw partition; none as long as nobody has asked.
+    pub committed: Option<Vec<(i32, Option<i64>)>>,
+}
+
+/// What comparing the logs has led to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TakenUp {
+    /// They are those that are known, or the first.
+    Known,
+    /// They are not, and that is noted.
+    LossNoted,
+    /// The raw log is another, and what was committed for the old one has to be known before that can be noted.
+    AskForCommitted,
+}
+
+/// Where enriching starts while the group has committed nothing that counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RawStart {
+    pub start_offset: i64,
+    /// A committed offset that is known to be worthless.
+    pub superseded_offset: Option<i64>,
+}
+
+impl RawStart {
+    /// Returns where the enrichers really are: a committed offset counts unless it is known to be worthless.
+    pub fn position(&self, committed: Option<i64>) -> i64 {
+        match committed {
+            Some(committed) if self.superseded_offset != Some(committed) => committed,
+            _ => self.start_offset,
+        }
+    }
+}
+
+/// What is known of a raw partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawPosition {
+    pub partition: i32,
+    pub topic_id: Option<String>,
+    pub start: RawStart,
+    /// The end of what Kafka has acknowledged, and the last record before it.
+    pub acknowledged: Option<(i64, Option<Mark>)>,
+}
+
+/// Rows of one page that Kafka has acknowledged, in one raw partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Acknowledged {
+    pub partition: i32,
+    pub first_offset: i64,
+    /// The offset behind the last of them.
+    pub end_offset: i64,
+    pub last_appended_at_ms: Option<i64>,
+}
+
+/// A loss that an offset has told of.
+#[derive(Debug, Clone)]
+pub struct LogLoss<'a> {
+    pub cluster_id: &'a str,
+    pub source: &'a str,
+    pub topic: &'a str,
+    pub partition: i32,
+    pub topic_id: Option<&'a str>,
+    pub detail: String,
+    pub place: LostPlace,
+}
+
+/// What pointed at the records that are gone, as it was found: it is only noted if it is still so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LostPlace {
+    /// A position in PostgreSQL goes on at `start_offset`, in a new epoch.
+    Position { epoch: i64, next_offset: i64, start_offset: i64 },
+    /// The enrichers go on at `start`.
+    Enrichers { found: RawStart, start: RawStart },
+    /// The raw log does not have what it had acknowledged.
+    Acknowledged { end_offset: i64 },
+    /// The end of a poll lies outside the raw log; the lease says whose poll it is.
+    PollEnd { poll_id: Uuid, token: Uuid },
+}
+
+impl Store {
+    /// Compares the logs with those that positions and cursors speak of, notes a loss, and stores whose ids they are now.
+    pub async fn take_up_logs(&self, found: &FoundLogs<'_>) -> Result<TakenUp, StoreError> {
+        let mut client = self.client().await?;
+        self.bounded(async {
+            // Most looks find nothing to write, and ask once.
+            let known = Known::read(&client, found).await?;
+            if !known.is_nameless && known.lost(found).detail.is_none() {
+                return Ok(TakenUp::Known);
+            }
+            let transaction = client.transaction().await?;
+            take_turns(&transaction).await?;
+            let known = Known::read(&transaction, found).await?;
+            let lost = known.lost(found);
+            let raw_lost = lost.topics.contains(found.raw.topic.as_str());
+            if raw_lost && found.committed.is_none() {
+                return Ok(TakenUp::AskForCommitted);
+            }
+            let noted = match &lost.detail {
+                None => None,
+                Some(_) => Some(send_back(&transaction, found.source).await?),
+            };
+            for log in found.derived.iter().filter(|log| lost.topics.contains(log.topic.as_str())) {
+                restart_positions(&transaction, found.cluster_id, log).await?;
+            }
+            if raw_lost {
+                restart_raw(&transaction, found).await?;
+            }
+            adopt(&transaction, found).await?;
+            fault_point!("environment:take_up:before");
+            transaction.commit().await?;
+            fault_point!("environment:take_up:after");
+            match (lost.detail, noted) {
+                (Some(detail), Some(sent)) => {
+                    sent.tell(found.source, &detail);
+                    Ok(TakenUp::LossNoted)
+                }
+                _ => Ok(TakenUp::Known),
+            }
+        })
+        .await
+    }
+
+    /// Takes note of a loss that an offset has told of, and moves what pointed at the lost records; none where that has
+    /// moved since, so that there is nothing to note.
+    pub async fn note_log_loss(&self, loss: &LogLoss<'_>) -> Result<Option<Position>, StoreError> {
+        let mut client = self.client().await?;
+        self.bounded(async {
+            let transaction = client.transaction().await?;
+            take_turns(&transaction).await?;
+            let Some(position) = move_from_loss(&transaction, loss).await? else { return Ok(None) };
+            let sent = send_back(&transaction, loss.source).await?;
+            fault_point!("environment:note_loss:before");
+            transaction.commit().await?;
+            fault_point!("environment:note_loss:after");
+            sent.tell(loss.source, &loss.detail);
+            Ok(Some(position))
+        })
+        .await
+    }
+
+    /// Returns what is known of the raw partitions.
+    pub async fn raw_positions(&self, cluster_id: &str, topic: &str) -> Result<Vec<RawPosition>, StoreError> {
+        let client = self.client().await?;
+        self.bounded(async {
+            let rows = client
+                .query(
+                    "select kafka_partition, topic_id, start_offset, superseded_offset, acknowledged_end,
+                            acknowledged_at_ms
+                     from nyc311.raw_position where kafka_cluster_id = $1 and topic = $2
+                     order by kafka_partition",
+                    &[&cluster_id, &topic],
+                )
+                .await?;
+            let read = |row: &tokio_postgres::Row| {
+                let end: Option<i64> = row.get(4);
+                let appended_at: Option<i64> = row.get(5);
+                let mark =
+                    |end: i64| appended_at.map(|appended_at_ms| Mark { offset: end - 1, appended_at_ms });
+                RawPosition {
+                    partition: row.get(0),
+                    topic_id: row.get(1),
+                    start: RawStart { start_offset: row.get(2), superseded_offset: row.get(3) },
+                    acknowledged: end.map(|end| (end, mark(end))),
+                }
+            };
+            Ok(rows.iter().map(read).collect())
+        })
+        .await
+    }
+
+    /// Forgets where enriching was to start in place of a committed offset: somebody has set the offsets by hand.
+    pub async fn forget_raw_starts(&self, cluster_id: &str, topic: &str) -> Result<(), StoreError> {
+        let client = self.client().await?;
+        self.bounded(async {
+            client
+                .execute(
+                    "update nyc311.raw_position
+                     set start_offset = 0, superseded_offset = null, updated_at = now()
+                     where kafka_cluster_id = $1 and topic = $2",
+                    &[&cluster_id, &topic],
+                )
+                .await?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// Notes what a page's acknowledgement says of the raw log. An acknowledged row that lies before the end of what was
+/// acknowledged earlier tells of a log that was set back: then it is none, and the loss is the caller's to note.
+pub(super) async fn acknowledge(
+    transaction: &Transaction<'_>,
+    cluster_id: &str,
+    topic: &str,
+    topic_id: Option<&str>,
+    acknowledged: &[Acknowledged],
+) -> Result<RawLog, StoreError> {
+    let partitions: Vec<i32> = acknowledged.iter().map(|rows| rows.partition).collect();
+    let firsts: Vec<i64> = acknowledged.iter().map(|rows| rows.first_offset).collect();
+    let ends: Vec<i64> = acknowledged.iter().map(|rows| rows.end_offset).collect();
+    let times: Vec<Option<i64>> = acknowledged.iter().map(|rows| rows.last_appended_at_ms).collect();
+    let known = transaction
+        .query_one(
+            "select coalesce(bool_or(r.topic_id <> $3), false),
+                    coalesce(bool_or(r.acknowledged_end > a.first_offset), false)
+             from nyc311.raw_position r
+             join unnest($4::int[], $5::bigint[]) as a (kafka_partition, first_offset) using (kafka_partition)
+             where r.kafka_cluster_id = $1 and r.topic = $2",
+            &[&cluster_id, &topic, &topic_id, &partitions, &firsts],
+        )
+        .await?;
+    match (known.get(0), known.get(1)) {
+        (true, _) => return Ok(RawLog::Unknown),
+        (false, true) => return Ok(RawLog::SetBack),
+        (false, false) => {}
+    }
+    transaction
+        .execute(
+            "insert into nyc311.raw_position as r
+                 (kafka_cluster_id, topic, kafka_partition, topic_id, acknowledged_end, acknowledged_at_ms,
+                  updated_at)
+             select $1, $2, kafka_partition, $3, end_offset, appended_at_ms, now()
+             from unnest($4::int[], $5::bigint[], $6::bigint[])
+                 as a (kafka_partition, end_offset, appended_at_ms)
+             order by kafka_partition
+             on conflict (kafka_cluster_id, topic, kafka_partition) do update
+             set topic_id = coalesce(r.topic_id, excluded.topic_id),
+                 acknowledged_end = excluded.acknowledged_end,
+                 acknowledged_at_ms = excluded.acknowledged_at_ms, updated_at = now()",
+            &[&cluster_id, &topic, &topic_id, &partitions, &ends, &times],
+        )
+        .await?;
+    Ok(RawLog::Grown)
+}
+
+/// What a page's acknowledgement says of the raw log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RawLog {
+    Grown,
+    SetBack,
+    /// It is not the log that is known; the watch decides which of the two it is.
+    Unknown,
+}
+
+/// Notes that the raw log was set back, inside the transaction that has found it.
+pub(super) async fn note_set_back(
+    transaction: &Transaction<'_>,
+    source: &str,
+    cluster_id: &str,
+    topic: &str,
+) -> Result<SentBack, StoreError> {
+    transaction
+        .execute(
+            "update nyc311.raw_position
+             set acknowledged_end = null, acknowledged_at_ms = null, updated_at = now()
+             where kafka_cluster_id = $1 and topic = $2",
+            &[&cluster_id, &topic],
+        )
+        .await?;
+    send_back(transaction, source).await
+}
+
+async fn take_turns(transaction: &Transaction<'_>) -> Result<(), StoreError> {
+    transaction.execute("select pg_advisory_xact_lock($1)", &[&LOSS_LOCK]).await?;
+    Ok(())
+}
+
+/// The logs that positions and cursors speak of.
+struct Known {
+    /// The Kafka that acknowledged what is published.
+    published_cluster: Option<String>,
+    positions_here: bool,
+    positions_elsewhere: bool,
+    /// Topics of this cluster with the ids that are stored for them.
+    ids: BTreeSet<(String, String)>,
+    /// Something speaks of a log that has an id, and does not say which.
+    is_nameless: bool,
+}
+
+/// What is gone, and why.
+struct Lost<'a> {
+    detail: Option<String>,
+    topics: BTreeSet<&'a str>,
+}
+
+impl Known {
+    async fn read(
+        client: &impl deadpool_postgres::GenericClient,
+        found: &FoundLogs<'_>,
+    ) -> Result<Self, StoreError> {
+        let derived: Vec<&str> = found.derived.iter().map(|log| log.topic.as_str()).collect();
+        let rows = client
+            .query(
+                "select 'cursor', kafka_cluster_id, $2::text, raw_topic_id
+                 from nyc311.source_position where source = $1
+                 union select 'position', kafka_cluster_id, topic, topic_id from nyc311.consumer_position
+                 union select 'raw', kafka_cluster_id, topic, topic_id from nyc311.raw_position
+                 union select 'poll', $3, $2, n.raw_topic_id
+                 from nyc311.poll p join nyc311.poll_partition n using (poll_id)
+                 where p.state in ('running', 'storing') and n.raw_end_offset is not null",
+                &[&found.source, &found.raw.topic, &found.cluster_id],
+            )
+            .await?;
+        let mut known = Self {
+            published_cluster: None,
+            positions_here: false,
+            positions_elsewhere: false,
+            ids: BTreeSet::new(),
+            is_nameless: false,
+        };
+        for row in &rows {
+            let (of, cluster_id): (&str, Option<String>) = (row.get(0), row.get(1));
+            let (topic, id): (String, Option<String>) = (row.get(2), row.get(3));
+            let here = cluster_id.as_deref() == Some(found.cluster_id);
+            match of {
+                "cursor" => known.published_cluster = cluster_id,
+                "position" => {
+                    known.positions_here |= here && derived.contains(&topic.as_str());
+                    known.positions_elsewhere |= !here;
+                }
+                _ => {}
+            }
+            if !here {
+                continue;
+            }
+            match id {
+                Some(id) => drop(known.ids.insert((topic, id))),
+                None => {
+                    let mut logs = found.derived.iter().chain([&found.raw]);
+                    known.is_nameless |=
+                        of != "poll" && logs.any(|log| log.topic == topic && log.id.is_some());
+                }
+            }
+        }
+        Ok(known)
+    }
+
+    fn lost<'a>(&self, found: &'a FoundLogs<'_>) -> Lost<'a> {
+        let mut lost = Lost { detail: None, topics: BTreeSet::new() };
+        let elsewhere = self.published_cluster.as_deref().is_some_and(|id| id != found.cluster_id);
+        if elsewhere || self.positions_elsewhere && !self.positions_here {
+            lost.detail = Some("kafka is another cluster".to_owned());
+        }
+        for log in found.derived.iter().chain([&found.raw]) {
+            let another = log
+                .id
+                .as_ref()
+                .is_some_and(|id| self.ids.iter().any(|(topic, stored)| *topic == log.topic && stored != id));
+            if log.is_new || another {
+                let what = if log.is_new { "was missing" } else { "was deleted and created again" };
+                lost.detail.get_or_insert_with(|| format!("topic {} {what}", log.topic));
+                lost.topics.insert(&log.topic);
+            }
+        }
+        lost
+    }
+}
+
+/// What was sent back to the source.
+pub(super) struct SentBack {
+    active: Option<Uuid>,
+    others: u64,
+}
+
+impl SentBack {
+    /// Logs the loss; a Kafka that is new to a new database has lost nothing.
+    pub(super) fn tell(&self, source: &str, detail: &str) {
+        if self.active.is_some() || self.others > 0 {
+            tracing::error!(
+                source, detail, poll_id = ?self.active,
+                "kafka lost acknowledged rows, reading the source again"
+            );
+        } else {
+            tracing::info!(source, detail, "kafka has nothing that is not stored");
+        }
+    }
+}
+
+/// Sets what Kafka acknowledged back to what is stored: the source is read again from there, the poll under way starts again
+/// from its beginning, and no poll goes on at a cursor whose rows may be gone.
+pub(super) async fn send_back(transaction: &Transaction<'_>, source: &str) -> Result<SentBack, StoreError> {
+    let restart = format!("{RESTART_COUNTS}, lease_owner = null, lease_token = null, lease_until = null");
+    let active = transaction
+        .query_opt(
+            &format!(
+                "update nyc311.poll p set state = 'running', storing_at = null, {restart}
+                 where state in ('running', 'storing') returning poll_id"
+            ),
+            &[],
+        )
+        .await?;
+    let active: Option<Uuid> = active.map(|row| row.get(0));
+    transaction
+        .execute(
+            "update nyc311.poll_partition set raw_end_offset = null, raw_topic_id = null where poll_id = $1",
+            &[&active],
+        )
+        .await?;
+    let ended = transaction
+        .execute(
+            "update nyc311.poll set cursor_lost = true
+             where state in ('failed', 'cancelled') and cursor_row_id is not null and not cursor_lost",
+            &[],
+        )
+        .await?;
+    let queued = transaction
+        .execute(
+            &format!(
+                "update nyc311.poll p set {RESTART_COUNTS} where state = 'queued' and cursor_row_id is not null"
+            ),
+            &[],
+        )
+        .await?;
+    let sources = transaction
+        .execute(
+            "update nyc311.source_position
+             set published_updated_at = stored_updated_at, kafka_cluster_id = null, raw_topic_id = null,
+                 moved_at = now()
+             where source = $1
+               and (published_updated_at is distinct from stored_updated_at or kafka_cluster_id is not null)",
+            &[&source],
+        )
+        .await?;
+    Ok(SentBack { active, others: ended + queued + sources })
+}
+
+/// Lets the poll `p` begin again: what it fetches from now on is counted anew, and what has arrived until now is not taken for it.
+pub(super) const RESTART_COUNTS: &str = "
+    cursor_updated_at = null, cursor_row_id = null, pages = 0, fetched = 0, published = 0,
+    newest_source_updated_at = null, newest_created_at = null,
+    arrived_before = (
+        select coalesce(sum(n.stored + n.duplicate + n.reenriched + n.dead_lettered), 0)
+        from nyc311.poll_partition n where n.poll_id = p.poll_id)";
+
+/// Starts a new log at its beginning: a position that an older topic of the same name has left would skip rows as soon as
+/// the new log is longer.
+async fn restart_positions(
+    transaction: &Transaction<'_>,
+    cluster_id: &str,
+    log: &FoundLog,
+) -> Result<(), StoreError> {
+    transaction
+        .execute(
+            "update nyc311.consumer_position
+             set next_offset = 0, epoch = epoch + 1, owner = null, topic_id = $3, last_offset = null,
+                 last_appended_at_ms = null, updated_at = now()
+             where kafka_cluster_id = $1 and topic = $2",
+            &[&cluster_id, &log.topic, &log.id],
+        )
+        .await?;
+    Ok(())
+}
+
+/// As [`restart_positions`], for the raw log. Kafka forgets the offsets of a deleted topic a moment later than the topic:
+/// until then they are known to be worthless.
+async fn restart_raw(transaction: &Transaction<'_>, found: &FoundLogs<'_>) -> Result<(), StoreError> {
+    let (partitions, superseded): (Vec<i32>, Vec<Option<i64>>) =
+        found.committed.iter().flatten().copied().unzip();
+    transaction
+        .execute(
+            "insert into nyc311.raw_position as r
+                 (kafka_cluster_id, topic, kafka_partition, topic_id, superseded_offset, updated_at)
+             select $1, $2, kafka_partition, $3, superseded_offset, now()
+             from unnest($4::int[], $5::bigint[]) as a (kafka_partition, superseded_offset)
+             order by kafka_partition
+             on conflict (kafka_cluster_id, topic, kafka_partition) do update
+             set topic_id = excluded.topic_id, acknowledged_end = null, acknowledged_at_ms = null,
+                 start_offset = 0, superseded_offset = excluded.superseded_offset, updated_at = now()",
+            &[&found.cluster_id, &found.raw.topic, &found.raw.id, &partitions, &superseded],
+        )
+        .await?;
+    Ok(())
+}
+
+/// Stores the ids of logs that are taken for those that are known, because nothing says otherwise.
+async fn adopt(transaction: &Transaction<'_>, found: &FoundLogs<'_>) -> Result<(), StoreError> {
+    for log in found.derived.iter().filter(|log| log.id.is_some()) {
+        transaction
+            .execute(
+                "update nyc311.consumer_position set topic_id = $3
+                 where kafka_cluster_id = $1 and topic = $2 and topic_id is null",
+                &[&found.cluster_id, &log.topic, &log.id],
+            )
+            .await?;
+    }
+    if found.raw.id.is_some() {
+        transaction
+            .execute(
+                "update nyc311.raw_position set topic_id = $3
+                 where kafka_cluster_id = $1 and topic = $2 and topic_id is null",
+                &[&found.cluster_id, &found.raw.topic, &found.raw.id],
+            )
+            .await?;
+        transaction
+            .execute(
+                "update nyc311.source_position set raw_topic_id = $3
+                 where source = $1 and kafka_cluster_id = $2 and raw_topic_id is null",
+                &[&found.source, &found.cluster_id, &found.raw.id],
+            )
+            .await?;
+    }
+    Ok(())
+}
+
+/// Moves what pointed at lost records, if it still does; returns where it is now.
+async fn move_from_loss(
+    transaction: &Transaction<'_>,
+    loss: &LogLoss<'_>,
+) -> Result<Option<Position>, StoreError> {
+    let (cluster_id, topic, partition) = (&loss.cluster_id, &loss.topic, &loss.partition);
+    let moved = match &loss.place {
+        LostPlace::Position { epoch, next_offset, start_offset } => {
+            transaction
+                .query_opt(
+                    "update nyc311.consumer_position
+                     set next_offset = $5, epoch = epoch + 1, last_offset = null, last_appended_at_ms = null,
+                         updated_at = now()
+                     where kafka_cluster_id = $1 and topic = $2 and kafka_partition = $3 and epoch = $4
+                       and next_offset = $6
+                     returning next_offset, epoch",
+                    &[cluster_id, topic, partition, epoch, start_offset, next_offset],
+                )
+                .await?
+        }
+        LostPlace::Enrichers { found, start } => {
+            transaction
+                .query_opt(
+                    "insert into nyc311.raw_position as r
+                         (kafka_cluster_id, topic, kafka_partition, topic_id, start_offset, superseded_offset,
+                          updated_at)
+                     values ($1, $2, $3, $4, $5, $6, now())
+                     on conflict (kafka_cluster_id, topic, kafka_partition) do update
+                     set topic_id = coalesce(r.topic_id, excluded.topic_id),
+                         start_offset = excluded.start_offset,
+                         superseded_offset = excluded.superseded_offset, updated_at = now()
+                     where r.start_offset = $7 and r.superseded_offset is not distinct from $8
+                     returning start_offset, 0::bigint",
+                    &[
+                        cluster_id,
+                        topic,
+                        partition,
+                        &loss.topic_id,
+                        &start.start_offset,
+                        &start.superseded_offset,
+                        &found.start_offset,
+                        &found.superseded_offset,
+                    ],
+                )
+                .await?
+        }
+        LostPlace::Acknowledged { end_offset } => {
+            transaction
+                .query_opt(
+                    "update nyc311.raw_position
+                     set acknowledged_end = null, acknowledged_at_ms = null, updated_at = now()
+                     where kafka_cluster_id = $1 and topic = $2 and kafka_partition = $3
+                       and acknowledged_end = $4
+                     returning start_offset, 0::bigint",
+                    &[cluster_id, topic, partition, end_offset],
+                )
+                .await?
+        }
+        LostPlace::PollEnd { poll_id, token } => {
+            transaction
+                .query_opt(
+                    "select 0::bigint, 0::bigint from nyc311.poll
+                     where poll_id = $1 and lease_token = $2 and state = 'storing' for no key update",
+                    &[poll_id, token],
+                )
+                .await?
+        }
+    };
+    Ok(moved.map(|row| Position { next_offset: row.get(0), epoch: row.get(1) }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_committed_offset_counts_unless_it_is_known_to_be_worthless() {
+        let start = RawStart { start_offset: 40, superseded_offset: Some(900) };
+        assert_eq!(start.position(None), 40);
+        assert_eq!(start.position(Some(900)), 40);
+        assert_eq!(start.position(Some(41)), 41);
+        assert_eq!(RawStart::default().position(None), 0);
+        assert_eq!(RawStart::default().position(Some(7)), 7);
+    }
+}

@@ -1,0 +1,452 @@
+//! What Kafka loses of what it acknowledged is asked of the source again, whatever happens meanwhile (law 1).
+
+use std::time::Duration;
+
+use nyc311::{
+    actors::enricher_group,
+    kafka::{Admin, KafkaFailure, Mark, OffsetNote, topics},
+};
+use rdkafka::{
+    ClientConfig, Offset, TopicPartitionList,
+    admin::AdminOptions,
+    consumer::{BaseConsumer, Consumer},
+    producer::{BaseProducer, BaseRecord, Producer},
+};
+use serde_json::json;
+
+use crate::{
+    cluster::{Topics, eventually},
+    pipeline::city,
+    proxy::{Cut, Proxy},
+    service::{Service, assert_counts_add_up},
+};
+
+const ROWS: i64 = 3_000;
+
+fn names(service: &Service) -> [&str; 3] {
+    let kafka = &service.settings.kafka;
+    [&kafka.raw_topic, &kafka.enriched_topic, &kafka.dead_letter_topic].map(String::as_str)
+}
+
+/// Deletes topics and waits until Kafka has forgotten them.
+async fn delete(admin: &Admin, names: &[&str]) {
+    admin.client().delete_topics(names, &AdminOptions::new()).await.unwrap();
+    eventually("the topics are gone", async || admin.describe(names).await.ok()?.is_empty().then_some(()))
+        .await;
+}
+
+async fn stored(service: &Service) -> i64 {
+    service.database.number("select count(*) from nyc311.service_request").await
+}
+
+/// Asserts that the poll ends with every row in the tables.
+async fn assert_whole(service: &Service, id: &str) {
+    let poll = service.finished(id).await;
+    assert_eq!(poll["state"], "succeeded", "{poll:#}\n{}", service.log());
+    assert_counts_add_up(&poll);
+    assert_eq!(stored(service).await, ROWS, "{poll:#}\n{}", service.log());
+    service.assert_rollups_equal_a_recount().await;
+}
+
+/// Waits until the poll has read the source to its end.
+async fn storing(service: &Service, id: &str) {
+    service
+        .wait_for("the source is read to its end", async || {
+            let poll = service.get(&format!("/v1/polls/{id}")).await?;
+            (poll["state"] == "storing").then_some(())
+        })
+        .await;
+}
+
+async fn answering(service: &Service) {
+    service.wait_for("the endpoint answers", async || service.get("/v1/polls").await).await;
+    service.ready().await;
+}
+
+#[tokio::test]
+async fn topics_have_ids_that_tell_a_new_one_from_an_old_one_of_the_same_name() {
+    let topics = Topics::create(&[]).await;
+    let kafka = &topics.settings.kafka;
+    let names = [kafka.raw_topic.as_str(), "no.such.topic", &kafka.enriched_topic];
+    let described = topics.admin.describe(&names).await.unwrap();
+    assert_eq!(described.len(), 2);
+    let raw = &described[&kafka.raw_topic];
+    assert_eq!(raw.partitions, 5);
+    assert_eq!(raw.id.as_ref().unwrap().len(), 22, "{raw:?}");
+    assert_ne!(raw.id, described[&kafka.enriched_topic].id);
+    assert_eq!(topics.admin.describe(&names).await.unwrap(), described);
+    assert!(topics.admin.describe(&[]).await.unwrap().is_empty());
+    let refused = topics.admin.describe(&["a\0b"]).await;
+    assert!(matches!(refused, Err(KafkaFailure::Mismatch(_))), "{refused:?}");
+
+    delete(&topics.admin, &[&kafka.raw_topic]).await;
+    topics::ensure(&topics.admin, kafka).await.unwrap();
+    let again = topics.admin.describe(&names).await.unwrap();
+    assert_ne!(again[&kafka.raw_topic].id, raw.id);
+    assert_eq!(again[&kafka.enriched_topic], described[&kafka.enriched_topic]);
+    topics.delete().await;
+}
+
+#[tokio::test]
+async fn a_question_about_topics_without_an_answer_ends() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let servers = silent.local_addr().unwrap().to_string();
+    let settings = crate::cluster::own_names(&[
+        ("kafka.bootstrap_servers", servers.as_str()),
+        ("kafka.request_timeout", "1s"),
+    ]);
+    let admin = Admin::new(&settings.kafka).unwrap();
+    let began = std::time::Instant::now();
+    let unanswered = admin.describe(&["t"]).await;
+    assert!(matches!(unanswered, Err(KafkaFailure::Unavailable(_))), "{unanswered:?}");
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_log_tells_whether_it_still_holds_the_record_that_was_seen() {
+    let topics = Topics::create(&[]).await;
+    let (kafka, admin) = (&topics.settings.kafka, &topics.admin);
+    let producer: BaseProducer =
+        ClientConfig::new().set("bootstrap.servers", &kafka.bootstrap_servers).create().unwrap();
+    for _ in 0..3 {
+        producer.send(BaseRecord::<(), str>::to(&kafka.raw_topic).partition(1).payload("row")).ok().unwrap();
+        producer.flush(Duration::from_secs(10)).unwrap();
+    }
+    let reader: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", &kafka.bootstrap_servers)
+        .set("group.id", &kafka.group_prefix)
+        .create()
+        .unwrap();
+    let mut from = TopicPartitionList::new();
+    from.add_partition_offset(&kafka.raw_topic, 1, Offset::Beginning).unwrap();
+    reader.assign(&from).unwrap();
+    let mut seen = Vec::new();
+    eventually("the records are read", async || {
+        if let Some(message) = reader.poll(Duration::from_millis(50)) {
+            use rdkafka::Message;
+            let message = message.unwrap();
+            let appended_at_ms = message.timestamp().to_millis().unwrap();
+            seen.push(Mark { offset: message.offset(), appended_at_ms });
+        }
+        (seen.len() == 3).then_some(())
+    })
+    .await;
+    let holds = async |mark| admin.holds(&kafka.raw_topic, 1, mark).await.unwrap();
+    for mark in seen.iter().copied() {
+        assert!(holds(mark).await, "{mark:?}");
+        for other in [-60_000, -1, 1, 60_000] {
+            let other = Mark { appended_at_ms: mark.appended_at_ms + other, ..mark };
+            assert!(!holds(other).await, "{other:?} of {seen:?}");
+        }
+    }
+    assert!(!holds(Mark { offset: 3, ..seen[2] }).await, "nothing was appended there yet");
+    topics.delete().await;
+}
+
+#[tokio::test]
+async fn a_committed_offset_is_withheld_while_a_transaction_holds_a_newer_one() {
+    let topics = Topics::create(&[]).await;
+    let (kafka, admin) = (&topics.settings.kafka, &topics.admin);
+    let group = enricher_group(&topics.settings);
+    let note = OffsetNote { topic_id: Some("an-id".into()), last: None };
+    admin.commit(&group, &kafka.raw_topic, &[(0, 7)], &note).await.unwrap();
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", &kafka.bootstrap_servers)
+        .set("transactional.id", &kafka.group_prefix)
+        .create()
+        .unwrap();
+    producer.init_transactions(Duration::from_secs(20)).unwrap();
+    producer.begin_transaction().unwrap();
+    let member: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", &kafka.bootstrap_servers)
+        .set("group.id", &group)
+        .create()
+        .unwrap();
+    let mut newer = TopicPartitionList::new();
+    newer.add_partition_offset(&kafka.raw_topic, 0, Offset::Offset(9)).unwrap();
+    let metadata = member.group_metadata().unwrap();
+    producer.send_offsets_to_transaction(&newer, &metadata, Duration::from_secs(20)).unwrap();
+    let patience = Duration::from_secs(2);
+    let asked = admin.committed(&group, &kafka.raw_topic, &[0], patience).await;
+    assert!(matches!(asked, Err(KafkaFailure::Unavailable(_))), "{asked:?}");
+    producer.abort_transaction(Duration::from_secs(20)).unwrap();
+    let committed = eventually("the offset is told", async || {
+        admin.committed(&group, &kafka.raw_topic, &[0], patience).await.ok()
+    })
+    .await;
+    let committed = committed[0].as_ref().unwrap();
+    assert_eq!((committed.next_offset, &committed.note), (7, &note));
+    topics.delete().await;
+}
+
+#[tokio::test]
+async fn topics_deleted_in_a_running_poll_are_noted_though_the_noting_statement_is_cut() {
+    let simulator = city(ROWS as u64);
+    simulator.inject("slow,delay=100ms".parse().unwrap());
+    let mut service = Service::for_source(&simulator.resource_url(), &[("source.page_rows", "100")]).await;
+    let (proxy, through) = Proxy::in_front_of(service.database.settings.url.expose()).await;
+    service.spawn(&["run"], &[("NYC311_DATABASE__URL", &through)]);
+    service.ready().await;
+    let id = service.submit(json!({})).await;
+    service
+        .wait_for("the poll is under way", async || {
+            let poll = service.get(&format!("/v1/polls/{id}")).await?;
+            (poll["counts"]["fetched"].as_i64()? >= 1_000).then_some(())
+        })
+        .await;
+    // Twice the statement that sends the poll back does not arrive, and once nobody hears that it was done.
+    proxy.cut("cursor_lost = true", Cut::Before, 2);
+    let admin = Admin::new(&service.settings.kafka).unwrap();
+    admin.client().delete_topics(&names(&service), &AdminOptions::new()).await.unwrap();
+    service.wait_for("the statement was cut", async || (proxy.cuts() == 2).then_some(())).await;
+    assert_whole(&service, &id).await;
+}
+
+/// A poll whose rows are acknowledged and not all stored, because one role is missing, while `deleted` topics are deleted and
+/// created again by hand; then the whole service runs.
+async fn recreated_while_down(roles: &str, deleted: impl Fn(&Service) -> Vec<String>) {
+    let simulator = city(ROWS as u64);
+    let mut service = Service::for_source(&simulator.resource_url(), &[("source.page_rows", "500")]).await;
+    // Something is stored and committed before: positions that the new logs will grow past.
+    service.start().await;
+    let early =
+        service.submit(json!({"since": "2000-01-01T00:00:00Z", "until": "2100-01-01T00:00:00Z"})).await;
+    let early = service.finished(&early).await;
+    assert_eq!(early["state"], "succeeded");
+    assert_eq!(service.terminate().await, 0);
+    service.database.execute("delete from nyc311.service_request_history").await;
+    service.database.execute("delete from nyc311.service_request").await;
+
+    service.spawn(&["run", "--roles", roles], &[]);
+    answering(&service).await;
+    let id = service.submit(json!({})).await;
+    storing(&service, &id).await;
+    service.kill();
+    let admin = Admin::new(&service.settings.kafka).unwrap();
+    let deleted = deleted(&service);
+    let deleted: Vec<&str> = deleted.iter().map(String::as_str).collect();
+    delete(&admin, &deleted).await;
+    topics::ensure(&admin, &service.settings.kafka).await.unwrap();
+    service.start().await;
+    assert_whole(&service, &id).await;
+    assert!(service.log().contains("kafka lost acknowledged rows"), "{}", service.log());
+
+    // What was noted is not noted again.
+    service.kill();
+    service.start().await;
+    service.poll().await;
+    assert!(!service.log().contains("kafka lost acknowledged rows"), "{}", service.log());
+}
+
+#[tokio::test]
+async fn derived_topics_recreated_by_hand_while_the_writer_is_down_lose_nothing() {
+    recreated_while_down("control,enricher", |service| {
+        names(service)[1..].iter().map(|name| (*name).to_owned()).collect()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_raw_topic_recreated_by_hand_while_the_enricher_is_down_loses_nothing() {
+    recreated_while_down("control,writer", |service| vec![names(service)[0].to_owned()]).await;
+}
+
+#[tokio::test]
+async fn all_topics_recreated_by_hand_while_the_process_is_down_lose_nothing() {
+    recreated_while_down("control,enricher", |service| names(service).map(str::to_owned).to_vec()).await;
+}
+
+#[tokio::test]
+async fn a_topic_recreated_under_a_running_service_loses_nothing() {
+    let simulator = city(ROWS as u64);
+    simulator.inject("slow,delay=50ms".parse().unwrap());
+    let mut service = Service::for_source(&simulator.resource_url(), &[("source.page_rows", "100")]).await;
+    service.start().await;
+    let id = service.submit(json!({})).await;
+    service
+        .wait_for("the poll is under way", async || {
+            let poll = service.get(&format!("/v1/polls/{id}")).await?;
+            (poll["counts"]["fetched"].as_i64()? >= 1_500).then_some(())
+        })
+        .await;
+    let admin = Admin::new(&service.settings.kafka).unwrap();
+    let raw = names(&service)[0];
+    admin.client().delete_topics(&[raw], &AdminOptions::new()).await.unwrap();
+    eventually("the topic is there again", async || {
+        topics::ensure(&admin, &service.settings.kafka).await.ok()
+    })
+    .await;
+    assert_whole(&service, &id).await;
+}
+
+/// Deletes what a topic holds, and keeps the topic.
+async fn delete_records(admin: &Admin, topic: &str) {
+    let ends = admin.log_ends(topic, 0..5).await.unwrap();
+    let mut until = TopicPartitionList::new();
+    for (partition, ends) in (0..).zip(&ends) {
+        until.add_partition_offset(topic, partition, Offset::Offset(ends.high)).unwrap();
+    }
+    admin.client().delete_records(&until, &AdminOptions::new()).await.unwrap();
+    eventually("the records are gone", async || {
+        let ends = admin.log_ends(topic, 0..5).await.ok()?;
+        ends.iter().all(|ends| ends.low == ends.high).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn raw_records_deleted_before_anyone_read_them_are_asked_of_the_source_again_once() {
+    let simulator = city(ROWS as u64);
+    let mut service = Service::for_source(&simulator.resource_url(), &[("source.page_rows", "500")]).await;
+    service.spawn(&["run", "--roles", "control,writer"], &[]);
+    answering(&service).await;
+    let id = service.submit(json!({})).await;
+    storing(&service, &id).await;
+    let admin = Admin::new(&service.settings.kafka).unwrap();
+    delete_records(&admin, names(&service)[0]).await;
+    let instance = format!("{}-enricher", service.settings.instance.id);
+    let more = [("NYC311_INSTANCE__ID", instance.as_str()), ("NYC311_HTTP__LISTEN", "127.0.0.1:0")];
+    service.spawn(&["run", "--roles", "enricher"], &more);
+    assert_whole(&service, &id).await;
+    service.kill();
+
+    // The log begins far above 0, and a poll without rows ends all the same.
+    delete_records(&admin, names(&service)[0]).await;
+    service.start().await;
+    let window = json!({"since": "2001-01-01T00:00:00Z", "until": "2001-01-02T00:00:00Z"});
+    let empty = service.submit(window).await;
+    assert_eq!(service.finished(&empty).await["state"], "succeeded", "{}", service.log());
+    assert!(!service.log().contains("kafka lost acknowledged rows"), "{}", service.log());
+}
+
+#[tokio::test]
+async fn a_poll_without_rows_ends_for_a_group_that_is_new_to_a_log_that_begins_above_0() {
+    let simulator = city(200);
+    let mut service = Service::for_source(&simulator.resource_url(), &[]).await;
+    let admin = Admin::new(&service.settings.kafka).unwrap();
+    topics::ensure(&admin, &service.settings.kafka).await.unwrap();
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", &service.settings.kafka.bootstrap_servers)
+        .create()
+        .unwrap();
+    for partition in 0..5 {
+        let row = BaseRecord::<(), str>::to(names(&service)[0]).partition(partition).payload("{}");
+        producer.send(row).ok().unwrap();
+    }
+    producer.flush(Duration::from_secs(10)).unwrap();
+    delete_records(&admin, names(&service)[0]).await;
+    service.start().await;
+    let window = json!({"since": "2001-01-01T00:00:00Z", "until": "2001-01-02T00:00:00Z"});
+    let empty = service.submit(window).await;
+    assert_eq!(service.finished(&empty).await["state"], "succeeded", "{}", service.log());
+    let poll = service.poll().await;
+    assert_eq!(poll["counts"]["stored"], 200);
+}
+
+#[tokio::test]
+async fn another_record_where_one_was_seen_is_a_loss() {
+    let simulator = city(ROWS as u64);
+    let mut service = Service::for_source(&simulator.resource_url(), &[("source.page_rows", "500")]).await;
+    service.start().await;
+    service.poll().await;
+    assert_eq!(service.terminate().await, 0);
+    let marks = "select count(*) from nyc311.consumer_position where last_appended_at_ms is not null";
+    assert!(service.database.number(marks).await >= 5);
+    // As if the log had been set back and had grown again since: the record there is a younger one.
+    service
+        .database
+        .execute(
+            "update nyc311.consumer_position set last_appended_at_ms = last_appended_at_ms - 60000
+             where kafka_partition = 1 and last_offset is not null;
+             update nyc311.source_position set stored_updated_at = null;
+             delete from nyc311.service_request_history; delete from nyc311.service_request",
+        )
+        .await;
+    service.start().await;
+    service
+        .wait_for("the loss is noted", async || {
+            service.log().contains("is not the one that was seen there").then_some(())
+        })
+        .await;
+    service.poll().await;
+    assert_eq!(stored(&service).await, ROWS);
+}
+
+#[tokio::test]
+async fn positions_that_went_back_under_an_idle_service_are_read_again_from_there() {
+    let simulator = city(ROWS as u64);
+    let mut service = Service::for_source(&simulator.resource_url(), &[]).await;
+    service.start().await;
+    service.poll().await;
+    let before = service.tables().await;
+    // As a backup of an earlier time would have it, rows and positions together; and one without the rows of a partition.
+    service
+        .database
+        .execute(
+            "begin; delete from nyc311.service_request_history; delete from nyc311.service_request;
+             update nyc311.consumer_position set next_offset = 0, last_offset = null, last_appended_at_ms = null;
+             delete from nyc311.consumer_position where kafka_partition = 3; commit",
+        )
+        .await;
+    service.wait_for("all rows are back", async || (stored(&service).await == ROWS).then_some(())).await;
+    service
+        .wait_for("the tables are as they were", async || (service.tables().await == before).then_some(()))
+        .await;
+}
+
+#[tokio::test]
+async fn a_lost_commit_of_the_last_batch_is_made_up_for_without_transactions() {
+    let simulator = city(500);
+    let overrides = [("kafka.transactions", "false")];
+    let mut service = Service::for_source(&simulator.resource_url(), &overrides).await;
+    service.start().await;
+    service.poll().await;
+    // As if the last commits had failed: the group stands where it stood before. A transaction of nobody's may say so
+    // while the group is at work.
+    let kafka = &service.settings.kafka;
+    let (group, raw) = (enricher_group(&service.settings), names(&service)[0]);
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", &kafka.bootstrap_servers)
+        .set("transactional.id", format!("{group}-other"))
+        .create()
+        .unwrap();
+    let nobody: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", &kafka.bootstrap_servers)
+        .set("group.id", &group)
+        .create()
+        .unwrap();
+    let mut old = TopicPartitionList::new();
+    for partition in 0..5 {
+        old.add_partition_offset(raw, partition, Offset::Offset(0)).unwrap();
+    }
+    let patience = Duration::from_secs(20);
+    producer.init_transactions(patience).unwrap();
+    producer.begin_transaction().unwrap();
+    producer.send_offsets_to_transaction(&old, &nobody.group_metadata().unwrap(), patience).unwrap();
+    producer.commit_transaction(patience).unwrap();
+
+    let empty =
+        service.submit(json!({"since": "2001-01-01T00:00:00Z", "until": "2001-01-02T00:00:00Z"})).await;
+    assert_eq!(service.finished(&empty).await["state"], "succeeded", "{}", service.log());
+    assert_eq!(stored(&service).await, 500);
+}
+
+#[tokio::test]
+async fn a_note_travels_with_the_offset_of_a_transaction() {
+    let simulator = city(500);
+    let mut service = Service::for_source(&simulator.resource_url(), &[]).await;
+    service.start().await;
+    service.poll().await;
+    let admin = Admin::new(&service.settings.kafka).unwrap();
+    let raw = names(&service)[0];
+    let id = admin.describe(&[raw]).await.unwrap()[raw].id.clone();
+    let group = enricher_group(&service.settings);
+    let committed = admin.committed(&group, raw, &[0, 1, 2, 3, 4], Duration::from_secs(10)).await.unwrap();
+    for (partition, committed) in (0..).zip(committed) {
+        let Some(committed) = committed else { continue };
+        assert_eq!(committed.note.topic_id, id);
+        let last = committed.note.last.unwrap();
+        assert!(last.offset < committed.next_offset);
+        assert!(admin.holds(raw, partition, last).await.unwrap());
+    }
+}
