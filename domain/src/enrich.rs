@@ -29,7 +29,7 @@ use crate::{
     service_request::{ServiceRequest, UNSPECIFIED},
     state::State,
     time,
-    version::RULES_REVISION,
+    version::{RULES_REVISION, version_of_content},
     words,
 };
 
@@ -47,11 +47,12 @@ pub fn enrich(raw: &[u8]) -> Result<ServiceRequest<'_>, Rejection> {
         detail: format!("expected {} at byte {}", malformed.expected, malformed.at_byte),
         unique_key: None,
     })?;
-    Enrichment { flags: row.flags, row, stated: ObjectWriter::default(), kept: 0 }.run()
+    Enrichment { raw, flags: row.flags, row, stated: ObjectWriter::default(), kept: 0 }.run()
 }
 
 /// A row on its way: the flags that it has earned so far, and what the city said where something else now stands.
 struct Enrichment<'a> {
+    raw: &'a [u8],
     row: Row<'a>,
     flags: QualityFlags,
     stated: ObjectWriter,
@@ -93,16 +94,11 @@ impl<'a> Enrichment<'a> {
         let stated_board = community_board.as_deref().map(place::read_community_board);
         let borough = self.borough(&places, incident_zip.as_deref(), stated_board);
         let community_district = self.community_district(stated_board, &places);
-        let council_district = self.stated_or_computed(
-            Field::CouncilDistrict,
-            place::read_council_district,
-            places.council_district,
-            QualityFlags::COUNCIL_DISTRICT_FROM_POINT,
-            QualityFlags::COUNCIL_DISTRICT_DIFFERS_FROM_POINT,
-        );
+        let council_district = self.council_district(&places, times.created_at, published);
         let police_precinct = self.stated_or_computed(
             Field::PolicePrecinct,
             place::read_police_precinct,
+            places.police_precinct,
             places.police_precinct,
             QualityFlags::POLICE_PRECINCT_FROM_POINT,
             QualityFlags::POLICE_PRECINCT_DIFFERS_FROM_POINT,
@@ -185,14 +181,14 @@ impl<'a> Enrichment<'a> {
         self.parsed(field, |stated| time::parse_instant(stated.trim()))
     }
 
-    /// Reads `:version`, which is compared as bytes and so not cleaned, but for NUL.
+    /// Reads `:version`, which is compared as bytes and so not cleaned, but for NUL. Where it says nothing, the content is the version.
     fn source_version(&mut self) -> Cow<'a, str> {
-        let version = self.plain(Field::Version).unwrap_or_default();
-        if !version.contains('\0') {
-            return version;
+        let mut version = self.plain(Field::Version).unwrap_or_default();
+        if version.contains('\0') {
+            self.flags.insert(QualityFlags::NUL_STRIPPED);
+            version = Cow::Owned(version.replace('\0', ""));
         }
-        self.flags.insert(QualityFlags::NUL_STRIPPED);
-        Cow::Owned(version.replace('\0', ""))
+        if version.is_empty() { Cow::Owned(version_of_content(self.raw)) } else { version }
     }
 
     // State.

@@ -1,11 +1,14 @@
 //! Where a point lies: borough, community district, council district, police precinct, neighbourhood (NTA 2020) and ZIP area (ZCTA).
 //!
-//! The boundaries of all six layers are compiled in as one net of edges (`domain/geography/build.py`, `docs/geography.md`). A look-up
+//! Districts whose lines were drawn anew have a layer for each set of lines, and [`CouncilLines`] tells which were in force when.
+//!
+//! The boundaries of all layers are compiled in as one net of edges (`domain/geography/build.py`, `docs/geography.md`). A look-up
 //! walks, in thought, from a place whose answer is known to the point; each edge that it crosses leaves some polygons and enters others.
 //! The known places are the centres of a fine grid, so that a walk meets few edges, and most of the city's cells hold no edge at all.
 //! The answer is that of the full boundaries, not of an approximation.
 
 mod boundaries;
+mod council;
 mod grid;
 mod zip;
 
@@ -14,6 +17,7 @@ use std::sync::LazyLock;
 use crate::borough::Borough;
 use grid::Grid;
 
+pub use council::CouncilLines;
 pub use zip::{borough_of_zip, is_zip_of_city, zip_lies_in};
 
 /// What a point lies in; a layer is `None` where the point lies on none of its polygons.
@@ -22,10 +26,21 @@ pub struct Places {
     pub borough: Option<Borough>,
     /// The city's number of the district, joint-interest areas included: 310 is Brooklyn 10, 164 is Central Park.
     pub community_district: Option<i16>,
-    pub council_district: Option<i16>,
+    /// The council district by each of [`CouncilLines::ALL`]; [`Places::council_district`] chooses.
+    pub council_districts: [Option<i16>; CouncilLines::ALL.len()],
     pub police_precinct: Option<i16>,
     pub nta2020: Option<&'static str>,
     pub zcta: Option<&'static str>,
+}
+
+impl Places {
+    pub const fn council_district(&self, lines: CouncilLines) -> Option<i16> {
+        let [of_2013, of_2023] = self.council_districts;
+        match lines {
+            CouncilLines::Of2013 => of_2013,
+            CouncilLines::Of2023 => of_2023,
+        }
+    }
 }
 
 static GRID: LazyLock<Grid> = LazyLock::new(|| {
@@ -54,13 +69,17 @@ mod tests {
         // City Hall, Central Park, Rikers Island, Marble Hill, JFK, Staten Island Mall.
         let city_hall = locate(40.7127, -74.0059);
         assert_eq!(city_hall.borough, Some(Borough::Manhattan));
-        assert_eq!((city_hall.community_district, city_hall.council_district), (Some(101), Some(1)));
+        assert_eq!(city_hall.community_district, Some(101));
+        assert_eq!(city_hall.council_districts, [Some(1), Some(1)]);
         assert_eq!((city_hall.nta2020, city_hall.zcta), (Some("MN0102"), Some("10007")));
         assert_eq!(locate(40.7829, -73.9654).community_district, Some(164));
         assert_eq!(locate(40.7829, -73.9654).police_precinct, Some(22));
         assert_eq!(locate(40.7932, -73.8860).borough, Some(Borough::Bronx));
         assert_eq!(locate(40.8760, -73.9106).borough, Some(Borough::Manhattan));
         assert_eq!(locate(40.6446, -73.7822).community_district, Some(483));
+        // The airport went from one district to another.
+        assert_eq!(locate(40.6446, -73.7822).council_district(CouncilLines::Of2013), Some(28));
+        assert_eq!(locate(40.6446, -73.7822).council_district(CouncilLines::Of2023), Some(31));
         assert_eq!(locate(40.5823, -74.1656).borough, Some(Borough::StatenIsland));
     }
 

@@ -163,13 +163,13 @@ flags! {
         "the first is taken; an hour may be missing";
     20 CREATED_AT_MIDNIGHT "created_at_midnight" doubt:
         "Created at exactly midnight: the city knows the day only.",
-        "local time 00:00:00";
+        "00:00:00 on New York's clock, or on that of the stated offset";
     21 CREATED_AFTER_PUBLICATION "created_after_publication" doubt:
         "Created after the version that says so.",
         "created_at > :updated_at";
     22 CLOSED_PLACEHOLDER_EMPTIED "closed_placeholder_emptied" repair:
         "The closed date is a placeholder of 1899 or 1900.",
-        "local year 1900 or before; closed_at is empty";
+        "year 1900 or before, with an offset or without; closed_at is empty";
     23 CLOSED_AFTER_PUBLICATION "closed_after_publication" doubt:
         "Closed after the version that says so.",
         "closed_at > :updated_at; no response time";
@@ -181,7 +181,7 @@ flags! {
         "closed_at = created_at";
     26 CLOSED_AT_MIDNIGHT "closed_at_midnight" doubt:
         "Closed at exactly midnight: the city knows the day only.",
-        "local time 00:00:00";
+        "00:00:00 on New York's clock, or on that of the stated offset";
     27 RESOLUTION_BEFORE_CREATED "resolution_before_created" doubt:
         "The resolution was updated before the request was created; often a date without a time.",
         "resolution_updated_at < created_at";
@@ -196,7 +196,7 @@ flags! {
         "due_at < created_at";
     31 OTHER_PLACEHOLDER_EMPTIED "other_placeholder_emptied" repair:
         "The due date or the resolution date is a placeholder of 1899 or 1900.",
-        "local year 1900 or before; the column is empty";
+        "year 1900 or before, with an offset or without; the column is empty";
 
     // Place.
     32 BOROUGH_FROM_POINT "borough_from_point" repair:
@@ -246,10 +246,10 @@ flags! {
         "the stated one stands";
     47 COUNCIL_DISTRICT_FROM_POINT "council_district_from_point" repair:
         "No council district was stated; the point lies in this one.",
-        "missing council_district";
+        "missing council_district; by the lines in force when it was created";
     48 COUNCIL_DISTRICT_DIFFERS_FROM_POINT "council_district_differs_from_point" doubt:
         "The point lies in another council district than the stated one.",
-        "the stated one stands";
+        "the stated one stands; by the lines in force when it was created, and not where those are not known";
     49 POLICE_PRECINCT_FROM_POINT "police_precinct_from_point" repair:
         "No police precinct was stated; the point lies in this one.",
         "missing police_precinct";
@@ -269,10 +269,15 @@ flags! {
     // Time, continued.
     54 CREATED_PLACEHOLDER "created_placeholder" doubt:
         "The created date is a placeholder of 1899 or 1900.",
-        "local year 1900 or before; created_at stands, since a request must have one; no response time";
+        "year 1900 or before; created_at stands, since a request must have one, as if no offset were stated; no response time";
     55 CREATED_AT_NOON "created_at_noon" doubt:
         "Created at exactly noon: the city may know the day only.",
-        "local time 12:00:00; the Department of Sanitation wrote its derelict vehicles of 2023 so";
+        "12:00:00 on New York's clock, or on that of the stated offset; the Department of Sanitation wrote its derelict vehicles of 2023 so";
+
+    // Place, continued.
+    56 COUNCIL_DISTRICT_BY_LINES_OF_2013 "council_district_by_lines_of_2013" repair:
+        "The council district that was filled in is one of the lines of 2013.",
+        "council_district_from_point of a request from before 2024-01-01, when the lines of 2023 came into force";
 }
 
 #[cfg(test)]

@@ -8,8 +8,9 @@ use crate::{
     borough::Borough,
     json::{self, ObjectWriter},
     quality::QualityFlags,
+    reading::Reading,
     scan::{Malformed, Member, Members, Value},
-    time::{self, Moment, StatedTime},
+    time,
 };
 
 macro_rules! fields {
@@ -271,7 +272,7 @@ pub struct RawHead<'a> {
     pub borough: Option<Borough>,
     pub updated_at: Option<Timestamp>,
     pub row_id: Option<Cow<'a, str>>,
-    /// `created_date`, read as New York's clock.
+    /// `created_date`, of two moments the first.
     pub created_at: Option<Timestamp>,
 }
 
@@ -290,24 +291,13 @@ fn head(text: &str) -> Result<RawHead<'_>, Malformed> {
         match key {
             "unique_key" => head.unique_key = text(),
             "borough" => head.borough = text().and_then(|stated| Borough::from_stated(&stated)),
-            "created_date" => head.created_at = text().and_then(|stated| moment_of(&stated)),
+            "created_date" => head.created_at = text().and_then(|stated| Some(Reading::of(&stated)?.first())),
             ":updated_at" => head.updated_at = text().and_then(|stated| time::parse_instant(stated.trim())),
             ":id" => head.row_id = text(),
             _ => {}
         }
     }
     Ok(head)
-}
-
-fn moment_of(stated: &str) -> Option<Timestamp> {
-    match time::parse(stated.trim())? {
-        StatedTime::Instant(moment) => Some(moment),
-        StatedTime::Local(local) => match local.in_new_york()? {
-            Moment::Once(moment) | Moment::InGap(moment) | Moment::Twice { first: moment, .. } => {
-                Some(moment)
-            }
-        },
-    }
 }
 
 #[cfg(test)]

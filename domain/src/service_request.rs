@@ -83,7 +83,7 @@ columns! {
     unique_key: i64,
     /// `:updated_at` of the row.
     source_updated_at: Timestamp,
-    /// `:version` of the row, or nothing.
+    /// `:version` of the row, or what tells its content ([`crate::CONTENT`]).
     source_version: Cow<'a, str>,
     rules_revision: i16,
     /// `:created_at` of the row.
@@ -158,9 +158,11 @@ pub fn identity(enriched_value: &[u8]) -> Result<Identity, EnrichedError> {
     }
     let [key, updated_at, version, revision] = values.map(|value| value.unwrap_or(Value::Null));
     let source_version: Cow<'_, str> = field("source_version", version)?;
+    let updated_at: Timestamp = field("source_updated_at", updated_at)?;
     Ok(Identity {
         unique_key: field("unique_key", key)?,
-        source_updated_at: field("source_updated_at", updated_at)?,
+        // As PostgreSQL keeps it, so that what is one version there is one everywhere.
+        source_updated_at: Timestamp::from_microsecond(updated_at.as_microsecond()).unwrap_or(updated_at),
         source_version: source_version.into(),
         rules_revision: field("rules_revision", revision)?,
     })
@@ -428,7 +430,7 @@ mod tests {
             prop_assert_eq!(&again, &json);
             let expected = Identity {
                 unique_key: request.unique_key,
-                source_updated_at: request.source_updated_at,
+                source_updated_at: Timestamp::from_microsecond(request.source_updated_at.as_microsecond()).unwrap(),
                 source_version: request.source_version.into_owned().into(),
                 rules_revision: request.rules_revision,
             };

@@ -27,7 +27,11 @@ pub struct LocalTime {
 /// What a stated time says: a moment, or a reading of the city's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StatedTime {
-    Instant(Timestamp),
+    /// With `Z` or an offset: the moment, and what the clock reads by which it is written.
+    Instant {
+        moment: Timestamp,
+        written: LocalTime,
+    },
     Local(LocalTime),
 }
 
@@ -57,6 +61,13 @@ impl LocalTime {
     /// Returns the first reading of a year.
     pub const fn first_of_year(year: i64) -> Self {
         Self { seconds: seconds_of(year, 1, 1, 0, 0, 0), nanosecond: 0 }
+    }
+
+    /// Returns what the clock in New York reads at a moment.
+    pub fn at(moment: Timestamp) -> Self {
+        let offset = TRANSITIONS.zone.to_offset(moment);
+        let (seconds, nanosecond) = seconds_and_nanosecond(moment);
+        Self { seconds: seconds + i64::from(offset.seconds()), nanosecond }
     }
 
     /// Returns the moments that this reading means in New York.
@@ -161,14 +172,17 @@ pub fn parse(stated: &str) -> Option<StatedTime> {
     let local = LocalTime { seconds: days * 86_400 + seconds, nanosecond };
     match parse_offset(zone)? {
         None => Some(StatedTime::Local(local)),
-        Some(offset) => Timestamp::new(local.seconds - offset, nanosecond).ok().map(StatedTime::Instant),
+        Some(offset) => {
+            let moment = Timestamp::new(local.seconds - offset, nanosecond).ok()?;
+            Some(StatedTime::Instant { moment, written: local })
+        }
     }
 }
 
 /// Reads a moment: a time that names its offset. The system fields of the source are of this kind.
 pub fn parse_instant(stated: &str) -> Option<Timestamp> {
     match parse(stated)? {
-        StatedTime::Instant(moment) => Some(moment),
+        StatedTime::Instant { moment, .. } => Some(moment),
         StatedTime::Local(_) => None,
     }
 }
@@ -249,11 +263,15 @@ const fn seconds_of(year: i64, month: i64, day: i64, hour: i64, minute: i64, sec
     days_from_civil(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second
 }
 
+/// Takes a moment apart into the second that it lies in, also before 1970, and the nanosecond of it.
+fn seconds_and_nanosecond(moment: Timestamp) -> (i64, i32) {
+    let (seconds, nanosecond) = (moment.as_second(), moment.subsec_nanosecond());
+    if nanosecond < 0 { (seconds - 1, nanosecond + 1_000_000_000) } else { (seconds, nanosecond) }
+}
+
 /// Appends a moment as RFC 3339 in UTC, with as many digits of the second (none, 3, 6 or 9) as it needs.
 pub fn write_rfc3339(moment: Timestamp, out: &mut Vec<u8>) {
-    let nanoseconds = moment.as_nanosecond();
-    let seconds = i64::try_from(nanoseconds.div_euclid(1_000_000_000)).unwrap_or(moment.as_second());
-    let nanosecond = nanoseconds.rem_euclid(1_000_000_000);
+    let (seconds, nanosecond) = seconds_and_nanosecond(moment);
     let (year, month, day) = civil_of_days(seconds.div_euclid(86_400));
     let second_of_day = seconds.rem_euclid(86_400);
     if !(0..=9_999).contains(&year) {
@@ -272,7 +290,7 @@ pub fn write_rfc3339(moment: Timestamp, out: &mut Vec<u8>) {
     push_digits(out, second_of_day / 60 % 60, 2);
     out.push(b':');
     push_digits(out, second_of_day % 60, 2);
-    let nanosecond = i64::try_from(nanosecond).unwrap_or_default();
+    let nanosecond = i64::from(nanosecond);
     if nanosecond != 0 {
         out.push(b'.');
         if nanosecond % 1_000_000 == 0 {
@@ -420,6 +438,15 @@ mod tests {
         fn every_reading_equals_jiff(seconds in -100_000_000_000_i64..250_000_000_000, nanosecond in 0..1_000_000_000) {
             let reading = LocalTime { seconds, nanosecond };
             prop_assert_eq!(reading.in_new_york(), reading.by_jiff());
+        }
+
+        #[test]
+        fn clock_of_a_moment_equals_jiff(seconds in -60_000_000_000_i64..250_000_000_000, nanosecond in 0..1_000_000_000) {
+            let moment = Timestamp::new(seconds, nanosecond).unwrap();
+            let civil = TRANSITIONS.zone.to_datetime(moment);
+            let as_if_utc = jiff::tz::Offset::UTC.to_timestamp(civil).unwrap();
+            let (seconds, nanosecond) = seconds_and_nanosecond(as_if_utc);
+            prop_assert_eq!(LocalTime::at(moment), LocalTime { seconds, nanosecond });
         }
 
         #[test]

@@ -25,6 +25,9 @@ type Row = Map<String, Value>;
 const LEAST_BOROUGH_ACCURACY: f64 = 0.998;
 const ENOUGH_POINTS: u64 = 4_000;
 
+/// The council district that the source's own server computes of the point. Its numbers are those of the server's table.
+const COUNCIL_REGION: &str = ":@computed_region_92fq_4b7q";
+
 #[test]
 fn real_rows_are_judged_as_a_plain_reading_judges_them() {
     let folder = std::env::var_os("NYC311_DATA")
@@ -50,6 +53,8 @@ struct Counts {
     /// The same by a plain reading.
     recounted: BTreeMap<&'static str, u64>,
     accuracy: BTreeMap<&'static str, Accuracy>,
+    /// For each council district that the source's own server names by a number of its own, the districts of the points, by our lines.
+    regions: BTreeMap<(&'static str, String), BTreeMap<i16, u64>>,
     changed: Vec<String>,
 }
 
@@ -127,9 +132,10 @@ impl Counts {
     fn compare_places(&mut self, row: &Row, request: &ServiceRequest<'_>) {
         let Some((latitude, longitude)) = request.latitude.zip(request.longitude) else { return };
         let places = geography::locate(latitude, longitude);
+        let Self { accuracy, regions, .. } = self;
         let mut compare = |what, stated: Option<i64>, computed: Option<i64>| {
             if let (Some(stated), Some(computed)) = (stated, computed) {
-                let accuracy = self.accuracy.entry(what).or_default();
+                let accuracy: &mut Accuracy = accuracy.entry(what).or_default();
                 accuracy.compared += 1;
                 accuracy.equal += u64::from(stated == computed);
             }
@@ -145,7 +151,22 @@ impl Counts {
             compare("community district", Some(district.into()), places.community_district.map(i64::from));
         }
         let council = text(row, "council_district").and_then(|stated| stated.parse().ok());
-        compare("council district", council, places.council_district.map(i64::from));
+        let in_force = geography::CouncilLines::in_force_at(request.created_at);
+        let computed = in_force.and_then(|lines| places.council_district(lines));
+        compare("council district", council, computed.map(i64::from));
+        let region = text(row, COUNCIL_REGION);
+        for lines in geography::CouncilLines::ALL {
+            let (what, of_region) = match lines {
+                geography::CouncilLines::Of2013 => ("council district, lines of 2013", "of 2013"),
+                geography::CouncilLines::Of2023 => ("council district, lines of 2023", "of 2023"),
+            };
+            let computed = places.council_district(lines);
+            compare(what, council, computed.map(i64::from));
+            if let (Some(region), Some(computed)) = (&region, computed) {
+                let districts = regions.entry((of_region, region.clone())).or_default();
+                *districts.entry(computed).or_default() += 1;
+            }
+        }
         let precinct = text(row, "police_precinct")
             .and_then(|stated| stated.trim_start_matches("Precinct ").parse().ok());
         compare("police precinct", precinct, places.police_precinct.map(i64::from));
@@ -168,6 +189,19 @@ impl Counts {
                 accuracy.compared,
                 100.0 * accuracy.share()
             );
+        }
+        for lines in ["of 2013", "of 2023"] {
+            let regions =
+                || self.regions.iter().filter(|((of, _), _)| *of == lines).map(|(_, points)| points);
+            let points: u64 = regions().flat_map(BTreeMap::values).sum();
+            let most: u64 = regions().filter_map(|points| points.values().max()).sum();
+            if points > 0 {
+                println!(
+                    "  council districts of the source's server: {most} of {points} points lie in the district, lines {lines}, that most \
+                     points of theirs lie in, {:.3} %",
+                    100.0 * most as f64 / points as f64
+                );
+            }
         }
     }
 

@@ -4,7 +4,9 @@
 
 use proptest::prelude::*;
 
-use nyc311_domain::{QualityFlags, Rejection, ServiceRequest, enrich, identity, known_fields, peek, quality};
+use nyc311_domain::{
+    CONTENT, QualityFlags, Rejection, ServiceRequest, enrich, identity, known_fields, peek, quality,
+};
 
 /// A row of the usual shape with some fields replaced, added, or (with an empty replacement) left out. Values are JSON.
 fn row(changes: &[(&str, &str)]) -> Vec<u8> {
@@ -352,6 +354,115 @@ fn placeholder_of_a_created_date_stands_without_a_response_time() {
     flags(&[("created_date", r#""1901-01-01T08:00:00.000""#)], &[]);
 }
 
+/// The offsets that a date may come with, and what they are behind in minutes.
+const OFFSETS: [(&str, i64); 7] =
+    [("Z", 0), ("z", 0), ("+00:00", 0), ("+0000", 0), ("-05:00", -300), ("-0400", -240), ("+14:00", 840)];
+
+#[test]
+fn placeholder_with_an_offset_is_the_placeholder() {
+    for local in [
+        "1899-12-30T00:00:00",
+        "1900-01-01T00:00:00.000",
+        "1900-01-01 00:00:00.000",
+        "1900-12-31T23:59:59.999999",
+    ] {
+        for (offset, _) in OFFSETS {
+            let without = |field: &str, text: &str| {
+                enrich(&row(&[(field, &format!("\"{text}\""))])).map(|request| {
+                    let ServiceRequest {
+                        created_at, closed_at, due_at, response_hours, quality_flags, ..
+                    } = request;
+                    let head = peek(&row(&[(field, &format!("\"{text}\""))])).created_at;
+                    (
+                        head,
+                        created_at,
+                        closed_at,
+                        due_at,
+                        request.resolution_updated_at,
+                        response_hours,
+                        quality_flags,
+                    )
+                })
+            };
+            let stated = format!("{local}{offset}");
+            for field in ["created_date", "closed_date", "due_date", "resolution_action_updated_date"] {
+                assert_eq!(without(field, &stated), without(field, local), "{field} {stated}");
+            }
+            let emptied =
+                [("closed_date", &*format!("\"{stated}\"")), ("due_date", &*format!("\"{stated}\""))];
+            enriched(&emptied, |request| {
+                assert_eq!((request.closed_at, request.due_at, request.response_hours), (None, None, None));
+            });
+            let expected = ["closed_without_date", "closed_placeholder_emptied", "other_placeholder_emptied"];
+            flags(&emptied, &expected);
+            // It stands without its offset, and what was said is kept.
+            enriched(&[("created_date", &format!("\"{stated}\""))], |request| {
+                assert_eq!(request.response_hours, None);
+                assert!(request.quality_flags.contains(QualityFlags::CREATED_PLACEHOLDER));
+                let kept = !self::stated(request).is_empty();
+                assert_eq!(kept, offset != "-05:00", "in New York's winter nothing is replaced");
+            });
+        }
+    }
+}
+
+#[test]
+fn midnight_and_noon_with_an_offset_are_midnight_and_noon() {
+    let days = [("created_date", "2026-04-11", "00:00:00"), ("closed_date", "2026-04-12", "04:00:00")];
+    for (field, day, utc) in days {
+        let flag = if field == "created_date" { "created_at_midnight" } else { "closed_at_midnight" };
+        for form in [
+            day.to_owned(),
+            format!("{day}T00:00:00-04:00"),
+            format!("{day}T{utc}Z"),
+            format!("{day}T{utc}.000+0000"),
+        ] {
+            let stated = format!("\"{form}\"");
+            let with = enrich(&row(&[(field, &stated)])).unwrap().quality_flags;
+            assert!(with.names().any(|name| name == flag), "{form}: {with:?}");
+        }
+    }
+    for noon in ["2026-04-11T12:00:00-04:00", "2026-04-11T16:00:00Z", "2026-04-11T12:00:00.000Z"] {
+        flags(&[("created_date", &format!("\"{noon}\""))], &["created_at_noon"]);
+    }
+    flags(&[("created_date", r#""2026-04-11T12:00:01Z""#)], &[]);
+}
+
+proptest! {
+    /// Every form of a moment that the parser accepts is judged alike, whichever date of the request is written so: by its moment, its
+    /// day in New York and its year. Whole hours of the writer's clock may be one more midnight or noon, so the minutes are odd ones.
+    #[test]
+    fn dates_are_judged_by_what_they_say_and_not_by_how_they_are_written(
+        second in -2_200_000_000_i64..1_900_000_000, field in 0..4_usize, form in 0..OFFSETS.len(),
+        (separator, fraction) in ("[Tt ]", "(\\.0{1,9})?"), local in any::<bool>(),
+    ) {
+        // 2 minutes and 3 seconds past an hour, never in an hour that the clock skips or repeats.
+        let second = second - second.rem_euclid(3_600) + 123;
+        let zone = jiff::tz::TimeZone::get("America/New_York").unwrap();
+        let moment = jiff::Timestamp::from_second(second).unwrap();
+        prop_assume!(!zone.to_ambiguous_timestamp(zone.to_datetime(moment)).is_ambiguous());
+        let field = ["created_date", "closed_date", "due_date", "resolution_action_updated_date"][field];
+        let judged = |text: String| {
+            let row = row(&[(field, &format!("\"{text}\""))]);
+            let ServiceRequest { created_at, closed_at, due_at, resolution_updated_at, response_hours, quality_flags, .. } = enrich(&row).unwrap();
+            (peek(&row).created_at, created_at, closed_at, due_at, resolution_updated_at, response_hours, quality_flags)
+        };
+        let write = |civil: jiff::civil::DateTime| civil.to_string().replace('T', &separator) + &fraction;
+        let (offset, minutes) = OFFSETS[form];
+        let by_city = zone.to_datetime(moment);
+        let by_writer = jiff::tz::Offset::from_seconds(minutes as i32 * 60).unwrap().to_datetime(moment);
+        let expected = judged(by_city.to_string());
+        if by_city.year() < 1901 || by_writer.year() < 1901 {
+            // A placeholder is its text.
+            prop_assert_eq!(judged(write(by_city) + offset), judged(by_city.to_string()));
+        } else if local {
+            prop_assert_eq!(judged(write(by_city)), expected);
+        } else {
+            prop_assert_eq!(judged(write(by_writer) + offset), expected);
+        }
+    }
+}
+
 #[test]
 fn created_at_noon_is_a_doubt_and_no_more() {
     let changes =
@@ -529,6 +640,81 @@ fn missing_districts_come_from_the_point() {
     );
 }
 
+/// JFK airport, which the lines of 2023 moved from district 28 to 31.
+const AIRPORT: [(&str, &str); 9] = [
+    ("borough", r#""QUEENS""#),
+    ("incident_zip", r#""11430""#),
+    ("community_board", r#""83 QUEENS""#),
+    ("police_precinct", r#""Precinct 113""#),
+    ("latitude", r#""40.64461234""#),
+    ("longitude", r#""-73.78221234""#),
+    ("closed_date", ""),
+    ("status", r#""Open""#),
+    ("council_district", ""),
+];
+
+#[test]
+fn council_district_is_held_against_the_lines_in_force_at_creation() {
+    let differs = "council_district_differs_from_point";
+    for (created, right, wrong) in [
+        ("2014-01-01T00:00:00.000", "28", "31"),
+        ("2019-06-15T12:30:00.000", "28", "31"),
+        ("2023-12-31T23:59:59.999", "28", "31"),
+        ("2024-01-01T00:00:00.001", "31", "28"),
+        ("2024-01-01T05:00:00.001Z", "31", "28"),
+        ("2026-04-11T12:30:00.000", "31", "28"),
+    ] {
+        let created_date = format!("\"{created}\"");
+        let with = |district: &str| {
+            let district = format!("\"{district}\"");
+            let changes = [("created_date", &*created_date), ("council_district", &*district)];
+            let flags = enrich(&row(&[&AIRPORT[..8], &changes[..]].concat())).unwrap().quality_flags;
+            flags.names().any(|name| name == differs)
+        };
+        assert!(!with(right) && with(wrong), "{created}");
+    }
+    // Before 2014 other lines were in force, and a placeholder says nothing: no doubt is raised.
+    for created in ["2013-12-31T23:59:59.000", "2009-05-01T10:00:00.000", "1900-01-01T00:00:00.000Z"] {
+        for district in ["28", "31", "1"] {
+            let [created, stated] = [created, district].map(|text| format!("\"{text}\""));
+            let changes = [("created_date", &*created), ("council_district", &*stated)];
+            let changes = [&AIRPORT[..8], &changes[..]].concat();
+            enriched(&changes, |request| {
+                assert_eq!(
+                    request.council_district.map(|district| district.to_string()).as_deref(),
+                    Some(district)
+                );
+                assert!(!request.quality_flags.contains(QualityFlags::COUNCIL_DISTRICT_DIFFERS_FROM_POINT));
+            });
+        }
+    }
+}
+
+#[test]
+fn council_district_that_is_filled_in_says_by_which_lines() {
+    let by_2013 = "council_district_by_lines_of_2013";
+    for (created, updated, district, of_2013) in [
+        ("2009-05-01T10:00:00.000", "2026-04-13T01:37:29.631Z", 28, true),
+        ("2019-06-15T12:30:00.000", "2026-04-13T01:37:29.631Z", 28, true),
+        ("2023-12-31T23:59:59.999", "2024-01-02T01:37:29.631Z", 28, true),
+        ("2024-01-01T00:00:00.001", "2024-01-02T01:37:29.631Z", 31, false),
+        ("2026-04-11T12:30:00.000", "2026-04-13T01:37:29.631Z", 31, false),
+        // Nobody knows when it was created; the nearest that is known is when it was published.
+        ("1900-01-01T00:00:00.000", "2026-04-13T01:37:29.631Z", 31, false),
+        ("1900-01-01T00:00:00.000", "2019-04-13T01:37:29.631Z", 28, true),
+        ("1900-01-01T00:00:00.000", "", 31, false),
+    ] {
+        let (created, updated) = (format!("\"{created}\""), format!("\"{updated}\""));
+        let updated = if updated.len() == 2 { "" } else { &updated };
+        let changes = [&AIRPORT[..], &[("created_date", &*created), (":updated_at", updated)]].concat();
+        enriched(&changes, |request| {
+            assert_eq!(request.council_district, Some(district), "{created}");
+            assert!(request.quality_flags.contains(QualityFlags::COUNCIL_DISTRICT_FROM_POINT));
+            assert_eq!(request.quality_flags.names().any(|name| name == by_2013), of_2013, "{created}");
+        });
+    }
+}
+
 #[test]
 fn precinct_that_is_younger_than_the_boundaries_stands() {
     let rosedale = [
@@ -647,12 +833,29 @@ fn impossible_zips_and_lots_are_emptied() {
 fn row_without_publication_time_is_stored_all_the_same() {
     enriched(&[(":updated_at", ""), (":version", "")], |request| {
         assert_eq!(request.source_updated_at.to_string(), "2026-04-13T01:34:03.189Z");
-        assert_eq!(request.source_version, "");
     });
     enriched(&[(":updated_at", ""), (":created_at", "")], |request| {
         assert_eq!(request.source_updated_at.as_second(), 0)
     });
     flags(&[(":updated_at", ""), (":created_at", "")], &["source_time_missing"]);
+}
+
+#[test]
+fn row_without_a_version_is_told_by_its_content() {
+    let version = |changes: &[(&str, &str)]| enrich(&row(changes)).unwrap().source_version.into_owned();
+    assert_eq!(version(&[]), "rv-a");
+    let missing = version(&[(":version", "")]);
+    assert_eq!(missing.len(), CONTENT.len() + 64);
+    for silent in ["", "null", r#""""#, r#""\u0000""#, r#"["rv-a"]"#] {
+        let version = version(&[(":version", silent)]);
+        assert!(version.starts_with(CONTENT), "{silent}: {version}");
+        assert_eq!(version == missing, silent.is_empty(), "other bytes are another version");
+    }
+    // The same bytes are the same version; any other byte makes another one.
+    assert_eq!(version(&[(":version", "")]), missing);
+    assert_ne!(version(&[(":version", ""), ("status", r#""Open""#)]), missing);
+    let spaced = [row(&[(":version", "")]), b" ".to_vec()].concat();
+    assert_ne!(enrich(&spaced).unwrap().source_version, missing);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use super::{environment::Environment, poller::Poller, raw_consumer::enricher_gro
 use crate::{
     http::{ControlState, PartitionStatus, PipelineView, serve},
     messages::TriggerPoll,
-    supervision::{Board, Drain, Life, StageError, StageRef, StageStatus},
+    supervision::{Board, Drain, Life, StageError, StageRef, StageStatus, Stalled, Stalls},
 };
 
 /// The actor that serves HTTP.
@@ -66,6 +66,7 @@ impl Handler<Drain> for Control {
 pub struct View {
     pub environment: Arc<Environment>,
     pub board: Board,
+    pub stalls: Stalls,
     pub poller: Option<StageRef<Poller>>,
 }
 
@@ -76,6 +77,10 @@ impl PipelineView for View {
 
     fn missing(&self) -> Vec<String> {
         self.environment.missing()
+    }
+
+    fn stalled(&self) -> Vec<Stalled> {
+        self.stalls.stalled()
     }
 
     fn partitions(&self) -> BoxFuture<'_, Vec<PartitionStatus>> {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::environment::Environment;
-use crate::{store::StoreError, telemetry::metrics::metrics};
+use crate::telemetry::metrics::metrics;
 
 /// How often the dependencies are looked at.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
@@ -99,15 +99,17 @@ impl Environment {
                 self.condition.send_modify(|now| now.migrated = true);
                 Ok(None)
             }
-            Err(error @ (StoreError::NewerDatabase { .. } | StoreError::ChangedMigration { .. })) => {
-                Err(error.to_string())
-            }
+            Err(error) if error.needs_another_database() => Err(error.to_string()),
             Err(error) => Ok(Some(error.to_string())),
         }
     }
 
     async fn look_at_database(&self) -> Result<Option<String>, String> {
-        Ok(self.store.ping().await.err().map(|error| error.to_string()))
+        match self.store.ping().await {
+            Ok(()) => Ok(None),
+            Err(error) if error.needs_another_database() => Err(error.to_string()),
+            Err(error) => Ok(Some(error.to_string())),
+        }
     }
 
     async fn reach_kafka(&self) -> Option<String> {

@@ -24,7 +24,7 @@ use crate::{
     messages::{BatchError, EnrichedBatch},
     store::{Claim, LostPlace},
     supervision::StageRef,
-    telemetry::metrics::stage,
+    telemetry::metrics::{dependency, stage},
 };
 
 /// The enriched consumer is a partition reader in front of the aggregator.
@@ -41,6 +41,8 @@ impl Destination for ToAggregator {
     type Token = i64;
 
     const STAGE: &'static str = stage::ENRICHED_CONSUMER;
+    const PATH: &'static [&'static str] = &[stage::ENRICHED_CONSUMER, stage::AGGREGATOR, stage::WRITER];
+    const NEEDS: &'static str = dependency::DATABASE;
 
     fn group(settings: &Settings) -> String {
         format!("{}-writer", settings.kafka.group_prefix)

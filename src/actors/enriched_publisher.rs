@@ -12,7 +12,7 @@ use crate::{
     kafka::transactional::{PartitionProducer, Transaction},
     messages::{BatchError, OpenPartition, OpenedPartition, PublishEnriched},
     supervision::{Drain, Life},
-    telemetry::metrics::{metrics, outcome, stage},
+    telemetry::metrics::{dependency, metrics, outcome, stage},
 };
 
 /// The actor with the producers of the partitions that this process owns.
@@ -87,9 +87,11 @@ impl Handler<PublishEnriched> for EnrichedPublisher {
         let committed = producer.publish(transaction);
         let in_flight = metrics().in_flight_batches.with_label_values(&[stage::ENRICHED_PUBLISHER]);
         in_flight.inc();
+        let life = self.life.clone();
         Box::pin(async move {
-            let committed = committed.await;
+            let committed = life.waiting_if_slow(dependency::KAFKA, committed).await;
             in_flight.dec();
+            life.running();
             committed?;
             metrics()
                 .records_total

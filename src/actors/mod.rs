@@ -3,6 +3,7 @@
 mod aggregator;
 mod control;
 mod dependencies;
+mod drain;
 mod enriched_consumer;
 mod enriched_publisher;
 mod enricher;

@@ -5,26 +5,35 @@
 //! whatever dies (this actor, a neighbour, a dependency), the partition is closed, everything of it in flight is
 //! forgotten, and the next opening starts at the durable position. Each opening has a number, and answers to batches of
 //! an earlier one are dropped.
+//!
+//! Progress is watched, not only life: a partition that has records to read and stands still although nothing that it
+//! waits for is away is opened anew, then this stage is rebuilt, then the process ends (`supervision::Stalls`).
 
 use std::{
     collections::{HashMap, VecDeque},
     rc::Rc,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use actix::prelude::*;
 use futures_util::future::LocalBoxFuture;
 use tokio::sync::oneshot;
 
-use super::environment::{Cluster, Environment};
+use super::{
+    drain::past_saving,
+    environment::{Cluster, Environment},
+};
 use crate::{
     config::Settings,
-    kafka::consumer::{Command, ConsumerThread, Event, Partition, ReadBatch, Seat, Window},
+    kafka::{
+        admin::LogEnds,
+        consumer::{Command, ConsumerThread, Event, Partition, ReadBatch, Seat, Window},
+    },
     messages::BatchError,
     retry::Delays,
-    supervision::{Drain, Life, StageError},
-    telemetry::metrics::{metrics, outcome, waiting},
+    supervision::{Drain, Life, Remedy, StageError, Stalls, end_hung},
+    telemetry::metrics::{dependency, metrics, outcome, waiting},
 };
 
 /// What differs between the consumers: whose group, and what opening and handing on mean.
@@ -34,6 +43,10 @@ pub trait Destination: Unpin + 'static {
 
     /// The stage's name in API and metrics.
     const STAGE: &'static str;
+    /// The stages that a batch passes until it is done, this one included.
+    const PATH: &'static [&'static str];
+    /// What a batch needs to be finished; a drain does not wait for it while that is away.
+    const NEEDS: &'static str;
 
     /// Returns the consumer group.
     fn group(settings: &Settings) -> String;
@@ -78,6 +91,8 @@ pub struct OpenPosition<T> {
 }
 
 struct Assigned<T> {
+    /// The number under which the group assigned it.
+    assignment: u64,
     /// The opening under which batches are read; none while the partition is being opened.
     opening: Option<(u64, T)>,
     /// Counts the attempts to open, so that only the last one has a say.
@@ -98,10 +113,12 @@ pub struct PartitionReader<D: Destination> {
     life: Life,
     environment: Arc<Environment>,
     seat: Arc<Seat>,
+    stalls: Stalls,
     destination: Rc<D>,
     cluster: Option<Cluster>,
     thread: Option<ConsumerThread>,
     partitions: HashMap<Partition, Assigned<D::Token>>,
+    attempts: u64,
     openings: u64,
     drained: Vec<oneshot::Sender<()>>,
     draining: bool,
@@ -112,19 +129,27 @@ const FIND_STALE_EVERY: Duration = Duration::from_secs(1);
 /// A partition whose batches failed so often in a row, over some seconds, is not mended by opening it again. A rebalance
 /// or a neighbour that is rebuilt costs one or two.
 const MAX_FAILURES: u32 = 6;
-/// How often lag and age are measured: it asks the brokers for the ends of the logs.
-const MEASURE_EVERY: Duration = Duration::from_secs(5);
+/// How long finding a position and taking it over may take, neighbours that are rebuilt meanwhile included.
+const OPEN_WITHIN: Duration = Duration::from_secs(60);
 
 impl<D: Destination> PartitionReader<D> {
-    pub fn new(life: Life, environment: Arc<Environment>, seat: Arc<Seat>, destination: D) -> Self {
+    pub fn new(
+        life: Life,
+        environment: Arc<Environment>,
+        seat: Arc<Seat>,
+        stalls: Stalls,
+        destination: D,
+    ) -> Self {
         Self {
             life,
             environment,
             seat,
+            stalls,
             destination: Rc::new(destination),
             cluster: None,
             thread: None,
             partitions: HashMap::new(),
+            attempts: 0,
             openings: 0,
             drained: Vec::new(),
             draining: false,
@@ -154,9 +179,9 @@ impl<D: Destination> PartitionReader<D> {
             .into_actor(self),
         );
         context.run_interval(FIND_STALE_EVERY, Self::find_stale);
-        context.run_interval(MEASURE_EVERY, Self::measure);
+        context.run_interval(self.stalls.look_every(), Self::measure);
         self.cluster = Some(cluster);
-        self.life.waiting_for("kafka");
+        self.life.waiting_for(dependency::KAFKA);
     }
 
     fn command(&self, command: Command) {
@@ -170,13 +195,18 @@ impl<D: Destination> PartitionReader<D> {
         let Some(assigned) = self.partitions.get_mut(&partition) else { return };
         let Some(cluster) = self.cluster.clone() else { return };
         assigned.opening = None;
-        assigned.attempt += 1;
-        let attempt = assigned.attempt;
+        // Unique over all assignments: an attempt of an earlier one must not pass for one of this.
+        self.attempts += 1;
+        let (attempt, assignment) = (self.attempts, assigned.assignment);
+        assigned.attempt = attempt;
         let destination = self.destination.clone();
         let named = partition.clone();
         let opening = async move {
             tokio::time::sleep(wait).await;
-            destination.open(cluster, named).await
+            let opened = tokio::time::timeout(OPEN_WITHIN, destination.open(cluster, named)).await;
+            opened.unwrap_or_else(|_| {
+                Err(BatchError::Interrupted(format!("it was not open within {OPEN_WITHIN:?}")))
+            })
         };
         context.spawn(opening.into_actor(self).map(move |outcome, actor, context| {
             let Some(assigned) = actor.partitions.get_mut(&partition) else { return };
@@ -196,7 +226,8 @@ impl<D: Destination> PartitionReader<D> {
                         next_offset,
                         "partition opened"
                     );
-                    actor.command(Command::Open { partition, next_offset, opening: actor.openings });
+                    let opening = actor.openings;
+                    actor.command(Command::Open { partition, assignment, next_offset, opening });
                     actor.report();
                 }
                 Err(error) => actor.failed(partition, &error, context),
@@ -245,6 +276,8 @@ impl<D: Destination> PartitionReader<D> {
         context: &mut Context<Self>,
     ) {
         metrics().in_flight_batches.with_label_values(&[D::STAGE]).dec();
+        // Whatever came of it, it is no longer in flight: the thread drops what is of an earlier opening.
+        self.command(Command::Done { partition: partition.clone(), opening, bytes });
         let Some(assigned) = self.partitions.get_mut(&partition) else { return };
         assigned.in_flight = assigned.in_flight.saturating_sub(1);
         let current = assigned.opening.is_some_and(|(current, _)| current == opening);
@@ -253,11 +286,12 @@ impl<D: Destination> PartitionReader<D> {
                 assigned.delays.reset();
                 assigned.failures = 0;
                 assigned.appended_at_ms.pop_front();
-                assigned.next_offset = to;
+                // Answers may overtake each other on their way; what is done is done.
+                assigned.next_offset = assigned.next_offset.max(to);
+                let to = assigned.next_offset;
                 if D::commits_offsets(&self.environment.settings) {
                     self.command(Command::Commit { partition: partition.clone(), next_offset: to });
                 }
-                self.command(Command::Done { partition, opening, bytes });
                 self.report();
             }
             Err(error) if current => self.failed(partition, &error, context),
@@ -304,24 +338,72 @@ impl<D: Destination> PartitionReader<D> {
         }));
     }
 
-    /// Measures lag and age of the partitions that this process owns; others have no say about them.
+    /// Measures lag and age of the partitions that this process owns (others have no say about them), and looks whether
+    /// they move.
     fn measure(&mut self, context: &mut Context<Self>) {
         let now_ms = jiff::Timestamp::now().as_millisecond();
+        let mut by_topic: HashMap<Arc<str>, Vec<i32>> = HashMap::new();
         for ((topic, partition), assigned) in &self.partitions {
             let labels = [&**topic, &partition.to_string()];
             let oldest = assigned.appended_at_ms.iter().flatten().next();
             let age_seconds = oldest.map_or(0.0, |appended_at| (now_ms - appended_at).max(0) as f64 / 1000.0);
             metrics().oldest_uncommitted_record_age_seconds.with_label_values(&labels).set(age_seconds);
-            let (topic, partition, next_offset) = (topic.clone(), *partition, assigned.next_offset);
+            by_topic.entry(topic.clone()).or_default().push(*partition);
+        }
+        for (topic, partitions) in by_topic {
             let admin = self.environment.admin.clone();
-            let measured = async move {
-                // Without an answer the gauge keeps what it showed.
-                let Ok(ends) = admin.log_ends(&topic, [partition]).await else { return };
-                let lag = ends.first().map_or(0, |ends| (ends.high - next_offset.max(ends.low)).max(0));
-                let labels = [&*topic, &partition.to_string()];
-                metrics().consumer_lag_records.with_label_values(&labels).set(lag);
+            let ends = async move {
+                let ends = admin.log_ends(&topic, partitions.iter().copied()).await;
+                (topic, partitions, ends)
             };
-            context.spawn(measured.into_actor(self));
+            context.spawn(ends.into_actor(self).map(|(topic, partitions, ends), actor, context| {
+                // Without an answer the gauges keep what they showed, and readiness says that Kafka is away.
+                let Ok(ends) = ends else { return };
+                for (partition, ends) in partitions.into_iter().zip(ends) {
+                    actor.look((topic.clone(), partition), ends, context);
+                }
+            }));
+        }
+    }
+
+    /// Looks whether a partition moves, and does what follows where it does not.
+    fn look(&mut self, partition: Partition, ends: LogEnds, context: &mut Context<Self>) {
+        let Some(assigned) = self.partitions.get(&partition) else { return };
+        let (topic, number) = (&partition.0, partition.1);
+        let position = assigned.opening.map(|_| assigned.next_offset);
+        let lag = position.map_or(0, |position| (ends.high - position.max(ends.low)).max(0));
+        if position.is_some() {
+            let labels = [&**topic, &number.to_string()];
+            metrics().consumer_lag_records.with_label_values(&labels).set(lag);
+        }
+        let excused =
+            self.draining || !self.environment.missing().is_empty() || self.life.board().waits(D::PATH);
+        let should_move = !excused && (lag > 0 || position.is_none());
+        let remedy = self.stalls.look(D::STAGE, (topic, number), position, should_move, Instant::now());
+        let stalled = self.stalls.stalled().iter().filter(|stalled| stalled.stage == D::STAGE).count();
+        let stalled = i64::try_from(stalled).unwrap_or(i64::MAX);
+        metrics().stalled_partitions.with_label_values(&[D::STAGE]).set(stalled);
+        if remedy == Remedy::Nothing {
+            return;
+        }
+        let still = format!("{topic}/{number} makes no progress at {position:?}, {lag} records behind");
+        tracing::error!(
+            stage = D::STAGE,
+            topic = &**topic,
+            partition = number,
+            position,
+            lag,
+            ?remedy,
+            "partition makes no progress though nothing that it waits for is away"
+        );
+        match remedy {
+            Remedy::Nothing => {}
+            Remedy::Reopen => {
+                self.command(Command::Close(partition.clone()));
+                self.open(partition, Duration::ZERO, context);
+            }
+            Remedy::Rebuild => self.life.fail(StageError::new("reading", still)),
+            Remedy::EndProcess => end_hung(format!("{still}, the process ends")),
         }
     }
 
@@ -352,9 +434,10 @@ impl<D: Destination> Actor for PartitionReader<D> {
 impl<D: Destination> StreamHandler<Event> for PartitionReader<D> {
     fn handle(&mut self, event: Event, context: &mut Self::Context) {
         match event {
-            Event::Assigned(partitions) => {
+            Event::Assigned(assignment, partitions) => {
                 for partition in partitions {
                     let assigned = Assigned {
+                        assignment,
                         opening: None,
                         attempt: 0,
                         in_flight: 0,
@@ -372,6 +455,7 @@ impl<D: Destination> StreamHandler<Event> for PartitionReader<D> {
             Event::Revoked(partitions) => {
                 for partition in &partitions {
                     self.partitions.remove(partition);
+                    self.stalls.forget(D::STAGE, &partition.0, partition.1);
                     let labels = [&*partition.0, &partition.1.to_string()];
                     // A gauge that was never set cannot be removed; it is not shown either.
                     let _ = metrics().consumer_lag_records.remove_label_values(&labels);
@@ -382,11 +466,16 @@ impl<D: Destination> StreamHandler<Event> for PartitionReader<D> {
             }
             Event::Batch(batch) => {
                 let partition = (batch.records.topic.clone(), batch.records.partition);
-                let Some(assigned) = self.partitions.get_mut(&partition) else { return };
-                let Some((opening, token)) =
-                    assigned.opening.filter(|(opening, _)| *opening == batch.opening)
-                else {
-                    return;
+                let assigned = self.partitions.get_mut(&partition);
+                let current = assigned.and_then(|assigned| {
+                    let (opening, token) =
+                        assigned.opening.filter(|(opening, _)| *opening == batch.opening)?;
+                    Some((assigned, opening, token))
+                });
+                let Some((assigned, opening, token)) = current else {
+                    // Dropped, and no longer in flight.
+                    let (opening, bytes) = (batch.opening, batch.records.bytes);
+                    return self.command(Command::Done { partition, opening, bytes });
                 };
                 assigned.in_flight += 1;
                 assigned.appended_at_ms.push_back(batch.records.appended_at_ms);
@@ -419,6 +508,10 @@ impl<D: Destination> StreamHandler<Event> for PartitionReader<D> {
                     self.failed(partition, &error, context);
                 }
             }
+            Event::Refused(failure) => {
+                tracing::warn!(stage = D::STAGE, %failure, "kafka refuses to be read");
+                self.life.waiting_for(dependency::KAFKA);
+            }
             Event::Fatal(failure) => self.life.fail(StageError::new("reading", failure)),
         }
     }
@@ -437,7 +530,13 @@ impl<D: Destination> Handler<Drain> for PartitionReader<D> {
         let (drained, answer) = oneshot::channel();
         self.drained.push(drained);
         self.answer_drained();
-        // An error means that the actor ended: nothing of it is in flight any more.
-        Box::pin(async move { drop(answer.await) })
+        let (life, environment) = (self.life.clone(), self.environment.clone());
+        Box::pin(async move {
+            tokio::select! {
+                // An error means that the actor ended: nothing of it is in flight any more.
+                _ = answer => {}
+                _ = past_saving(&life, &environment, D::NEEDS) => {}
+            }
+        })
     }
 }

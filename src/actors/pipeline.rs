@@ -31,7 +31,10 @@ use crate::{
     config::Settings,
     http::ControlState,
     kafka::{consumer::Seat, topics::derived_max_bytes},
-    supervision::{Board, Child, Group, RestartPolicy, Root, Stage, StageKey, StageRef, install_panic_hook},
+    supervision::{
+        Board, Child, EXIT_GAVE_UP, Group, RestartPolicy, Root, Stage, StageKey, StageRef, Stalls, Watchdog,
+        install_panic_hook,
+    },
     telemetry::metrics::stage,
 };
 
@@ -68,7 +71,10 @@ pub fn run(settings: Settings, roles: Roles) -> i32 {
         }
     };
     let system = actix_rt::System::new();
-    system.block_on(supervise(Arc::new(settings), roles, listener))
+    let code = system.block_on(supervise(Arc::new(settings), roles, listener));
+    // Its end would wait for every question to a Kafka that is away until its time is over; the process ends instead.
+    std::mem::forget(system);
+    code
 }
 
 async fn supervise(settings: Arc<Settings>, roles: Roles, listener: Arc<TcpListener>) -> i32 {
@@ -82,7 +88,18 @@ async fn supervise(settings: Arc<Settings>, roles: Roles, listener: Arc<TcpListe
     if let Ok(address) = listener.local_addr() {
         tracing::info!(%address, instance = settings.instance.id, ?roles, "nyc311 starts");
     }
-    let root = declare(&environment, roles, listener);
+    let hang_after = settings.supervision.hang_after;
+    let watchdog = match Watchdog::start(hang_after) {
+        Ok(watchdog) => watchdog,
+        Err(error) => {
+            tracing::error!(%error, "no thread for the watchdog");
+            return EXIT_GAVE_UP;
+        }
+    };
+    environment.store.watch_thread(&watchdog);
+    actix_rt::spawn(watchdog.clone().supervise());
+    let board = Board::default();
+    let root = declare(&environment, &board, &watchdog, roles, listener);
     let watch = {
         let environment = environment.clone();
         async move { environment.watch().await }
@@ -92,7 +109,7 @@ async fn supervise(settings: Arc<Settings>, roles: Roles, listener: Arc<TcpListe
         async move { environment.keep_instance().await }
     };
     let code = tokio::select! {
-        code = root.run(stop_signal(settings.clone())) => code,
+        code = root.run(stop_signal(settings.clone(), board)) => code,
         fatal = watch => {
             tracing::error!("{fatal}");
             EXIT_SETTINGS
@@ -108,7 +125,7 @@ async fn supervise(settings: Arc<Settings>, roles: Roles, listener: Arc<TcpListe
 }
 
 /// Waits for SIGTERM or SIGINT and returns until when to drain.
-async fn stop_signal(settings: Arc<Settings>) -> Instant {
+async fn stop_signal(settings: Arc<Settings>, board: Board) -> Instant {
     use tokio::signal::unix::{SignalKind, signal};
     let (terminate, interrupt) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
     let (Ok(mut terminate), Ok(mut interrupt)) = (terminate, interrupt) else {
@@ -119,33 +136,45 @@ async fn stop_signal(settings: Arc<Settings>) -> Instant {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
+    board.stop();
     let drain_timeout = settings.supervision.drain_timeout;
     tracing::info!(drain_timeout_ms = drain_timeout.as_millis(), "told to stop, draining");
     Instant::now() + drain_timeout
 }
 
-fn declare(environment: &Arc<Environment>, roles: Roles, listener: Arc<TcpListener>) -> Root {
-    let board = Board::default();
+fn declare(
+    environment: &Arc<Environment>,
+    board: &Board,
+    watchdog: &Watchdog,
+    roles: Roles,
+    listener: Arc<TcpListener>,
+) -> Root {
     let settings = &environment.settings;
     let policy = RestartPolicy::of_group(&settings.supervision);
+    let stalls = Stalls::new(settings.supervision.stalled_after);
+    let seat = || Arc::new(Seat::new(watchdog.clone()));
     let group = |name, children| Group { name, children, policy: policy.clone() };
     let mut working = Vec::new();
     if roles.writer {
-        working.push(group("storage", storage(environment, &board)));
+        working.push(group("storage", storage(environment, board, seat(), &stalls)));
     }
     if roles.enricher {
-        working.push(group("enrichment", enrichment(environment, &board)));
+        working.push(group("enrichment", enrichment(environment, board, seat(), &stalls)));
     }
     let mut poller = None;
     if roles.control {
-        let (children, reference) = ingest(environment, &board);
+        let (children, reference) = ingest(environment, board);
         poller = Some(reference);
         working.push(group("ingest", children));
     }
-    let view = View { environment: environment.clone(), board: board.clone(), poller };
-    let state =
-        ControlState { store: environment.store.clone(), view: Arc::new(view), settings: settings.clone() };
-    let (control, _) = Stage::new(key(stage::CONTROL, None), &board, move |life| {
+    let view = View { environment: environment.clone(), board: board.clone(), stalls, poller };
+    let state = ControlState {
+        store: environment.store.clone(),
+        view: Arc::new(view),
+        settings: settings.clone(),
+        watchdog: watchdog.clone(),
+    };
+    let (control, _) = Stage::new(key(stage::CONTROL, None), board, move |life| {
         Control::new(life, listener.clone(), state.clone())
     });
     let mut groups = vec![group("control", vec![control as Arc<dyn Child>])];
@@ -153,7 +182,12 @@ fn declare(environment: &Arc<Environment>, roles: Roles, listener: Arc<TcpListen
     Root::new(groups, RestartPolicy::of_root(&settings.supervision))
 }
 
-fn storage(environment: &Arc<Environment>, board: &Board) -> Vec<Arc<dyn Child>> {
+fn storage(
+    environment: &Arc<Environment>,
+    board: &Board,
+    seat: Arc<Seat>,
+    stalls: &Stalls,
+) -> Vec<Arc<dyn Child>> {
     let shared = environment.clone();
     let (writer, to_writer) =
         Stage::new(key(stage::WRITER, None), board, move |life| Writer::new(life, shared.clone()));
@@ -161,15 +195,20 @@ fn storage(environment: &Arc<Environment>, board: &Board) -> Vec<Arc<dyn Child>>
     let (aggregator, to_aggregator) = Stage::new(key(stage::AGGREGATOR, None), board, move |life| {
         Aggregator::new(life, shared.clone(), to_writer.clone())
     });
-    let (shared, seat) = (environment.clone(), Arc::new(Seat::default()));
+    let (shared, stalls) = (environment.clone(), stalls.clone());
     let (consumer, _) = Stage::new(key(stage::ENRICHED_CONSUMER, None), board, move |life| {
         let destination = ToAggregator { environment: shared.clone(), aggregator: to_aggregator.clone() };
-        EnrichedConsumer::new(life, shared.clone(), seat.clone(), destination)
+        EnrichedConsumer::new(life, shared.clone(), seat.clone(), stalls.clone(), destination)
     });
     vec![writer, aggregator, consumer]
 }
 
-fn enrichment(environment: &Arc<Environment>, board: &Board) -> Vec<Arc<dyn Child>> {
+fn enrichment(
+    environment: &Arc<Environment>,
+    board: &Board,
+    seat: Arc<Seat>,
+    stalls: &Stalls,
+) -> Vec<Arc<dyn Child>> {
     let shared = environment.clone();
     let (publisher, to_publisher) = Stage::new(key(stage::ENRICHED_PUBLISHER, None), board, move |life| {
         EnrichedPublisher::new(life, shared.clone())
@@ -185,10 +224,10 @@ fn enrichment(environment: &Arc<Environment>, board: &Board) -> Vec<Arc<dyn Chil
         children.push(enricher);
         to_enrichers.push(to_enricher);
     }
-    let (shared, seat) = (environment.clone(), Arc::new(Seat::default()));
+    let (shared, stalls) = (environment.clone(), stalls.clone());
     let (consumer, _) = Stage::new(key(stage::RAW_CONSUMER, None), board, move |life| {
         let destination = ToEnrichers::new(shared.clone(), to_publisher.clone(), to_enrichers.clone());
-        RawConsumer::new(life, shared.clone(), seat.clone(), destination)
+        RawConsumer::new(life, shared.clone(), seat.clone(), stalls.clone(), destination)
     });
     children.push(consumer);
     children

@@ -35,6 +35,7 @@ use uuid::Uuid;
 
 use self::prepared::Prepared;
 use super::{
+    drain::past_saving,
     environment::{Cluster, Environment},
     raw_publisher::RawPublisher,
 };
@@ -48,7 +49,7 @@ use crate::{
         polls::{Lease, LeaseError, PageRecord, Poll, PollError, PollState, WindowOn},
     },
     supervision::{Life, StageRef},
-    telemetry::metrics::{count_wait, metrics, outcome, stage, waiting},
+    telemetry::metrics::{count_wait, dependency, metrics, outcome, stage, waiting},
 };
 
 /// How a run ended.
@@ -59,7 +60,12 @@ pub enum RunEnd {
     Stopped,
     /// Something passing got in the way; the poll is to be taken up again.
     Interrupted(String),
+    /// Neither can the poll go on nor can it be ended.
+    Broken(String),
 }
+
+/// How often in a row Kafka may refuse a page before the poll fails over it.
+const REFUSALS: u32 = 8;
 
 /// Everything a run needs.
 pub struct PollRun<'a> {
@@ -88,20 +94,26 @@ impl From<LeaseError> for Halt {
     fn from(error: LeaseError) -> Self {
         match error {
             LeaseError::Lost => Self::LeaseLost,
-            LeaseError::Store(error) => Self::Interrupted(error.to_string()),
+            LeaseError::Store(error) => error.into(),
         }
     }
 }
 
 impl From<StoreError> for Halt {
     fn from(error: StoreError) -> Self {
-        Self::Interrupted(error.to_string())
+        if error.may_pass() {
+            return Self::Interrupted(error.to_string());
+        }
+        failed("database_refused", error.to_string())
     }
 }
 
 impl From<KafkaFailure> for Halt {
     fn from(failure: KafkaFailure) -> Self {
-        Self::Interrupted(failure.to_string())
+        match failure {
+            KafkaFailure::Unavailable(_) | KafkaFailure::Fatal(_) => Self::Interrupted(failure.to_string()),
+            refused => failed("kafka_refused", refused.to_string()),
+        }
     }
 }
 
@@ -176,8 +188,11 @@ impl PollRun<'_> {
             }
             Err(Halt::Stopped) => {
                 // Released, so that whoever starts next need not wait for the lease to pass.
-                let released = store.renew_lease(id, self.token, Duration::ZERO).await;
-                tracing::info!(released = released.is_ok(), "poll stops with the process and goes on later");
+                let released = tokio::select! {
+                    released = store.renew_lease(id, self.token, Duration::ZERO) => released.is_ok(),
+                    _ = past_saving(self.life, self.environment, dependency::DATABASE) => false,
+                };
+                tracing::info!(released, "poll stops with the process and goes on later");
                 return RunEnd::Stopped;
             }
             Err(Halt::Interrupted(detail)) => return RunEnd::Interrupted(detail),
@@ -189,7 +204,8 @@ impl PollRun<'_> {
                 RunEnd::Ended
             }
             Err(LeaseError::Lost) => RunEnd::Ended,
-            Err(LeaseError::Store(error)) => RunEnd::Interrupted(error.to_string()),
+            Err(LeaseError::Store(error)) if error.may_pass() => RunEnd::Interrupted(error.to_string()),
+            Err(LeaseError::Store(error)) => RunEnd::Broken(error.to_string()),
         }
     }
 
@@ -266,6 +282,19 @@ impl PollRun<'_> {
             WindowOn::CreatedDate => crate::socrata::WindowOn::CreatedDate,
         };
         let after = self.poll.cursor.clone().map(|(updated_at, row_id)| Cursor { updated_at, row_id });
+        match (&after, since) {
+            (Some(after), _) => tracing::info!(from = %after.updated_at, "poll goes on where it stopped"),
+            (None, Some(since)) => {
+                tracing::info!(from = %since, on = ?window.on, until = ?window.until, "poll begins")
+            }
+            (None, None) if window.is_open() => tracing::warn!(
+                url = settings.source.url,
+                "poll takes the whole history of the source: there is no cursor yet, and poll.initial_since is not set"
+            ),
+            (None, None) => {
+                tracing::info!(on = ?window.on, until = ?window.until, "poll begins at the first row")
+            }
+        }
         let limit = settings.source.page_rows;
         let page = u64::try_from(self.poll.counts.pages).unwrap_or(0);
         let request = PageRequest { on, since, until: window.until, after, limit };
@@ -298,10 +327,12 @@ impl PollRun<'_> {
         let origin = Origin { poll_id: self.poll.id, page: walk.page + 1, fetched_at: Timestamp::now() };
         let message = RawPage { origin: Arc::new(origin), rows: prepared.rows.clone() };
         let mut delays = Delays::new(Duration::from_millis(100), Duration::from_secs(5));
+        let mut refusals = 0;
         loop {
             crate::fault_point!("raw_publisher:publish:before");
             let began = Instant::now();
-            let answer = self.publisher.ask(message.clone()).await;
+            let asked = self.publisher.ask(message.clone());
+            let answer = self.life.waiting_if_slow(dependency::KAFKA, asked).await;
             count_wait(stage::POLLER, waiting::KAFKA, began);
             let error = match answer {
                 Ok(Ok(published)) => {
@@ -313,8 +344,15 @@ impl PollRun<'_> {
                 Err(gone) => gone.into(),
             };
             self.stopping()?;
-            self.life.waiting_for("kafka");
             let wait = delays.next_delay();
+            if let BatchError::Unavailable { dependency, .. } = error {
+                self.life.waiting_for(dependency);
+            } else {
+                refusals += 1;
+                if refusals >= REFUSALS {
+                    return Err(failed("kafka_refused", error.to_string()));
+                }
+            }
             tracing::warn!(%error, retry_in_ms = wait.as_millis(), "page was not published, it waits");
             tokio::time::sleep(wait).await;
             self.publisher.up().await;
@@ -375,11 +413,16 @@ impl PollRun<'_> {
         metrics.batch_rows.with_label_values(&[stage::POLLER]).observe(record.rows as f64);
         let mut delays = Delays::new(Duration::from_millis(100), Duration::from_secs(5));
         loop {
-            match self.environment.store.record_page(self.poll.id, self.token, &record).await {
+            let recorded = tokio::select! {
+                recorded = self.environment.store.record_page(self.poll.id, self.token, &record) => recorded,
+                _ = past_saving(self.life, self.environment, dependency::DATABASE) => return Err(Halt::Stopped),
+            };
+            match recorded {
                 Ok(()) => break,
-                Err(LeaseError::Store(error)) if error.is_unavailable() => {
+                // Repeated until it is known to have been done: the page is in Kafka, and goes there once.
+                Err(LeaseError::Store(error)) if error.may_pass() => {
                     self.stopping()?;
-                    self.life.waiting_for("database");
+                    self.life.waiting_for(dependency::DATABASE);
                     tracing::warn!(%error, "page was not recorded, it waits");
                     let began = Instant::now();
                     tokio::time::sleep(delays.next_delay()).await;

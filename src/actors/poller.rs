@@ -143,6 +143,11 @@ impl Queue {
                     match end {
                         RunEnd::Ended => delays.reset(),
                         RunEnd::Stopped => return,
+                        RunEnd::Broken(detail) => {
+                            return self
+                                .life
+                                .fail(StageError::new("recording what became of a poll", detail));
+                        }
                         RunEnd::Interrupted(detail) => {
                             let wait = delays.next_delay();
                             tracing::warn!(detail, retry_in_ms = wait.as_millis(), "poll is taken up again");
@@ -160,11 +165,12 @@ impl Queue {
                     }
                     count_wait(stage::POLLER, waiting::IDLE, began);
                 }
-                Err(error) => {
-                    self.life.waiting_for("database");
+                Err(error) if error.may_pass() => {
+                    self.life.waiting_for(dependency::DATABASE);
                     tracing::debug!(%error, "the queue of polls cannot be read");
                     tokio::time::sleep(delays.next_delay()).await;
                 }
+                Err(error) => return self.life.fail(StageError::new("reading the queue of polls", error)),
             }
         }
     }

@@ -28,7 +28,7 @@ use crate::{
     messages::{BatchError, OpenPartition, RawBatch},
     store::{LostPlace, RawStart, StoreError},
     supervision::StageRef,
-    telemetry::metrics::stage,
+    telemetry::metrics::{dependency, stage},
 };
 
 /// The raw consumer is a partition reader in front of the enrichers.
@@ -183,6 +183,8 @@ impl Destination for ToEnrichers {
     type Token = u64;
 
     const STAGE: &'static str = stage::RAW_CONSUMER;
+    const PATH: &'static [&'static str] = &[stage::RAW_CONSUMER, stage::ENRICHER, stage::ENRICHED_PUBLISHER];
+    const NEEDS: &'static str = dependency::KAFKA;
 
     fn group(settings: &Settings) -> String {
         enricher_group(settings)

@@ -4,12 +4,12 @@ use std::{rc::Rc, sync::Arc};
 
 use actix::prelude::*;
 
-use super::environment::Environment;
+use super::{drain::past_saving, environment::Environment};
 use crate::{
-    kafka::{HeaderList, raw_producer::RawProducer},
+    kafka::{HeaderList, KafkaFailure, raw_producer::RawProducer},
     messages::{BatchError, PublishedPage, RawPage},
     supervision::{Drain, Life, StageError},
-    telemetry::metrics::{metrics, outcome, stage},
+    telemetry::metrics::{dependency, metrics, outcome, stage},
 };
 
 /// The actor with the idempotent producer.
@@ -42,24 +42,27 @@ impl Actor for RawPublisher {
             Err(failure) => self.life.fail(StageError::new("creating the producer", failure)),
         }
     }
-
-    fn stopped(&mut self, _: &mut Self::Context) {
-        if let Some(producer) = &self.producer {
-            producer.purge();
-        }
-    }
 }
 
 impl Handler<RawPage> for RawPublisher {
     type Result = AtomicResponse<Self, Result<PublishedPage, BatchError>>;
 
     fn handle(&mut self, page: RawPage, _: &mut Self::Context) -> Self::Result {
-        let producer = self.producer.clone();
+        let (producer, environment, life) =
+            (self.producer.clone(), self.environment.clone(), self.life.clone());
         let publish = async move {
             let producer =
                 producer.ok_or_else(|| BatchError::Interrupted("there is no producer".to_owned()))?;
             let headers = HeaderList { origin: Some(page.origin), ..HeaderList::default() };
-            let published = producer.publish(&page.rows, &headers).await?;
+            let published = tokio::select! {
+                published = producer.publish(&page.rows, &headers) => published,
+                lost = past_saving(&life, &environment, dependency::KAFKA) => return Err(lost),
+            };
+            let published = published.inspect_err(|failure| {
+                if matches!(failure, KafkaFailure::Fatal(_) | KafkaFailure::Fenced(_)) {
+                    life.fail(StageError::new("publishing", failure));
+                }
+            })?;
             let metrics = metrics();
             metrics.batch_rows.with_label_values(&[stage::RAW_PUBLISHER]).observe(page.rows.len() as f64);
             metrics

@@ -7,13 +7,13 @@ use std::{
 
 use actix::prelude::*;
 
-use super::environment::Environment;
+use super::{drain::past_saving, environment::Environment};
 use crate::{
     messages::{BatchError, WriteMerged},
     retry::Delays,
     store::{WriteBatch, WriteError, WriteSummary},
     supervision::{Drain, Life},
-    telemetry::metrics::{count_wait, metrics, outcome, stage, waiting},
+    telemetry::metrics::{count_wait, dependency, metrics, outcome, stage, waiting},
 };
 
 /// The actor that writes.
@@ -51,7 +51,10 @@ impl Handler<WriteMerged> for Writer {
         let write = async move {
             let in_flight = metrics().in_flight_batches.with_label_values(&[stage::WRITER]);
             in_flight.set(1);
-            let written = write(&environment, &life, &batch).await;
+            let written = tokio::select! {
+                written = write(&environment, &life, &batch) => written,
+                lost = past_saving(&life, &environment, dependency::DATABASE) => Err(lost),
+            };
             in_flight.set(0);
             written
         };
@@ -59,12 +62,12 @@ impl Handler<WriteMerged> for Writer {
     }
 }
 
-/// Writes a batch; while the database is away it waits.
+/// Writes a batch; while the database is away, or somebody holds a lock in its way, it waits.
 async fn write(environment: &Environment, life: &Life, batch: &WriteBatch) -> Result<(), BatchError> {
     let mut delays = Delays::new(Duration::from_millis(100), Duration::from_secs(5));
     let rows = batch.rows.len() + batch.dead_letters.len();
     loop {
-        match environment.store.write(batch).await {
+        match life.waiting_if_slow(dependency::DATABASE, environment.store.write(batch)).await {
             Ok(summary) => {
                 life.running();
                 count(&summary, rows);
@@ -72,10 +75,10 @@ async fn write(environment: &Environment, life: &Life, batch: &WriteBatch) -> Re
             }
             // Repeating is safe even if the commit went through and only its answer was lost: the positions have moved
             // then, and the repetition is refused as fenced.
-            Err(WriteError::Store(error)) if error.is_unavailable() => {
-                life.waiting_for("database");
+            Err(WriteError::Store(error)) if error.may_pass() => {
+                life.waiting_for(dependency::DATABASE);
                 let wait = delays.next_delay();
-                tracing::warn!(%error, retry_in_ms = wait.as_millis(), "database is away, the batch waits");
+                tracing::warn!(%error, retry_in_ms = wait.as_millis(), "batch was not written, it waits for the database");
                 let began = Instant::now();
                 tokio::time::sleep(wait).await;
                 count_wait(stage::WRITER, waiting::DATABASE, began);

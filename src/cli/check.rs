@@ -106,7 +106,7 @@ async fn check_source(settings: &SourceSettings) -> Finding {
         }
         SocrataError::Settings { .. } | SocrataError::TooLarge { .. } => "mend source.url",
     };
-    Finding::fault(NAME, error.to_string(), remedy)
+    Finding::fault(NAME, format!("{error} ({})", settings.url), remedy)
 }
 
 async fn check_kafka(settings: &KafkaSettings) -> Finding {
@@ -118,7 +118,12 @@ async fn check_kafka(settings: &KafkaSettings) -> Finding {
         Err(failure) => return Finding::fault(NAME, failure.to_string(), "mend kafka.properties"),
     };
     let checked = async {
-        let cluster = admin.cluster_id().await?;
+        let cluster = admin.cluster_id().await.map_err(|failure| match failure {
+            KafkaFailure::Unavailable(said) => {
+                KafkaFailure::Other(format!("no broker answers; the client says: {said}"))
+            }
+            other => other,
+        })?;
         Ok::<_, KafkaFailure>((cluster, topics::missing(&admin, &settings).await?))
     };
     let (cluster, missing) = match checked.await {
@@ -151,6 +156,31 @@ async fn check_database(settings: &Settings) -> Finding {
     const NAME: &str = "database";
     let address = settings.database.url.redacted();
     let error = match tokio::time::timeout(WITHIN, database_state(settings)).await {
+        Ok(Ok(DatabaseState { read_only: true, .. })) => {
+            return Finding::fault(
+                NAME,
+                format!("the database takes no writes ({address})"),
+                "name the primary in database.url, or take default_transaction_read_only off its role and database",
+            );
+        }
+        Ok(Ok(DatabaseState { may_create_temporary: false, user, .. })) => {
+            return Finding::fault(
+                NAME,
+                format!(
+                    "the user {user} may not create temporary tables, which every write needs ({address})"
+                ),
+                format!("as an administrator: grant temporary on database ... to {user}"),
+            );
+        }
+        Ok(Ok(DatabaseState { locked_tables: Some(tables), user, .. })) => {
+            return Finding::fault(
+                NAME,
+                format!("the user {user} may not read and write {tables} ({address})"),
+                format!(
+                    "grant select, insert, update, delete on all tables in schema nyc311 to {user}, or name their owner in database.url"
+                ),
+            );
+        }
         Ok(Ok(DatabaseState { found, known, .. })) if found == known => {
             return Finding::good(NAME, format!("{address} answers, at version {found}"));
         }
@@ -167,7 +197,7 @@ async fn check_database(settings: &Settings) -> Finding {
         Ok(Ok(DatabaseState { user, .. })) => {
             return Finding::fault(
                 NAME,
-                format!("the user {user} may not create the schema nyc311 in {address}"),
+                format!("the user {user} may not create the schema nyc311 ({address})"),
                 format!("as an administrator: grant create on database ... to {user}"),
             );
         }
@@ -185,9 +215,13 @@ async fn check_database(settings: &Settings) -> Finding {
             "mend user and password in database.url"
         }
         StoreError::NewerDatabase { .. } | StoreError::ChangedMigration { .. } => exit::FOREIGN_DATABASE,
+        StoreError::UnfitDatabase { .. } => "`nyc311 run` ends with 78 until then",
+        StoreError::Other { sqlstate: Some(state), .. } if state == exit::MISSING_PRIVILEGE => {
+            "grant it to the user of database.url, or name another user"
+        }
         _ => "mend database.url; the message is the server's own",
     };
-    Finding::fault(NAME, format!("{address}: {error}"), remedy)
+    Finding::fault(NAME, format!("{error} ({address})"), remedy)
 }
 
 struct DatabaseState {
@@ -196,16 +230,37 @@ struct DatabaseState {
     /// The newest migration of this program.
     known: i32,
     may_create: bool,
+    may_create_temporary: bool,
+    /// A standby, or set so.
+    read_only: bool,
+    /// Tables that the user may not use as the program does.
+    locked_tables: Option<String>,
     user: String,
 }
+
+const RIGHTS: &str = "
+    select current_user::text, has_database_privilege(current_database(), 'create'),
+           has_database_privilege(current_database(), 'temporary'),
+           current_setting('transaction_read_only') = 'on',
+           (select string_agg(c.relname, ', ' order by c.relname)
+            from pg_class c
+            where c.relnamespace = to_regnamespace('nyc311') and c.relkind = 'r'
+              and not (has_table_privilege(c.oid, 'select') and has_table_privilege(c.oid, 'insert')
+                       and has_table_privilege(c.oid, 'update') and has_table_privilege(c.oid, 'delete')))";
 
 async fn database_state(settings: &Settings) -> Result<DatabaseState, StoreError> {
     // The connections live as long as the store.
     let store = Store::new(&settings.database)?;
     let (found, known) = store.schema_version().await?;
     let client = store.client().await?;
-    let row = client
-        .query_one("select current_user::text, has_database_privilege(current_database(), 'create')", &[])
-        .await?;
-    Ok(DatabaseState { found, known, user: row.get(0), may_create: row.get(1) })
+    let row = client.query_one(RIGHTS, &[]).await?;
+    Ok(DatabaseState {
+        found,
+        known,
+        user: row.get(0),
+        may_create: row.get(1),
+        may_create_temporary: row.get(2),
+        read_only: row.get(3),
+        locked_tables: row.get(4),
+    })
 }

@@ -6,6 +6,7 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 
 use super::exit::{self, Failure};
+use crate::causes;
 use crate::config::{Secret, Settings};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -67,7 +68,7 @@ impl ControlClient {
             builder = builder.bearer_auth(token.expose());
         }
         let away = |error: reqwest::Error| {
-            AskError::Away(format!("{} does not answer: {}", self.url, causes(&error)))
+            AskError::Away(format!("{} does not answer: {}", self.url, cause(&error)))
         };
         let response = request(builder).send().await.map_err(away)?;
         let status = response.status().as_u16();
@@ -134,22 +135,16 @@ impl From<AskError> for Failure {
 fn said(text: &str) -> String {
     match text.lines().map(str::trim).find(|line| !line.is_empty()) {
         Some(line) if !line.starts_with('<') => {
-            format!(
-                ": {}",
-                line.chars().filter(|c| !c.is_control()).take(SHOWN_CHARACTERS).collect::<String>()
-            )
+            format!(": {}", line.chars().take(SHOWN_CHARACTERS).collect::<String>())
         }
         _ => String::new(),
     }
 }
 
-/// Says what lies under an error of the client, which by itself only names the address.
-fn causes(error: &reqwest::Error) -> String {
-    let mut innermost: &dyn std::error::Error = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    if error.is_timeout() { format!("no answer in time ({innermost})") } else { innermost.to_string() }
+/// Says what lies under an error of the client.
+fn cause(error: &reqwest::Error) -> String {
+    let innermost = causes::innermost(error);
+    if error.is_timeout() { format!("no answer in time ({innermost})") } else { innermost }
 }
 
 #[cfg(test)]

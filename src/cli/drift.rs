@@ -5,9 +5,11 @@ use serde_json::{Value, json};
 
 use super::exit::{self, Failure};
 use super::output::{self, Format, OutputArgs};
+use super::setup;
 use crate::config::Settings;
 use crate::kafka::millis;
-use crate::store::{Store, Term};
+use crate::quantity;
+use crate::store::Term;
 
 #[derive(Debug, Args)]
 pub struct DriftArgs {
@@ -15,14 +17,14 @@ pub struct DriftArgs {
     #[arg(long)]
     all: bool,
     /// At most so many, the newest first
-    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = quantity::number(1..=u32::MAX))]
     limit: u32,
     #[command(flatten)]
     form: OutputArgs,
 }
 
 pub async fn run(args: &DriftArgs, settings: &Settings) -> Result<i32, Failure> {
-    let terms = Store::new(&settings.database)?.terms(args.all, args.limit.into()).await?;
+    let terms = setup::migrated_store(settings).await?.terms(args.all, args.limit.into()).await?;
     match args.form.output {
         Format::Json => {
             let terms: Vec<Value> = terms.iter().map(document).collect();
@@ -32,7 +34,7 @@ pub async fn run(args: &DriftArgs, settings: &Settings) -> Result<i32, Failure> 
         Format::Table => {
             let rows: Vec<Vec<String>> = terms.iter().map(row).collect();
             let head = ["KIND", "VALUE", "KNOWN", "FIRST PUBLISHED", "FIRST SEEN", "VANISHED"];
-            output::print(&output::table(&head, &rows));
+            output::print_block(&output::table(&head, &rows));
         }
     }
     Ok(exit::DONE)

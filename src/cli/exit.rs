@@ -15,7 +15,7 @@ pub const UNREACHABLE: i32 = 69;
 pub const TIMEOUT: i32 = 75;
 /// The token was refused.
 pub const REFUSED: i32 = 77;
-/// The settings are wrong.
+/// The settings are wrong, or what they name is not set up: the database is not migrated, a topic is missing.
 pub const SETTINGS: i32 = 78;
 /// Interrupted while following; the poll goes on.
 pub const INTERRUPTED: i32 = 130;
@@ -24,9 +24,12 @@ pub const INTERRUPTED: i32 = 130;
 pub const FOREIGN_DATABASE: &str =
     "run the program that migrated it, or name another database in database.url";
 
+/// insufficient_privilege
+pub const MISSING_PRIVILEGE: &str = "42501";
+
 /// What `--help` says of them.
 pub const CODES: &str = "Exit codes: 0 done; 1 ran and the answer is no; 2 usage; 69 service or dependency unreachable; \
-70 and 71 the pipeline gave up; 75 --timeout passed, the poll goes on; 77 token refused; 78 settings; 130 interrupted while following.";
+70 and 71 the pipeline gave up; 75 --timeout passed, the poll goes on; 77 token refused; 78 settings, or not set up (no tables, no topics); 130 interrupted while following.";
 
 /// Makes the code of the process.
 pub fn code(code: i32) -> ExitCode {
@@ -55,11 +58,12 @@ impl From<StoreError> for Failure {
             StoreError::NewerDatabase { .. } | StoreError::ChangedMigration { .. } => {
                 Self::new(SETTINGS, format!("{error}; {FOREIGN_DATABASE}"))
             }
+            StoreError::UnfitDatabase { .. } => Self::new(SETTINGS, error.to_string()),
             StoreError::Other { sqlstate: Some(state), .. } if is_wrong_address(state) => {
                 Self::new(SETTINGS, format!("{error}; mend database.url"))
             }
-            StoreError::Other { sqlstate: Some(state), .. } if state == "42P01" || state == "3F000" => {
-                Self::new(NO, format!("{error}; run `nyc311 migrate` first"))
+            StoreError::Other { sqlstate: Some(state), .. } if state == MISSING_PRIVILEGE => {
+                Self::new(SETTINGS, format!("{error}; grant it to the user of database.url, or name another"))
             }
             _ => Self::new(NO, error.to_string()),
         }

@@ -33,7 +33,12 @@ pub async fn run(args: &HealthArgs, settings: &Settings) -> Result<i32, Failure>
         let stages: Vec<String> =
             stages.map(|(name, state)| format!("{name} is {}", output::shown(state))).collect();
         let waiting = missing.iter().map(|name| format!("waits for {name}"));
-        let reasons: Vec<String> = waiting.chain(stages).collect();
+        let stalled = answer.body["stalled"].as_array().into_iter().flatten().map(|partition| {
+            let (topic, number) =
+                (output::shown(&partition["topic"]), output::shown(&partition["partition"]));
+            format!("{topic}/{number} makes no progress")
+        });
+        let reasons: Vec<String> = waiting.chain(stages).chain(stalled).collect();
         output::print(&format!("not ready: {}", reasons.join(", ")));
     }
     Ok(if answer.status == 200 { exit::DONE } else { exit::NO })

@@ -24,8 +24,8 @@ pub async fn run(args: &MigrateArgs, settings: &Settings) -> Result<i32, Failure
             output::print(&format!("nothing to do, the database is at version {}", migrated.version));
         }
         Format::Table => {
-            let applied: String = migrated.applied.iter().map(|name| format!("applied {name}\n")).collect();
-            output::print(&format!("{applied}the database is at version {}", migrated.version));
+            migrated.applied.iter().for_each(|name| output::print(&format!("applied {name}")));
+            output::print(&format!("the database is at version {}", migrated.version));
         }
     }
     Ok(exit::DONE)

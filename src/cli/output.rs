@@ -1,9 +1,13 @@
 //! Writes results: tables for people, JSON for programs.
+//!
+//! Whatever a command writes goes through here, and so through [`screen`](crate::screen): most of it was said by somebody else.
 
 use std::io::Write as _;
 
 use clap::{Args, ValueEnum};
 use serde_json::Value;
+
+use crate::screen;
 
 /// The form of a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -19,15 +23,30 @@ pub struct OutputArgs {
     pub output: Format,
 }
 
-/// Writes a result to stdout. A reader that has gone away is no reason to fail.
+/// Writes a line of a result for people to stdout.
 pub fn print(text: &str) {
+    write_out(&screen::line(text.trim_end()));
+}
+
+/// Writes a result of several lines to stdout, as [`table`] and [`pairs`] make it: line ends that somebody else said are no more in it.
+pub fn print_block(text: &str) {
+    write_out(&screen::lines(text));
+}
+
+/// Writes a result for programs, JSON or TOML, to stdout.
+pub fn print_document(text: &str) {
+    write_out(&screen::document(text));
+}
+
+/// A reader that has gone away is no reason to fail.
+fn write_out(text: &str) {
     let mut stdout = std::io::stdout().lock();
     let _ = writeln!(stdout, "{}", text.trim_end()).and_then(|()| stdout.flush());
 }
 
 /// Writes a document as indented JSON.
 pub fn print_json(document: &Value) {
-    print(&serde_json::to_string_pretty(document).unwrap_or_default());
+    print_document(&serde_json::to_string_pretty(document).unwrap_or_default());
 }
 
 /// Says on stderr why a command ends.
@@ -35,13 +54,15 @@ pub fn complain(message: &str) {
     note(&format!("nyc311: {message}"));
 }
 
-/// Says something on stderr that is no result.
+/// Says something on stderr, in one line, that is no result.
 pub fn note(message: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{message}");
+    let _ = writeln!(std::io::stderr().lock(), "{}", screen::line(message));
 }
 
 /// Lays rows out in columns; numbers are aligned to the right.
 pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+    let rows: Vec<Vec<String>> =
+        rows.iter().map(|row| row.iter().map(|cell| screen::line(cell).into_owned()).collect()).collect();
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
         cells.chain(head.get(column).map(|cell| cell.chars().count())).max().unwrap_or(0)
@@ -56,7 +77,7 @@ pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
         .collect();
     let head: Vec<String> = head.iter().map(|cell| (*cell).to_owned()).collect();
     let mut out = String::new();
-    for row in std::iter::once(&head).chain(rows) {
+    for row in std::iter::once(&head).chain(&rows) {
         let cells = row.iter().zip(&widths).zip(&right).map(|((cell, width), right)| {
             if *right { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
         });
@@ -69,7 +90,7 @@ pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
 /// Lays out names and values, one pair a line.
 pub fn pairs(pairs: &[(&str, String)]) -> String {
     let width = pairs.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    pairs.iter().map(|(name, value)| format!("{name:<width$}  {value}\n")).collect()
+    pairs.iter().map(|(name, value)| format!("{name:<width$}  {}\n", screen::line(value))).collect()
 }
 
 /// Writes a number with its thousands apart.
@@ -106,6 +127,13 @@ mod tests {
     fn columns_are_aligned_and_numbers_to_the_right() {
         let rows = vec![vec!["a".to_owned(), "7".to_owned()], vec!["long".to_owned(), "1,000".to_owned()]];
         assert_eq!(table(&["name", "rows"], &rows), "name   rows\na         7\nlong  1,000\n");
+    }
+
+    #[test]
+    fn a_cell_forges_neither_a_line_nor_a_column() {
+        let rows = vec![vec!["a\nb\u{202e}".to_owned(), "1".to_owned()]];
+        assert_eq!(table(&["name", "rows"], &rows), "name          rows\na\\nb\\u{202e}     1\n");
+        assert_eq!(pairs(&[("error", "x\nstate  succeeded".to_owned())]), "error  x\\nstate  succeeded\n");
     }
 
     #[test]

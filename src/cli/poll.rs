@@ -5,18 +5,25 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use reqwest::Method;
 use serde_json::{Map, Value};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::client::{AskError, ControlClient};
 use super::exit::{self, Failure};
 use super::output::{self, Format, OutputArgs};
 use super::progress::Progress;
 use crate::config::{Settings, parse_instant};
+use crate::quantity;
 
 /// How often a running poll is asked for.
 const INTERVAL: Duration = Duration::from_millis(500);
 /// How long a service may be away while a poll is followed: a restart takes seconds, and the poll outlives it.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long the service may take to say where a poll begins.
+const BEGINNING_WITHIN: Duration = Duration::from_secs(2);
+
+/// Whose history is worth a warning.
+const CITY: &str = "://data.cityofnewyork.us/";
 
 const KEY_MAX_CHARACTERS: usize = 512;
 
@@ -35,7 +42,7 @@ pub struct PollArgs {
     #[arg(long, value_name = "KEY", value_parser = idempotency_key)]
     idempotency_key: Option<String>,
     /// How long to submit and to follow; a poll that is queued goes on after it (exit code 75)
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = quantity::duration)]
     timeout: Option<Duration>,
     /// Submit only
     #[arg(long, conflicts_with = "timeout")]
@@ -107,10 +114,19 @@ pub async fn run(args: &PollArgs, settings: &Settings) -> Result<i32, Failure> {
             None => request,
         }
     });
-    let submitted = match deadline {
-        None => submission.await?,
+    let beginning = async {
+        if args.since.is_some() || args.until.is_some() {
+            return None;
+        }
+        // What is not known in time is not worth waiting for.
+        let asked = timeout(BEGINNING_WITHIN, client.get("/v1/pipeline")).await;
+        Some(asked.ok()?.ok()?.body["source"].clone())
+    };
+    let submission = async { tokio::join!(submission, beginning) };
+    let (submitted, beginning) = match deadline {
+        None => submission.await,
         Some(deadline) => match timeout_at(deadline, submission).await {
-            Ok(submitted) => submitted?,
+            Ok(answers) => answers,
             Err(_) => {
                 let detail = format!(
                     "--timeout passed before {} answered, so the poll may be queued or not; `nyc311 status` shows it, and the same --idempotency-key asks for no second one",
@@ -120,18 +136,21 @@ pub async fn run(args: &PollArgs, settings: &Settings) -> Result<i32, Failure> {
             }
         },
     };
-    let mut poll = submitted.body;
+    let mut poll = submitted?.body;
     let Some(id) = poll["id"].as_str().map(str::to_owned) else {
         return Err(Failure::new(
             exit::UNREACHABLE,
             "the answer names no poll; does client.url name a service of nyc311?",
         ));
     };
+    let poll_url = format!("{}/v1/polls/{id}", settings.client.url);
+    let beginning = beginning.and_then(|source| beginning_in_words(&source, &poll_url));
+    output::note(&format!("poll {id}"));
+    beginning.iter().for_each(|beginning| output::note(beginning));
     if args.no_follow {
         show(&poll, args.form.output);
         return Ok(exit::DONE);
     }
-    output::note(&format!("poll {id}"));
     let mut progress = Progress::start();
     let code = tokio::select! {
         followed = follow(&client, &id, &mut poll, deadline, &mut progress) => followed?,
@@ -149,6 +168,33 @@ pub async fn run(args: &PollArgs, settings: &Settings) -> Result<i32, Failure> {
         _ => show(&poll, args.form.output),
     }
     Ok(code)
+}
+
+/// Says what a poll without a window fetches, by the `source` of `/v1/pipeline`; `poll_url` is where it can be cancelled.
+fn beginning_in_words(source: &Value, poll_url: &str) -> Option<String> {
+    let field = |name: &str| source[name].as_str();
+    Some(match (field("published_updated_at"), field("initial_since")) {
+        (Some(cursor), _) => format!("it fetches what changed since {cursor}, the durable cursor"),
+        (None, Some(since)) => {
+            format!(
+                "it fetches what changed since {since}: there is no cursor yet, and this is poll.initial_since"
+            )
+        }
+        (None, None) => {
+            let url = field("url")?;
+            let (rows, remedy) = if url.contains(CITY) {
+                let remedy = format!(
+                    "; to take less, cancel it (curl -X DELETE {poll_url}) and set that, or poll with --since"
+                );
+                (", some 22 million rows", remedy)
+            } else {
+                ("", String::new())
+            };
+            format!(
+                "it fetches the whole history that {url} has{rows}: there is no cursor yet, and poll.initial_since is not set{remedy}"
+            )
+        }
+    })
 }
 
 /// Asks for the poll until it has ended; `poll` is what was last heard of it.
@@ -241,5 +287,5 @@ pub fn show(poll: &Value, format: Format) {
         let [code, stage, detail] = ["code", "stage", "detail"].map(|name| text(&error[name]));
         lines.push(("error", format!("{code} in {stage}: {detail}")));
     }
-    output::print(&output::pairs(&lines));
+    output::print_block(&output::pairs(&lines));
 }

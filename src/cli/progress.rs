@@ -7,6 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 
 use super::output;
+use crate::screen;
 
 /// Lines in a log come no closer than this, unless the state changes.
 const LINE_INTERVAL: Duration = Duration::from_secs(2);
@@ -43,7 +44,7 @@ impl Progress {
                 let length = count("fetched") + count("republished");
                 bar.set_length(u64::try_from(length).unwrap_or(0));
                 bar.set_position(u64::try_from(arrived).unwrap_or(0));
-                bar.set_message(format!("{state}, {} pages", count("pages")));
+                bar.set_message(screen::line(&format!("{state}, {} pages", count("pages"))).into_owned());
             }
             Self::Lines { state: last_state, line: last_line, shown } => {
                 let line = match state {

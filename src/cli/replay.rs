@@ -12,12 +12,14 @@ use serde_json::{Value, json};
 
 use super::exit::{self, Failure};
 use super::output::{self, Format, OutputArgs};
+use super::setup;
 use crate::config::{KafkaSettings, Settings};
 use crate::kafka::raw_producer::RawProducer;
 use crate::kafka::topics::derived_max_bytes;
-use crate::kafka::{HeaderList, KafkaFailure, PartitionMap};
+use crate::kafka::{Admin, HeaderList, KafkaFailure, PartitionMap};
 use crate::messages::RawRow;
-use crate::store::{LetterKey, LetterSelection, Store, StoredLetter};
+use crate::quantity;
+use crate::store::{LetterKey, LetterSelection, StoredLetter};
 use crate::telemetry::metrics::stage;
 
 /// What became of a letter that no topic takes; one that somebody else discarded or replayed meanwhile is left alone.
@@ -42,7 +44,7 @@ pub struct ReplayArgs {
     #[arg(long)]
     again: bool,
     /// At most so many
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = quantity::number(1..=u32::MAX))]
     limit: Option<u32>,
     /// List them only
     #[arg(long)]
@@ -56,7 +58,7 @@ fn key(text: &str) -> Result<LetterKey, String> {
 }
 
 pub async fn run(args: &ReplayArgs, settings: &Settings) -> Result<i32, Failure> {
-    let store = Store::new(&settings.database)?;
+    let store = setup::migrated_store(settings).await?;
     let selection = LetterSelection {
         keys: args.sha256.clone(),
         stage: args.stage.clone(),
@@ -74,6 +76,7 @@ pub async fn run(args: &ReplayArgs, settings: &Settings) -> Result<i32, Failure>
         left -= i64::try_from(letters.len()).unwrap_or(i64::MAX);
         let (mut held, mut sent) = (Vec::new(), Vec::new());
         if !args.dry_run {
+            sender.expect_topics(&letters).await?;
             let keys: Vec<LetterKey> = letters.iter().map(|letter| letter.key).collect();
             let send = async |keys: Vec<LetterKey>| {
                 held = keys;
@@ -99,16 +102,39 @@ pub async fn run(args: &ReplayArgs, settings: &Settings) -> Result<i32, Failure>
     Ok(if outcomes.iter().any(|(_, outcome)| *outcome == TOO_LARGE) { exit::NO } else { exit::DONE })
 }
 
+/// Whether the bytes of a letter are those of an enriched record.
+fn is_enriched(letter: &StoredLetter) -> bool {
+    matches!(letter.stage.as_str(), stage::AGGREGATOR | stage::WRITER)
+}
+
 /// Sends letters to the topic that their bytes belong to.
 struct Sender<'a> {
     settings: &'a KafkaSettings,
+    /// The topics that are there: raw and enriched.
+    found: [bool; 2],
     raw: Option<Arc<RawProducer>>,
     enriched: Option<Arc<RawProducer>>,
 }
 
 impl<'a> Sender<'a> {
     fn new(settings: &'a KafkaSettings) -> Self {
-        Self { settings, raw: None, enriched: None }
+        Self { settings, found: [false; 2], raw: None, enriched: None }
+    }
+
+    /// Checks the topics before any letter is held: waiting for one that nobody has created would end in "no acknowledgement".
+    async fn expect_topics(&mut self, letters: &[StoredLetter]) -> Result<(), Failure> {
+        let topics = [
+            ("kafka.raw_topic", &self.settings.raw_topic),
+            ("kafka.enriched_topic", &self.settings.enriched_topic),
+        ];
+        for (index, (setting, topic)) in topics.into_iter().enumerate() {
+            let needed = letters.iter().any(|letter| usize::from(is_enriched(letter)) == index);
+            if needed && !self.found[index] {
+                setup::expect_topic(&Admin::new(self.settings)?, self.settings, setting, topic).await?;
+                self.found[index] = true;
+            }
+        }
+        Ok(())
     }
 
     /// Returns the letters that the brokers have acknowledged; the others are too large.
@@ -128,19 +154,14 @@ impl<'a> Sender<'a> {
         match tokio::time::timeout(SEND_WITHIN, sending).await {
             Ok(sent) => sent,
             Err(_) => {
-                for producer in [&self.raw, &self.enriched].into_iter().flatten() {
-                    producer.purge();
-                }
-                Err(KafkaFailure::Unavailable(format!(
-                    "no acknowledgement within {} s",
-                    SEND_WITHIN.as_secs()
-                )))
+                let detail = format!("no acknowledgement within {} s", SEND_WITHIN.as_secs());
+                Err(KafkaFailure::Unavailable(detail))
             }
         }
     }
 
     async fn send_one(&mut self, letter: &StoredLetter) -> Result<bool, KafkaFailure> {
-        let enriched = matches!(letter.stage.as_str(), stage::AGGREGATOR | stage::WRITER);
+        let enriched = is_enriched(letter);
         let producer = self.producer(enriched)?;
         let head = peek(&letter.payload);
         let map = PartitionMap::new(self.settings.partitions_per_borough);
@@ -214,5 +235,8 @@ fn show(outcomes: &[(StoredLetter, &'static str)], format: Format) {
             ]
         })
         .collect();
-    output::print(&output::table(&["PAYLOAD SHA256", "STAGE", "REASON", "UNIQUE KEY", "OUTCOME"], &rows));
+    output::print_block(&output::table(
+        &["PAYLOAD SHA256", "STAGE", "REASON", "UNIQUE KEY", "OUTCOME"],
+        &rows,
+    ));
 }

@@ -9,10 +9,11 @@ use tokio::time::{Instant, sleep};
 
 use super::exit::{self, Failure};
 use super::output::{self, Format, OutputArgs};
+use super::setup;
 use crate::actors::enricher_group;
 use crate::config::{Settings, parse_instant};
-use crate::kafka::{Admin, KafkaFailure, OffsetNote, PartitionMap, topics};
-use crate::store::Store;
+use crate::kafka::{Admin, KafkaFailure, OffsetNote, PartitionMap};
+use crate::quantity;
 
 /// How long members may take to leave their group. One with a stable name does not say that it leaves, so that it finds its partitions
 /// again after a restart; the session ends after 6 s.
@@ -29,7 +30,7 @@ pub struct RewindArgs {
     #[arg(long, value_name = "POSITION", value_parser = target, allow_hyphen_values = true)]
     to: Target,
     /// Only these partitions; an offset without it is taken for each
-    #[arg(long, value_name = "N", value_delimiter = ',')]
+    #[arg(long, value_name = "N", value_delimiter = ',', value_parser = quantity::number(0..=i32::MAX))]
     partition: Vec<i32>,
     #[command(flatten)]
     form: OutputArgs,
@@ -72,27 +73,16 @@ pub async fn run(args: &RewindArgs, settings: &Settings) -> Result<i32, Failure>
     };
     let partitions = partitions(args, settings)?;
     let admin = Admin::new(kafka)?;
-    match admin.topics().await?.get(topic) {
-        Some(count) => topics::check_partitions(kafka, topic, *count)?,
-        None => {
-            return Err(Failure::new(
-                exit::NO,
-                format!(
-                    "{} has no topic {topic}; `nyc311 run` creates it, or mend {setting}",
-                    kafka.bootstrap_servers
-                ),
-            ));
-        }
-    }
+    setup::expect_topic(&admin, kafka, setting, topic).await?;
     let positions = positions(&admin, topic, &partitions, args.to).await?;
     match args.topic {
         Topic::Raw => {
-            let (store, cluster) = (Store::new(&settings.database)?, admin.cluster_id().await?);
+            let (store, cluster) = (setup::migrated_store(settings).await?, admin.cluster_id().await?);
             rewind_group(&admin, settings, &positions).await?;
             store.forget_raw_starts(&cluster, topic).await?;
         }
         Topic::Enriched => {
-            let (store, cluster) = (Store::new(&settings.database)?, admin.cluster_id().await?);
+            let (store, cluster) = (setup::migrated_store(settings).await?, admin.cluster_id().await?);
             for (partition, next_offset) in &positions {
                 store.rewind_position(&cluster, topic, *partition, *next_offset).await?;
             }
@@ -113,7 +103,7 @@ pub async fn run(args: &RewindArgs, settings: &Settings) -> Result<i32, Failure>
                     vec![topic.clone(), partition.to_string(), output::grouped(*next_offset)]
                 })
                 .collect();
-            output::print(&output::table(&["TOPIC", "PARTITION", "NEXT OFFSET"], &rows));
+            output::print_block(&output::table(&["TOPIC", "PARTITION", "NEXT OFFSET"], &rows));
         }
     }
     Ok(exit::DONE)
@@ -208,7 +198,10 @@ impl From<KafkaFailure> for Failure {
         let code = match &failure {
             KafkaFailure::Unavailable(_) => exit::UNREACHABLE,
             KafkaFailure::Mismatch(_) => exit::SETTINGS,
-            KafkaFailure::Fenced(_) | KafkaFailure::TooLarge | KafkaFailure::Other(_) => exit::NO,
+            KafkaFailure::Fenced(_)
+            | KafkaFailure::Fatal(_)
+            | KafkaFailure::TooLarge
+            | KafkaFailure::Other(_) => exit::NO,
         };
         let remedy = if code == exit::UNREACHABLE {
             "; is Kafka running where kafka.bootstrap_servers says?"

@@ -35,7 +35,7 @@ enum Role {
 /// Runs until told to stop; the exit code says whether the pipeline drained or gave up.
 pub fn run(args: &RunArgs, loaded: Loaded) -> i32 {
     if args.print_config {
-        output::print(&render_config(&loaded.effective));
+        output::print_document(&render_config(&loaded.effective));
         return exit::DONE;
     }
     let has = |role| args.roles.contains(&role);

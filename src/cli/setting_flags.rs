@@ -53,22 +53,18 @@ impl Args for SettingFlags {
             .global(true)
             .value_parser(value_parser!(PathBuf))
             .help_heading(HEADING)
-            .help("File with settings, TOML [default: nyc311.toml where there is one]");
+            .help("File with settings, TOML [default: nyc311.toml where there is one]; `nyc311 settings` lists them all, with the flag of each");
         DEFINITIONS.iter().filter(|definition| definition.has_flag()).fold(
             command.arg(file),
             |command, definition| {
-                let default = if definition.default.is_empty() { "none" } else { definition.default };
-                let help =
-                    format!("{} [env: {}] [default: {default}]", definition.meaning, definition.variable());
                 command.arg(
                     Arg::new(definition.path)
                         .long(definition.flag().trim_start_matches('-').to_owned())
                         .value_name("VALUE")
                         .global(true)
                         .allow_negative_numbers(true)
-                        .hide_short_help(true)
-                        .help_heading(HEADING)
-                        .help(help),
+                        // There are some fifty of them: a command's own flags would scroll away.
+                        .hide(true),
                 )
             },
         )

@@ -8,17 +8,22 @@ use super::exit::{self, Failure};
 use super::output::{self, Format, OutputArgs, shown};
 use super::poll;
 use crate::config::Settings;
+use crate::quantity;
 
 #[derive(Debug, Args)]
 pub struct StatusArgs {
     /// The poll to show; without it stages, partitions and the latest polls
-    #[arg(value_name = "POLL")]
+    #[arg(value_name = "POLL", value_parser = poll_id)]
     poll: Option<uuid::Uuid>,
     /// How many polls to list
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=500))]
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = quantity::number(1..=500u16))]
     limit: u16,
     #[command(flatten)]
     form: OutputArgs,
+}
+
+fn poll_id(text: &str) -> Result<uuid::Uuid, String> {
+    text.parse().map_err(|_| "is not the id of a poll; `nyc311 status` lists them".to_owned())
 }
 
 pub async fn run(args: &StatusArgs, settings: &Settings) -> Result<i32, Failure> {
@@ -36,7 +41,7 @@ pub async fn run(args: &StatusArgs, settings: &Settings) -> Result<i32, Failure>
     };
     match args.form.output {
         Format::Json => output::print_json(&json!({"pipeline": pipeline, "polls": polls})),
-        Format::Table => output::print(&tables(&pipeline, &polls)),
+        Format::Table => output::print_block(&tables(&pipeline, &polls)),
     }
     // The pipeline is worth showing also while the database, and so the polls, are away.
     away.map_or(Ok(exit::DONE), Err)

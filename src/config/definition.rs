@@ -145,6 +145,13 @@ pub fn find(path: &str) -> Option<&'static Definition> {
     DEFINITIONS.iter().find(|definition| definition.path == path)
 }
 
+/// Lists the sections in the order of [`DEFINITIONS`].
+pub fn sections() -> impl Iterator<Item = &'static str> {
+    let heads = DEFINITIONS.iter().filter_map(|definition| definition.path.split('.').next());
+    let mut last = "";
+    heads.filter(move |head| std::mem::replace(&mut last, head) != *head)
+}
+
 /// Whether settings lie under this path.
 pub fn is_section(path: &str) -> bool {
     DEFINITIONS
@@ -404,7 +411,7 @@ pub const DEFINITIONS: &[Definition] = &[
         path: "poll.initial_since",
         kind: Kind::OptionalTime,
         default: "none",
-        meaning: "Where the first poll of a new database starts; none takes the whole history.",
+        meaning: "Where the first poll of a new database starts; none takes the whole history, which are some 22 million rows of the city.",
         reason: "It is compared with `:updated_at`, and only while there is no durable cursor.",
     },
     Definition {
@@ -474,8 +481,18 @@ pub const DEFINITIONS: &[Definition] = &[
         path: "supervision.hang_after",
         kind: Kind::Duration { min: millis(100), max: hours(1) },
         default: "20s",
-        meaning: "How long a stage may show no progress, while it does not wait for anybody, before it is rebuilt.",
+        meaning: "How long a thread may stand still before its stage is rebuilt, or, where nothing can take its place, \
+                  the process ends (exit code 71).",
         reason: "Below 100 ms a busy machine looks like a hang.",
+    },
+    Definition {
+        path: "supervision.stalled_after",
+        kind: Kind::Duration { min: seconds(1), max: hours(1) },
+        default: "15s",
+        meaning: "How long a partition with records to read may stand still, while nothing that it waits for is away, \
+                  before it is opened anew; after twice as long its stage is rebuilt, after three times the process \
+                  ends (exit code 71).",
+        reason: "Below a second an ordinary transaction looks like a stall.",
     },
     Definition {
         path: "supervision.drain_timeout",
@@ -489,7 +506,7 @@ pub const DEFINITIONS: &[Definition] = &[
         kind: Kind::OptionalKafkaName,
         default: "",
         meaning: "The name of this process, the same after a restart; none takes host name and port of http.listen.",
-        reason: "1 to 200 of the letters that Kafka takes: it names the group member, and the lease of a poll is taken back by it.",
+        reason: "It names the member of a group in Kafka, and the lease of a poll is taken back by it.",
     },
     Definition {
         path: "log.format",
@@ -502,7 +519,7 @@ pub const DEFINITIONS: &[Definition] = &[
         path: "log.level",
         kind: Kind::LogFilter,
         default: "info",
-        meaning: "What is logged.",
+        meaning: "What is logged. The web framework's own lines come only if `actix_server` is named.",
         reason: "A filter that cannot be read would silence the log.",
     },
 ];

@@ -105,11 +105,7 @@ pub fn collect(sources: &Sources) -> (Layers, Vec<SettingProblem>) {
             Some(found) => {
                 layers.insert(found.path, (Written::Text(value.clone()), Origin::Flag(found.flag())));
             }
-            None => problems.push(unknown(
-                path,
-                Origin::Flag(path.clone()),
-                nearest(path, DEFINITIONS.iter().map(|d| d.path.to_owned())),
-            )),
+            None => problems.push(unknown("", Origin::Flag(path.clone()), "a setting", nearest_path(path))),
         }
     }
     (layers, problems)
@@ -133,7 +129,7 @@ fn read_environment(
             by_file.insert(found.path, (name, value));
         } else {
             let known = DEFINITIONS.iter().flat_map(|d| [Some(d.variable()), d.file_variable()]).flatten();
-            problems.push(unknown(name, Origin::Environment(name.clone()), nearest(name, known)));
+            problems.push(unknown("", Origin::Environment(name.clone()), "a setting", nearest(name, known)));
         }
     }
     for found in DEFINITIONS {
@@ -204,7 +200,7 @@ fn read_file(sources: &Sources, layers: &mut Layers, problems: &mut Vec<SettingP
             problems.push(unreadable(
                 path,
                 format!("cannot be read: {error}"),
-                "name a file that exists with --config",
+                "name a file that can be read with --config",
             ));
             return;
         }
@@ -227,7 +223,7 @@ fn read_file(sources: &Sources, layers: &mut Layers, problems: &mut Vec<SettingP
 
 fn unreadable(path: &Path, detail: String, remedy: &str) -> SettingProblem {
     SettingProblem {
-        path: "--config".to_owned(),
+        path: String::new(),
         value: None,
         origin: Origin::File(path.display().to_string()),
         detail,
@@ -261,11 +257,13 @@ fn take_table(
             (None, toml::Value::Table(inner)) if definition::is_section(&path) => {
                 take_table(&path, inner, file, layers, problems)
             }
-            (None, _) => problems.push(unknown(
-                &path,
-                origin,
-                nearest(&path, DEFINITIONS.iter().map(|d| d.path.to_owned())),
-            )),
+            (None, toml::Value::Table(_)) if prefix.is_empty() => {
+                let sections = definition::sections().map(|section| format!("[{section}]"));
+                let path = format!("[{path}]");
+                let nearest = nearest(&path, sections);
+                problems.push(unknown(&path, origin, "a section of the settings", nearest));
+            }
+            (None, _) => problems.push(unknown(&path, origin, "a setting", nearest_path(&path))),
         }
     }
 }
@@ -316,13 +314,23 @@ fn scalar(value: &toml::Value) -> Result<String, String> {
     }
 }
 
-fn unknown(name: &str, origin: Origin, nearest: String) -> SettingProblem {
+fn unknown(name: &str, origin: Origin, kind: &str, nearest: String) -> SettingProblem {
     SettingProblem {
         path: name.to_owned(),
         value: None,
         origin,
-        detail: "is not a setting".to_owned(),
+        detail: format!("is not {kind}"),
         remedy: format!("the nearest name is {nearest}"),
+    }
+}
+
+/// Finds the setting that was meant by a path, or by its last part alone, as where the section was forgotten.
+fn nearest_path(path: &str) -> String {
+    let key = if path.contains('.') { None } else { Some(path) };
+    let same_key = |d: &&Definition| key.is_some() && d.path.rsplit('.').next() == key;
+    match DEFINITIONS.iter().find(same_key) {
+        Some(found) => found.path.to_owned(),
+        None => nearest(path, DEFINITIONS.iter().map(|d| d.path.to_owned())),
     }
 }
 

@@ -8,6 +8,7 @@ use super::layers::Origin;
 use super::properties;
 use super::secret::HIDDEN;
 use super::value::{Value, Values};
+use crate::screen;
 
 /// One setting as it is in effect.
 #[derive(Debug)]
@@ -40,16 +41,19 @@ pub fn render(effective: &[Effective]) -> String {
             let _ = writeln!(out, "{}[{head}]", if section.is_empty() { "" } else { "\n" });
             section = head;
         }
+        let origin = line.origin.to_string();
+        let origin = screen::line(&origin);
         let _ = match &line.toml {
-            Some(value) => writeln!(out, "{key} = {value}  # {}", line.origin),
-            None => writeln!(out, "# {key} is not set  # {}", line.origin),
+            Some(value) => writeln!(out, "{key} = {value}  # {origin}"),
+            None => writeln!(out, "# {key} is not set  # {origin}"),
         };
     }
     out
 }
 
 fn toml_value(definition: &Definition, settings: &Settings, values: &Values) -> Option<String> {
-    let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
+    // A text of JSON is one of TOML too, and always one line.
+    let quoted = |text: &str| serde_json::Value::from(text).to_string();
     if definition.path == "instance.id" {
         return Some(quoted(&settings.instance.id));
     }

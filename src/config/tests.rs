@@ -98,7 +98,8 @@ fn all_wrong_settings_are_named_at_once_with_value_source_bound_and_remedy() {
 #[test]
 fn unknown_variable_is_refused_with_the_nearest_name() {
     let text = message(&environment(&[("NYC311_SOURCE_URL", "http://x/y.json"), ("HOME", "/root")]));
-    assert!(text.contains("NYC311_SOURCE_URL (environment variable NYC311_SOURCE_URL): is not a setting; the nearest name is NYC311_SOURCE__URL"), "{text}");
+    assert!(text.contains("\n  environment variable NYC311_SOURCE_URL: is not a setting; the nearest name is NYC311_SOURCE__URL"), "{text}");
+    assert_eq!(text.matches("NYC311_SOURCE_URL").count(), 1, "{text}");
     assert_eq!(text.lines().count(), 2);
 }
 
@@ -108,16 +109,62 @@ fn unknown_key_in_the_file_is_refused_with_the_nearest_name() {
     let text = message(&Sources { file: Some(path), ..Sources::default() });
     assert!(text.contains("source.page_row (file "), "{text}");
     assert!(text.contains("the nearest name is source.page_rows"), "{text}");
-    assert!(text.contains("sorce (file "), "{text}");
+    assert!(text.contains("[sorce] (file "), "{text}");
+    assert!(text.contains("is not a section of the settings; the nearest name is [source]"), "{text}");
+}
+
+#[test]
+fn misspelt_section_and_a_key_without_one_are_told_what_was_meant() {
+    for (written, expected) in [
+        ("[kafak]\nretention = \"7d\"\n", "[kafak] (file "),
+        ("[kafak]\nretention = \"7d\"\n", "the nearest name is [kafka]"),
+        ("kafak.retention = \"7d\"\n", "the nearest name is [kafka]"),
+        ("[databse]\nurl = \"x\"\n", "the nearest name is [database]"),
+        ("[polls]\n", "the nearest name is [poll]"),
+        ("page_rows = 5\n", "page_rows (file "),
+        ("page_rows = 5\n", "the nearest name is source.page_rows"),
+        ("[kafka.propertis]\nx = 1\n", "the nearest name is kafka.properties"),
+    ] {
+        let (_folder, path) = file(written);
+        let text = message(&Sources { file: Some(path), ..Sources::default() });
+        assert!(text.contains(expected), "{written:?}: {text}");
+    }
+}
+
+#[test]
+fn wrong_durations_sizes_and_addresses_are_explained_without_a_parsers_words() {
+    for (path, value, expected) in [
+        ("poll.lease", "soon", "is not a duration; write a duration from 1s to 10m"),
+        ("poll.lease", "1h 15", "has no unit"),
+        ("poll.interval", "3 fortnights", "has the unit `fortnights`"),
+        ("write.max_bytes", "big", "is not a size; write a size from 1MiB"),
+        ("source.page_rows", "many", "is not a whole number; write"),
+        ("source.url", "data.cityofnewyork.us/x.json", "without http:// or https:// in front"),
+        ("source.url", "ftp://x/y.json", "begins with ftp://"),
+        ("log.level", "loud=loud", "is not a filter of the log; write"),
+    ] {
+        let text = Settings::with(&[(path, value)]).unwrap_err().to_string();
+        assert!(text.contains(expected), "{text}");
+    }
+}
+
+#[test]
+fn no_setting_says_its_rule_twice() {
+    for definition in DEFINITIONS {
+        let form = definition.kind.form();
+        assert!(!definition.reason.contains("1 to 200"), "{}", definition.path);
+        assert!(!definition.reason.contains(&form), "{}", definition.path);
+    }
 }
 
 #[test]
 fn file_that_is_not_toml_or_not_there_is_named() {
     let (_folder, path) = file("[source]\nurl = \n");
     let text = message(&Sources { file: Some(path), ..Sources::default() });
-    assert!(text.contains("settings.toml): line 2:"), "{text}");
+    assert!(text.contains("settings.toml: line 2:"), "{text}");
     let text = message(&Sources { file: Some("/nowhere/nyc311.toml".into()), ..Sources::default() });
-    assert!(text.contains("/nowhere/nyc311.toml): cannot be read"), "{text}");
+    assert!(text.contains("\n  file /nowhere/nyc311.toml: cannot be read"), "{text}");
+    assert_eq!(text.matches("--config").count(), 1, "{text}");
     let missing_default = Sources { default_file: Some("/nowhere/nyc311.toml".into()), ..Sources::default() };
     assert!(Settings::load(&missing_default).is_ok());
 }

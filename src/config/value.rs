@@ -13,6 +13,7 @@ use super::error::SettingProblem;
 use super::instant::parse_instant;
 use super::layers::{Layers, Origin, Written};
 use super::secret::Secret;
+use crate::quantity::parse_duration;
 
 /// A setting's value in the form that its [`Kind`] promises.
 #[derive(Clone, Debug)]
@@ -183,7 +184,7 @@ fn parse(definition: &Definition, written: &Written) -> Result<Value, String> {
         Kind::LogFilter => match tracing_subscriber::EnvFilter::try_new(text) {
             Ok(_) if !text.is_empty() => Ok(Value::Text(text.to_owned())),
             Ok(_) => Err("is empty".to_owned()),
-            Err(error) => Err(format!("is not a filter: {error}")),
+            Err(_) => Err("is not a filter of the log".to_owned()),
         },
         Kind::Properties => json_properties(text),
     }
@@ -207,10 +208,17 @@ fn kafka_name(text: &str) -> Result<Value, String> {
 }
 
 fn http_url(text: &str) -> Result<Value, String> {
-    let url = reqwest::Url::parse(text).map_err(|error| format!("is not an address: {error}"))?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err(format!("has the scheme {}", url.scheme()));
+    if text.is_empty() {
+        return Err("is empty".to_owned());
     }
+    match text.split_once("://") {
+        None => return Err("is an address without http:// or https:// in front".to_owned()),
+        Some((scheme, _)) if !matches!(scheme.to_ascii_lowercase().as_str(), "http" | "https") => {
+            return Err(format!("begins with {scheme}://"));
+        }
+        Some(_) => {}
+    }
+    let url = reqwest::Url::parse(text).map_err(|error| format!("is not an address: {error}"))?;
     if !url.username().is_empty() || url.password().is_some() {
         return Err("has a user in it, which logs would show".to_owned());
     }
@@ -266,11 +274,10 @@ fn dataset_names<'a>(names: impl Iterator<Item = &'a str>) -> Result<Value, Stri
 
 fn duration(text: &str, min: Duration, max: Duration) -> Result<Value, String> {
     use super::definition::Short;
-    match humantime::parse_duration(text) {
+    match parse_duration(text) {
         Ok(duration) if (min..=max).contains(&duration) => Ok(Value::Duration(duration)),
         Ok(duration) => Err(beyond(duration < min, Short(min), Short(max))),
-        Err(_) if text.parse::<f64>().is_ok() => Err("has no unit".to_owned()),
-        Err(error) => Err(format!("is not a duration: {error}")),
+        Err(error) => Err(error.to_string()),
     }
 }
 

@@ -23,6 +23,7 @@ use actix_web::{App, HttpRequest, HttpResponse, HttpServer, guard, http::Method,
 
 use crate::config::Settings;
 use crate::store::Store;
+use crate::supervision::Watchdog;
 
 pub use health::OPENAPI;
 pub use view::{PartitionStatus, PipelineView, Readiness};
@@ -42,13 +43,21 @@ pub struct ControlState {
     pub store: Store,
     pub view: Arc<dyn PipelineView>,
     pub settings: Arc<Settings>,
+    pub watchdog: Watchdog,
 }
 
 /// Serves on a listener that is bound already, so that its port is known. The caller polls the server and stops it: signals are
 /// not its business.
 pub fn serve(listener: TcpListener, state: ControlState) -> std::io::Result<Server> {
     let state = web::Data::new(state);
-    let server = HttpServer::new(move || App::new().app_data(state.clone()).configure(routes))
+    // Called once by each worker, on its own thread: one that stands still would leave every second request without an answer.
+    let app = move || {
+        let watchdog = state.watchdog.clone();
+        let beat = watchdog.watch("http worker");
+        actix_web::rt::spawn(watchdog.keep_turning(beat));
+        App::new().app_data(state.clone()).configure(routes)
+    };
+    let server = HttpServer::new(app)
         .workers(WORKERS)
         .client_request_timeout(REQUEST_TIMEOUT)
         .shutdown_timeout(SHUTDOWN_SECONDS)

@@ -231,7 +231,7 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         let passing = match &error {
             StoreError::Unavailable { .. } | StoreError::Timeout { .. } | StoreError::Conflict { .. } => true,
-            StoreError::NewerDatabase { .. } | StoreError::ChangedMigration { .. } => true,
+            error if error.needs_another_database() => true,
             // The role, the database or the tables are not there: somebody is setting it up.
             StoreError::Other { sqlstate: Some(state), .. } => {
                 state.starts_with("28")
@@ -239,7 +239,7 @@ impl From<StoreError> for Problem {
                     || state.starts_with("3F")
                     || state == "42P01"
             }
-            StoreError::Refused { .. } | StoreError::Other { .. } => false,
+            _ => false,
         };
         if passing {
             tracing::warn!(%error, "a request could not be answered, the database is away");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use futures_util::future::BoxFuture;
 
-use crate::supervision::{StageState, StageStatus};
+use crate::supervision::{StageState, StageStatus, Stalled};
 
 /// The pipeline as seen from outside.
 pub trait PipelineView: Send + Sync + 'static {
@@ -13,6 +13,9 @@ pub trait PipelineView: Send + Sync + 'static {
 
     /// Returns the dependencies that are away: `database`, `kafka`.
     fn missing(&self) -> Vec<String>;
+
+    /// Returns the partitions that make no progress though nothing that they wait for is away.
+    fn stalled(&self) -> Vec<Stalled>;
 
     /// Returns how far each partition is read. May ask the brokers; the endpoint bounds the wait.
     fn partitions(&self) -> BoxFuture<'_, Vec<PartitionStatus>>;
@@ -38,6 +41,8 @@ pub struct Readiness {
     pub missing: Vec<String>,
     /// The stages that do not run, by name; of the boroughs' parts the one that is worst off.
     pub stages: BTreeMap<&'static str, StageState>,
+    /// The partitions that do not move though they could.
+    pub stalled: Vec<Stalled>,
 }
 
 impl Readiness {
@@ -57,7 +62,9 @@ impl Readiness {
         }
         missing.sort();
         missing.dedup();
-        Self { ready: missing.is_empty() && stages.is_empty(), missing, stages }
+        let stalled = view.stalled();
+        let ready = missing.is_empty() && stages.is_empty() && stalled.is_empty();
+        Self { ready, missing, stages, stalled }
     }
 }
 

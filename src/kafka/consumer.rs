@@ -6,7 +6,8 @@
 //! Assignment is taken in two steps. Kafka assigns a partition to this member, and the thread only reports it; the
 //! actor then finds the durable position (and ends what a dead predecessor left open) and sends [`Command::Open`] with
 //! the position to read from. Nothing is read before that, and `auto.offset.reset` is `error`: a position outside the
-//! log is an event with a decision, never a silent jump.
+//! log is an event with a decision, never a silent jump. Each assignment has a number: what was decided for an earlier one is
+//! not taken for the present one.
 //!
 //! Memory is bounded: a batch counts as in flight until the actor says [`Command::Done`]. With the window full the
 //! thread stops taking records, and when that lasts it pauses the partitions and keeps polling, so that the group does
@@ -14,7 +15,11 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, mpsc},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     time::{Duration, Instant},
 };
 
@@ -29,11 +34,14 @@ use rdkafka::{
 use super::{
     batch_builder::BatchBuilder,
     failure::KafkaFailure,
-    group_member::{Assignment, Rebalance, config, list_of},
+    group_member::{Assignment, Rebalance, config, leave, list_of},
     headers::{HeaderList, Origin},
     record::RecordBatch,
 };
-use crate::config::Settings;
+use crate::{
+    config::Settings,
+    supervision::{Beat, Watchdog, end_hung},
+};
 
 /// The identity of a group member at the moment a batch was read.
 pub type GroupMetadata = ConsumerGroupMetadata;
@@ -59,8 +67,8 @@ pub type Partition = (Arc<str>, i32);
 /// What the actor tells the thread.
 #[derive(Debug)]
 pub enum Command {
-    /// Read the partition from `next_offset` on, as opening `opening`.
-    Open { partition: Partition, next_offset: i64, opening: u64 },
+    /// Read the partition from `next_offset` on, as opening `opening`, if it is still the assignment of that number.
+    Open { partition: Partition, assignment: u64, next_offset: i64, opening: u64 },
     /// Stop reading the partition and forget what is in flight of it.
     Close(Partition),
     /// A batch of the opening is done.
@@ -80,20 +88,56 @@ pub struct ReadBatch {
 
 /// What the thread tells the actor.
 pub enum Event {
-    Assigned(Vec<Partition>),
+    /// The partitions belong to this member, under the number of the assignment.
+    Assigned(u64, Vec<Partition>),
     Revoked(Vec<Partition>),
     Batch(ReadBatch),
     /// The window was full for so long, and has room again.
     Held(Duration),
     /// A position lies outside its log: every opening has to be decided again.
     OutOfRange,
+    /// Kafka refuses something that waiting alone does not mend.
+    Refused(KafkaFailure),
     /// The consumer cannot go on: a newer member has taken its place, or librdkafka gave up.
     Fatal(KafkaFailure),
 }
 
 /// The seat of a consumer: one incarnation at a time, because two members of one name would fence each other.
-#[derive(Default)]
-pub struct Seat(Mutex<Option<std::thread::JoinHandle<()>>>);
+pub struct Seat {
+    watchdog: Watchdog,
+    taken: Mutex<Option<Taken>>,
+}
+
+struct Taken {
+    thread: std::thread::JoinHandle<()>,
+    /// Tells the thread to leave, also where the actor that it works for hangs and never lets go.
+    superseded: Arc<AtomicBool>,
+}
+
+/// How long a predecessor may take to leave its group before the process is ended over it.
+const LEAVE_WITHIN: Duration = Duration::from_secs(30);
+
+impl Seat {
+    /// Makes a seat whose threads the watchdog watches.
+    pub fn new(watchdog: Watchdog) -> Self {
+        Self { watchdog, taken: Mutex::new(None) }
+    }
+}
+
+impl Taken {
+    /// Has the thread leave, and waits for it.
+    fn leave(self, beat: &Beat) {
+        self.superseded.store(true, Ordering::Relaxed);
+        let began = Instant::now();
+        while !self.thread.is_finished() {
+            if began.elapsed() > LEAVE_WITHIN {
+                end_hung(format!("a consumer thread did not leave its group within {LEAVE_WITHIN:?}"));
+            }
+            beat.turn();
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
 
 /// The actor's side of the thread. Dropping it ends the thread.
 pub struct ConsumerThread {
@@ -113,19 +157,38 @@ impl ConsumerThread {
         // Unbounded as a type, bounded by the window: every batch in it counts as in flight.
         let (events, received) = tokio::sync::mpsc::unbounded_channel();
         let config = config(settings, group);
-        let mut place = seat.0.lock();
-        let predecessor = place.take();
-        let thread = std::thread::Builder::new().name(format!("consumer-{group}")).spawn(move || {
+        let superseded = Arc::new(AtomicBool::new(false));
+        let (name, told_to_leave) = (format!("consumer-{group}"), superseded.clone());
+        let beat = seat.watchdog.watch(name.as_str());
+        let mut taken = seat.taken.lock();
+        let predecessor = taken.take();
+        let thread = std::thread::Builder::new().name(name).spawn(move || {
             if let Some(predecessor) = predecessor {
-                // Its actor is gone, so it is leaving; a panic of it is not ours.
-                let _ = predecessor.join();
+                predecessor.leave(&beat);
             }
             match config.create_with_context::<_, BaseConsumer<Assignment>>(Assignment::default()) {
-                Ok(consumer) => Reader::new(consumer, topics, window, orders, events).run(),
+                Ok(consumer) => Reader {
+                    beat,
+                    consumer,
+                    topics,
+                    window,
+                    orders,
+                    events,
+                    superseded: told_to_leave,
+                    assigned: HashMap::new(),
+                    assignments: 0,
+                    opened: HashMap::new(),
+                    in_flight_bytes: 0,
+                    last_origin: None,
+                    quiet: false,
+                    paused: false,
+                    blocked_since: None,
+                }
+                .run(),
                 Err(error) => drop(events.send(Event::Fatal(error.into()))),
             }
         })?;
-        *place = Some(thread);
+        *taken = Some(Taken { thread, superseded });
         Ok((Self { commands }, received))
     }
 
@@ -143,11 +206,18 @@ struct Opened {
 }
 
 struct Reader {
+    /// First of all, so that it goes first: leaving the group takes its time, and a successor watches over that.
+    beat: Arc<Beat>,
     consumer: BaseConsumer<Assignment>,
     topics: Vec<Arc<str>>,
     window: Window,
     orders: mpsc::Receiver<Command>,
     events: tokio::sync::mpsc::UnboundedSender<Event>,
+    /// A successor waits for the seat.
+    superseded: Arc<AtomicBool>,
+    /// What the group has assigned to this member, each under the number of its assignment.
+    assigned: HashMap<Partition, u64>,
+    assignments: u64,
     opened: HashMap<Partition, Opened>,
     in_flight_bytes: usize,
     last_origin: Option<Arc<Origin>>,
@@ -158,36 +228,16 @@ struct Reader {
 
 /// How long the window may be full before the partitions are paused, which throws away what was fetched ahead.
 const PAUSE_AFTER: Duration = Duration::from_secs(2);
-impl Reader {
-    fn new(
-        consumer: BaseConsumer<Assignment>,
-        topics: Vec<Arc<str>>,
-        window: Window,
-        orders: mpsc::Receiver<Command>,
-        events: tokio::sync::mpsc::UnboundedSender<Event>,
-    ) -> Self {
-        Self {
-            consumer,
-            topics,
-            window,
-            orders,
-            events,
-            opened: HashMap::new(),
-            in_flight_bytes: 0,
-            last_origin: None,
-            quiet: false,
-            paused: false,
-            blocked_since: None,
-        }
-    }
 
+impl Reader {
     fn run(mut self) {
         let names: Vec<&str> = self.topics.iter().map(AsRef::as_ref).collect();
         if let Err(error) = self.consumer.subscribe(&names) {
             self.tell(Event::Fatal(error.into()));
             return;
         }
-        loop {
+        while !self.superseded.load(Ordering::Relaxed) {
+            self.beat.turn();
             let full = self.full();
             match self.take_orders(full) {
                 Ok(()) => {}
@@ -249,7 +299,11 @@ impl Reader {
 
     fn obey(&mut self, order: Command) {
         match order {
-            Command::Open { partition, next_offset, opening } => self.open(partition, next_offset, opening),
+            Command::Open { partition, assignment, next_offset, opening } => {
+                if self.assigned.get(&partition) == Some(&assignment) {
+                    self.open(partition, next_offset, opening);
+                }
+            }
             Command::Close(partition) => self.close(&partition),
             Command::Done { partition, opening, bytes } => {
                 if let Some(opened) =
@@ -289,14 +343,12 @@ impl Reader {
         let mut list = TopicPartitionList::new();
         let assigned = list
             .add_partition_offset(&partition.0, partition.1, Offset::Offset(next_offset))
-            .and_then(|()| self.consumer.incremental_assign(&list));
+            .and_then(|()| self.consumer.incremental_assign(&list))
+            // A new partition must not flow while the others stand still.
+            .and_then(|()| if self.paused { self.consumer.pause(&list) } else { Ok(()) });
         if let Err(error) = assigned {
             self.tell(Event::Fatal(error.into()));
             return;
-        }
-        if self.paused {
-            // A new partition must not flow while the others stand still.
-            let _ = self.consumer.pause(&list);
         }
         self.consumer.context().opened.lock().insert(partition.clone());
         let batch = BatchBuilder::at(next_offset);
@@ -313,7 +365,7 @@ impl Reader {
 
     fn unassign(&self, partition: &Partition) {
         if self.consumer.context().opened.lock().remove(partition)
-            && let Err(error) = self.consumer.incremental_unassign(&list_of(std::slice::from_ref(partition)))
+            && let Err(error) = leave(&self.consumer, std::slice::from_ref(partition))
         {
             tracing::debug!(topic = &*partition.0, partition = partition.1, %error, "partition was not unassigned");
         }
@@ -357,9 +409,15 @@ impl Reader {
         let rebalances = std::mem::take(&mut *self.consumer.context().events.lock());
         for rebalance in rebalances {
             match rebalance {
-                Rebalance::Assigned(partitions) => self.tell(Event::Assigned(partitions)),
+                Rebalance::Assigned(partitions) => {
+                    self.assignments += 1;
+                    let numbered = partitions.iter().map(|partition| (partition.clone(), self.assignments));
+                    self.assigned.extend(numbered);
+                    self.tell(Event::Assigned(self.assignments, partitions));
+                }
                 Rebalance::Revoked(partitions) => {
                     for partition in &partitions {
+                        self.assigned.remove(partition);
                         if let Some(opened) = self.opened.remove(partition) {
                             self.in_flight_bytes -= opened.in_flight_bytes;
                         }
@@ -376,7 +434,7 @@ impl Reader {
             let text = format!("{code}: {reason}");
             let failure = match code {
                 RDKafkaErrorCode::FencedInstanceId | RDKafkaErrorCode::Fenced => KafkaFailure::Fenced(text),
-                _ => KafkaFailure::Other(text),
+                _ => KafkaFailure::Fatal(text),
             };
             self.tell(Event::Fatal(failure));
             return false;
@@ -388,8 +446,11 @@ impl Reader {
             self.tell(Event::OutOfRange);
             return true;
         }
-        // Everything else passes: librdkafka goes on trying by itself, and the environment notices a broker that is away.
-        tracing::debug!(%error, "kafka consumer cannot read for now");
+        match KafkaFailure::from(error.clone()) {
+            // librdkafka goes on trying by itself, and the environment notices a broker that is away.
+            KafkaFailure::Unavailable(_) => tracing::debug!(%error, "kafka consumer cannot read for now"),
+            failure => self.tell(Event::Refused(failure)),
+        }
         true
     }
 

@@ -1,4 +1,15 @@
 //! What a failed Kafka call means for its caller.
+//!
+//! Every kind of failure ends in one of four ways, and none is retried for ever without a name:
+//!
+//! | kind | what it is | what follows |
+//! |---|---|---|
+//! | [`KafkaFailure::Unavailable`] | brokers away, no leader, no coordinator, a timeout | waited for by name: the stage says `kafka`, readiness too |
+//! | [`KafkaFailure::Fatal`] | librdkafka has given the client up | the client is rebuilt: its stage fails, and too many failures end the process (70) |
+//! | [`KafkaFailure::Fenced`] | a newer owner of the id | the partition is opened anew from the durable position; a consumer's stage is rebuilt |
+//! | [`KafkaFailure::TooLarge`] | one record is too large | that record is a dead letter |
+//! | [`KafkaFailure::Mismatch`] | settings or topics that cannot work | the process ends with 78 and a remedy |
+//! | [`KafkaFailure::Other`] | everything else: refused by an authorizer or a policy, invalid, unknown | retried a bounded number of times, then the stage or the poll fails with what Kafka said |
 
 use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
@@ -20,7 +31,10 @@ pub enum KafkaFailure {
     /// The settings cannot work or a topic is not what this program needs, and waiting will not change it.
     #[error("{0}")]
     Mismatch(String),
-    /// Anything else: start again from the durable position.
+    /// The client is of no use any more: its sequence was broken, its id is void. Only another one can go on.
+    #[error("the kafka client has to be rebuilt: {0}")]
+    Fatal(String),
+    /// Anything else: start again from the durable position, not for ever.
     #[error("{0}")]
     Other(String),
 }
@@ -29,10 +43,11 @@ impl From<KafkaError> for KafkaFailure {
     fn from(error: KafkaError) -> Self {
         use RDKafkaErrorCode::{
             AllBrokersDown, BrokerNotAvailable, BrokerTransportFailure, CoordinatorLoadInProgress,
-            CoordinatorNotAvailable, Fenced, FencedInstanceId, InvalidProducerEpoch, LeaderNotAvailable,
-            MessageSizeTooLarge, MessageTimedOut, NetworkException, NotCoordinator, NotEnoughReplicas,
-            NotEnoughReplicasAfterAppend, NotLeaderForPartition, OperationTimedOut, ProducerFenced,
-            RequestTimedOut, Resolve, TimedOutQueue, UnknownPartition, UnknownTopic, UnknownTopicOrPartition,
+            CoordinatorNotAvailable, Fatal, Fenced, FencedInstanceId, InvalidProducerEpoch,
+            KafkaStorageError, LeaderNotAvailable, MessageSizeTooLarge, MessageTimedOut, NetworkException,
+            NotCoordinator, NotEnoughReplicas, NotEnoughReplicasAfterAppend, NotLeaderForPartition,
+            OperationTimedOut, OutOfOrderSequenceNumber, ProducerFenced, RequestTimedOut, Resolve,
+            TimedOutQueue, UnknownPartition, UnknownProducerId, UnknownTopic, UnknownTopicOrPartition,
             WaitingForCoordinator,
         };
         match &error {
@@ -51,7 +66,14 @@ impl From<KafkaError> for KafkaFailure {
             KafkaError::AdminOp(code) => Some(*code),
             other => other.rdkafka_error_code(),
         };
+        if let KafkaError::Transaction(inner) = &error
+            && inner.is_fatal()
+            && !matches!(inner.code(), Fenced | ProducerFenced | InvalidProducerEpoch | FencedInstanceId)
+        {
+            return Self::Fatal(text);
+        }
         match code {
+            Some(Fatal | OutOfOrderSequenceNumber | UnknownProducerId) => Self::Fatal(text),
             Some(Fenced | ProducerFenced | InvalidProducerEpoch | FencedInstanceId) => Self::Fenced(text),
             Some(MessageSizeTooLarge) => Self::TooLarge,
             Some(
@@ -60,6 +82,7 @@ impl From<KafkaError> for KafkaFailure {
                 | BrokerTransportFailure
                 | CoordinatorLoadInProgress
                 | CoordinatorNotAvailable
+                | KafkaStorageError
                 | LeaderNotAvailable
                 | MessageTimedOut
                 | NetworkException
@@ -130,6 +153,52 @@ mod tests {
             assert!(text.contains("kafka.properties") && text.contains(name), "{text}");
             assert!(text.contains(expected), "{text}");
             assert!(!text.contains("hunter") && !text.contains("7777"), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_kind_of_failure_has_its_answer() {
+        use RDKafkaErrorCode as Code;
+        let kind = |code| match KafkaFailure::from(KafkaError::MessageProduction(code)) {
+            KafkaFailure::Unavailable(_) => "waited for",
+            KafkaFailure::Fatal(_) => "client rebuilt",
+            KafkaFailure::Fenced(_) => "opened anew",
+            KafkaFailure::TooLarge => "dead letter",
+            KafkaFailure::Mismatch(_) => "process ends",
+            KafkaFailure::Other(_) => "bounded",
+        };
+        for (answer, codes) in [
+            (
+                "waited for",
+                &[
+                    Code::AllBrokersDown,
+                    Code::BrokerTransportFailure,
+                    Code::MessageTimedOut,
+                    Code::OperationTimedOut,
+                    Code::RequestTimedOut,
+                    Code::NotEnoughReplicas,
+                    Code::CoordinatorNotAvailable,
+                    Code::UnknownTopicOrPartition,
+                    Code::KafkaStorageError,
+                ][..],
+            ),
+            ("client rebuilt", &[Code::Fatal, Code::OutOfOrderSequenceNumber, Code::UnknownProducerId]),
+            ("opened anew", &[Code::ProducerFenced, Code::FencedInstanceId, Code::InvalidProducerEpoch]),
+            ("dead letter", &[Code::MessageSizeTooLarge]),
+            (
+                "bounded",
+                &[
+                    Code::TopicAuthorizationFailed,
+                    Code::PolicyViolation,
+                    Code::InvalidRecord,
+                    Code::ClusterAuthorizationFailed,
+                    Code::InvalidTimestamp,
+                ],
+            ),
+        ] {
+            for code in codes {
+                assert_eq!(kind(*code), answer, "{code:?}");
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use rdkafka::{
     ClientConfig, ClientContext, TopicPartitionList,
     config::RDKafkaLogLevel,
     consumer::{BaseConsumer, Consumer, ConsumerContext},
-    error::KafkaError,
+    error::{KafkaError, KafkaResult},
     types::RDKafkaRespErr,
 };
 
@@ -40,6 +40,14 @@ pub(super) fn list_of(partitions: &[Partition]) -> TopicPartitionList {
     list
 }
 
+/// Stops reading partitions. A pause of ours would stay with them for as long as this client lives, also when they come
+/// back, so it goes first.
+pub(super) fn leave(consumer: &BaseConsumer<Assignment>, partitions: &[Partition]) -> KafkaResult<()> {
+    let list = list_of(partitions);
+    let resumed = consumer.resume(&list);
+    consumer.incremental_unassign(&list).and(resumed)
+}
+
 impl ClientContext for Assignment {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         log(level, facility, message);
@@ -63,7 +71,7 @@ impl ConsumerContext for Assignment {
                 named.iter().filter(|partition| opened.remove(*partition)).cloned().collect();
             drop(opened);
             self.events.lock().push(Rebalance::Revoked(named));
-            consumer.incremental_unassign(&list_of(&leaving))
+            leave(consumer, &leaving)
         };
         if let Err(error) = outcome {
             tracing::warn!(%error, "rebalance was not taken cleanly");

@@ -2,6 +2,9 @@
 //!
 //! Delivery: a page counts as published when the brokers have acknowledged each of its rows (`acks=all`). A crash in
 //! between leaves some rows in the log; the page is then published again, and law 6 makes the repetition free.
+//!
+//! A producer that librdkafka has given up, and one whose threads do not answer, is of no use any more: the failure is
+//! [`KafkaFailure::Fatal`], and whoever owns the producer makes another.
 
 use std::{
     collections::BTreeMap,
@@ -17,7 +20,7 @@ use rdkafka::{
     ClientContext, Message,
     config::RDKafkaLogLevel,
     error::{KafkaError, RDKafkaErrorCode},
-    producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer},
+    producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, PurgeConfig, ThreadedProducer},
 };
 use tokio::sync::Notify;
 
@@ -33,13 +36,18 @@ use crate::{
 };
 
 /// How long librdkafka itself tries to deliver a row before the page is reported as failed.
-const MESSAGE_TIMEOUT_MS: &str = "60000";
+const MESSAGE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How many seconds may pass without a single report while rows are on their way: past [`MESSAGE_TIMEOUT`] each has its
+/// report, so the threads that bring them stand still.
+const SILENT_SECONDS: u32 = 40;
 
 /// Counts the acknowledgements of one page.
 struct Receipt {
     /// Rows that are on their way, and one for the publisher until it has queued them all: so nobody but the last one finds that nothing
     /// is left, and one counter tells it. A second flag could be missed by the one side while the other misses the counter.
     outstanding: AtomicU64,
+    /// Reports so far.
+    reports: AtomicU64,
     done: Notify,
     too_large: Mutex<Vec<usize>>,
     failure: Mutex<Option<KafkaFailure>>,
@@ -50,6 +58,7 @@ impl Receipt {
     fn new() -> Self {
         Self {
             outstanding: AtomicU64::new(1),
+            reports: AtomicU64::new(0),
             done: Notify::new(),
             too_large: Mutex::default(),
             failure: Mutex::default(),
@@ -78,8 +87,21 @@ impl Receipt {
         }
     }
 
+    /// Waits until nothing has been reported for so long that nothing will be. Counted in seconds that were waited for,
+    /// because a process that was stopped as a whole finds its reports when it goes on.
+    async fn silence(&self) {
+        let (mut silent_seconds, mut seen) = (0, 0);
+        while silent_seconds < SILENT_SECONDS {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let reports = self.reports.load(Ordering::Relaxed);
+            silent_seconds = if reports == seen { silent_seconds + 1 } else { 0 };
+            seen = reports;
+        }
+    }
+
     /// A row has its answer, or the publisher has queued them all.
     fn answered(&self) {
+        self.reports.fetch_add(1, Ordering::Relaxed);
         if self.outstanding.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.done.notify_one();
         }
@@ -123,7 +145,8 @@ impl ProducerContext for Delivery {
 
 /// The idempotent producer.
 pub struct RawProducer {
-    producer: ThreadedProducer<Delivery>,
+    /// None only while it is dropped.
+    producer: Option<ThreadedProducer<Delivery>>,
     topic: String,
     max_record_bytes: usize,
 }
@@ -135,7 +158,7 @@ impl RawProducer {
         config
             .set("enable.idempotence", "true")
             .set("acks", "all")
-            .set("message.timeout.ms", MESSAGE_TIMEOUT_MS)
+            .set("message.timeout.ms", MESSAGE_TIMEOUT.as_millis().to_string())
             .set("message.max.bytes", settings.raw_max_record_bytes.to_string())
             .set("compression.type", "lz4")
             .set("linger.ms", "5")
@@ -145,7 +168,7 @@ impl RawProducer {
             .set("queue.buffering.max.kbytes", "16384");
         let producer = overridden(config, settings).create_with_context(Delivery)?;
         Ok(Self {
-            producer,
+            producer: Some(producer),
             topic: settings.raw_topic.clone(),
             max_record_bytes: settings.raw_max_record_bytes,
         })
@@ -161,6 +184,22 @@ impl RawProducer {
         headers: &HeaderList,
     ) -> Result<PublishedPage, KafkaFailure> {
         let receipt = Arc::new(Receipt::new());
+        tokio::select! {
+            published = self.publish_with(&receipt, rows, headers) => published,
+            () = receipt.silence() => {
+                Err(KafkaFailure::Fatal(format!("no report of any row for {SILENT_SECONDS} seconds")))
+            }
+        }
+    }
+
+    async fn publish_with(
+        &self,
+        receipt: &Arc<Receipt>,
+        rows: &[RawRow],
+        headers: &HeaderList,
+    ) -> Result<PublishedPage, KafkaFailure> {
+        let producer =
+            self.producer.as_ref().ok_or_else(|| KafkaFailure::Other("the producer is gone".to_owned()))?;
         let headers = headers.to_kafka();
         for (index, row) in rows.iter().enumerate() {
             if row.value.len() > self.max_record_bytes {
@@ -179,7 +218,7 @@ impl RawProducer {
                 record = record.key(borough.name());
             }
             loop {
-                match self.producer.send(record) {
+                match producer.send(record) {
                     Ok(()) => break,
                     Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
                         record = back;
@@ -210,10 +249,19 @@ impl RawProducer {
         let acknowledged = std::mem::take(&mut *receipt.acknowledged.lock()).into_values().collect();
         Ok(PublishedPage { published, too_large, acknowledged })
     }
+}
 
-    /// Gives up what has not been delivered, so that dropping the producer does not wait for it.
-    pub fn purge(&self) {
-        self.producer.purge(rdkafka::producer::PurgeConfig::default().queue().inflight());
+impl Drop for RawProducer {
+    /// Gives up what has not been delivered. librdkafka's threads are waited for on a thread of its own: one of them may
+    /// be why the producer is dropped.
+    fn drop(&mut self) {
+        let Some(producer) = self.producer.take() else { return };
+        producer.purge(PurgeConfig::default().queue().inflight());
+        let dropped =
+            std::thread::Builder::new().name("producer-end".to_owned()).spawn(move || drop(producer));
+        if let Err(error) = dropped {
+            tracing::warn!(%error, "a producer could not be ended on a thread of its own");
+        }
     }
 }
 
@@ -257,6 +305,31 @@ mod tests {
             assert!(receipt.done.notified().now_or_never().is_some(), "round {round} would wait for ever");
         }
         broker.join().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_producer_that_librdkafka_has_given_up_says_that_it_has_to_be_rebuilt() {
+        use rdkafka::bindings::{rd_kafka_resp_err_t, rd_kafka_test_fatal_error};
+        let settings = crate::config::Settings::with(&[("kafka.bootstrap_servers", "127.0.0.1:1")]).unwrap();
+        let producer = RawProducer::new(&settings.kafka).unwrap();
+        let native = producer.producer.as_ref().unwrap().client().native_ptr();
+        let code = rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER;
+        // librdkafka's own way to test what follows from a fatal error; the client lives, and the text has its end.
+        #[allow(unsafe_code)]
+        unsafe {
+            rd_kafka_test_fatal_error(native, code, c"a test".as_ptr());
+        }
+        let row = RawRow { value: "{}".into(), borough: None, partition: 0 };
+        let published = producer.publish(&[row], &HeaderList::default()).await;
+        assert!(matches!(published, Err(KafkaFailure::Fatal(_))), "{published:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_page_of_which_nothing_is_reported_any_more_does_not_wait_for_ever() {
+        let receipt = Receipt::new();
+        let began = tokio::time::Instant::now();
+        receipt.silence().await;
+        assert_eq!(began.elapsed(), Duration::from_secs(u64::from(SILENT_SECONDS)));
     }
 
     #[test]

@@ -10,17 +10,24 @@
 //! The group metadata of a batch is that of the moment it was read. A rebalance in between makes the broker refuse the
 //! offsets, and with them the transaction.
 //!
+//! Every call is bounded, and so is the whole job ([`JOB_LIMIT`]): a thread that stands still in the middle of one is left
+//! behind. Its waiter gets an error, the partition is opened anew, and the fresh producer's initialisation of the same
+//! id fences whatever the old thread may still do when it wakes.
+//!
 //! Without transactions (`kafka.transactions = false`) the records are flushed and the offset is committed after that
 //! by the consumer: a crash in between repeats the batch.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use parking_lot::Mutex;
 use rdkafka::{
     ClientContext, Offset, TopicPartitionList,
     config::RDKafkaLogLevel,
     error::{KafkaError, RDKafkaErrorCode},
-    producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext},
+    producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext, PurgeConfig},
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -41,6 +48,14 @@ use crate::{
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long the calls of a transaction wait: shorter than the transaction itself.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a transaction may take with all its calls; past it the broker has aborted it.
+const JOB_TIMEOUT: Duration = TRANSACTION_TIMEOUT;
+/// How long the abort of a transaction may take that a later opening would abort as well.
+const ABORT_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long giving up what was queued may take. It needs no broker.
+const PURGE_TIMEOUT: Duration = Duration::from_secs(1);
+/// After how long without a word of the thread it is left behind: each of its calls has ended by then.
+const JOB_LIMIT: Duration = Duration::from_secs(20);
 
 /// One transaction's worth of work.
 pub struct Transaction {
@@ -76,10 +91,7 @@ impl PartitionProducer {
             Err(failure) => drop(opened.send(Err(failure))),
         });
         spawned.map_err(|error| KafkaFailure::Other(format!("no thread for a producer: {error}")))?;
-        match open.await {
-            Ok(outcome) => outcome.map(|()| Self { jobs }),
-            Err(_) => Err(KafkaFailure::Other("the producer's thread ended".to_owned())),
-        }
+        answer_of_thread(open).await.map(|()| Self { jobs })
     }
 
     /// Queues a transaction at once, in the caller's order, and returns its outcome to come.
@@ -91,10 +103,17 @@ impl PartitionProducer {
         let queued = self.jobs.try_send(Job::Publish(transaction, done));
         async move {
             queued.map_err(|_| KafkaFailure::Other("the producer's queue is full or closed".to_owned()))?;
-            outcome
-                .await
-                .unwrap_or_else(|_| Err(KafkaFailure::Other("the producer's thread ended".to_owned())))
+            answer_of_thread(outcome).await
         }
+    }
+}
+
+/// Waits for the thread's answer, and not for ever.
+async fn answer_of_thread<T>(answer: oneshot::Receiver<Result<T, KafkaFailure>>) -> Result<T, KafkaFailure> {
+    match tokio::time::timeout(JOB_LIMIT, answer).await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(_)) => Err(KafkaFailure::Other("the producer's thread ended".to_owned())),
+        Err(_) => Err(KafkaFailure::Fatal(format!("its thread gave no answer within {JOB_LIMIT:?}"))),
     }
 }
 
@@ -175,49 +194,65 @@ impl Worker {
     }
 
     fn transact(&self, transaction: &Transaction) -> Result<(), KafkaFailure> {
+        let deadline = Instant::now() + JOB_TIMEOUT;
         self.producer.begin_transaction()?;
-        match self.fill_and_commit(transaction) {
+        match self.fill_and_commit(transaction, deadline) {
             Ok(()) => Ok(()),
             Err(failure) => {
-                if let Err(error) = self.producer.abort_transaction(CALL_TIMEOUT) {
-                    // The next opening initialises the id again, and that aborts it too.
-                    tracing::debug!(partition = self.partition, %error, "transaction was not aborted");
-                }
+                self.abort(&failure);
                 Err(failure)
             }
         }
     }
 
-    fn fill_and_commit(&self, transaction: &Transaction) -> Result<(), KafkaFailure> {
+    /// Gives up a transaction. Its queued records go first: librdkafka waits for the report of each, and the reports
+    /// come only while they are asked for.
+    fn abort(&self, failure: &KafkaFailure) {
+        self.producer.purge(PurgeConfig::default().queue().inflight());
+        let began = Instant::now();
+        while self.producer.in_flight_count() > 0 && began.elapsed() < PURGE_TIMEOUT {
+            self.producer.poll(Duration::from_millis(5));
+        }
+        if matches!(failure, KafkaFailure::Unavailable(_) | KafkaFailure::Fatal(_) | KafkaFailure::Fenced(_))
+        {
+            // There is nobody to tell, or it is not for this producer to say. The next opening initialises the id again,
+            // and that aborts what is left.
+            return;
+        }
+        if let Err(error) = self.producer.abort_transaction(ABORT_TIMEOUT) {
+            tracing::debug!(partition = self.partition, %error, "transaction was not aborted");
+        }
+    }
+
+    fn fill_and_commit(&self, transaction: &Transaction, deadline: Instant) -> Result<(), KafkaFailure> {
         let Some(group) = &transaction.group else {
             return Err(KafkaFailure::Other("the batch carries no group metadata".to_owned()));
         };
-        self.produce(&transaction.records)?;
+        self.produce(&transaction.records, deadline)?;
         let mut positions = TopicPartitionList::new();
         let mut position = positions.add_partition(&self.settings.raw_topic, self.partition);
         position.set_offset(Offset::Offset(transaction.next_offset))?;
         position.set_metadata(transaction.note.to_string());
-        self.producer.send_offsets_to_transaction(&positions, group, CALL_TIMEOUT)?;
+        self.producer.send_offsets_to_transaction(&positions, group, left_until(deadline)?)?;
         crate::fault_point!("enriched_publisher:commit:before");
-        self.commit()?;
+        self.commit(deadline)?;
         crate::fault_point!("enriched_publisher:commit:after");
         Ok(())
     }
 
-    fn commit(&self) -> Result<(), KafkaFailure> {
-        let mut attempts = 0;
+    fn commit(&self, deadline: Instant) -> Result<(), KafkaFailure> {
         loop {
-            match self.producer.commit_transaction(CALL_TIMEOUT) {
+            match self.producer.commit_transaction(left_until(deadline)?) {
                 Ok(()) => return Ok(()),
                 // A timeout leaves the outcome open; asking again is how librdkafka wants it resolved.
-                Err(KafkaError::Transaction(error)) if error.is_retriable() && attempts < 2 => attempts += 1,
+                Err(KafkaError::Transaction(error)) if error.is_retriable() && Instant::now() < deadline => {}
                 Err(error) => return Err(error.into()),
             }
         }
     }
 
     fn flush(&self, transaction: &Transaction) -> Result<(), KafkaFailure> {
-        self.produce(&transaction.records)?;
+        self.produce(&transaction.records, Instant::now() + JOB_TIMEOUT)?;
         self.producer.flush(CALL_TIMEOUT)?;
         match self.producer.context().0.lock().take() {
             Some(failure) => Err(failure),
@@ -225,7 +260,7 @@ impl Worker {
         }
     }
 
-    fn produce(&self, records: &[DerivedRecord]) -> Result<(), KafkaFailure> {
+    fn produce(&self, records: &[DerivedRecord], deadline: Instant) -> Result<(), KafkaFailure> {
         for record in records {
             let topic = if record.dead_letter {
                 &self.settings.dead_letter_topic
@@ -244,6 +279,7 @@ impl Worker {
                     Ok(()) => break,
                     Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
                         message = back;
+                        left_until(deadline)?;
                         self.producer.poll(Duration::from_millis(5));
                     }
                     Err((error, _)) => return Err(error.into()),
@@ -252,4 +288,15 @@ impl Worker {
         }
         Ok(())
     }
+}
+
+/// Returns how long a call may still take.
+fn left_until(deadline: Instant) -> Result<Duration, KafkaFailure> {
+    let left = deadline.saturating_duration_since(Instant::now());
+    if left.is_zero() {
+        return Err(KafkaFailure::Unavailable(format!(
+            "the transaction was not done within {JOB_TIMEOUT:?}"
+        )));
+    }
+    Ok(left.min(CALL_TIMEOUT))
 }

@@ -148,7 +148,10 @@ mod duration {
 
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
         let text = Option::<String>::deserialize(deserializer)?;
-        text.map(|text| humantime::parse_duration(&text).map_err(D::Error::custom)).transpose()
+        let read = |text: String| {
+            crate::quantity::duration(&text).map_err(|error| D::Error::custom(format!("{text:?} {error}")))
+        };
+        text.map(read).transpose()
     }
 }
 

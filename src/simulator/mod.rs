@@ -7,7 +7,6 @@
 mod answer;
 mod city;
 mod clock;
-mod command;
 mod faults;
 mod files;
 mod night;
@@ -20,7 +19,6 @@ mod soql;
 mod table;
 
 pub use clock::Clock;
-pub use command::run;
 pub use faults::{Fault, FaultKind};
 pub use files::LoadError;
 pub use options::SimulatorOptions;

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::faults::Fault;
 use super::server::State;
 use super::soql::write_fixed;
+use crate::quantity;
 
 /// A body may hold a row that is too large for every setting of `kafka.raw_max_record_bytes`, which ends at 8 MiB.
 const MAX_BODY_BYTES: usize = 16 << 20;
@@ -65,8 +66,7 @@ async fn move_clock(state: web::Data<State>, body: Body) -> HttpResponse {
         Err(error) => return refused(&error.to_string()),
     };
     let duration = |text: Option<String>| {
-        text.map(|text| humantime::parse_duration(&text).map_err(|error| format!("{text}: {error}")))
-            .transpose()
+        text.map(|text| quantity::duration(&text).map_err(|error| format!("{text:?} {error}"))).transpose()
     };
     let (advance, page_step): (Option<Duration>, Option<Duration>) =
         match (duration(request.advance), duration(request.page_step)) {

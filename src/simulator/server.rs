@@ -14,7 +14,8 @@ use super::clock::{Clock, milliseconds};
 use super::faults::{Fault, Faults};
 use super::files::{FileTable, LoadError};
 use super::options::SimulatorOptions;
-use super::table::Table;
+use super::soql::write_fixed;
+use super::table::{Stamp, Table};
 use super::{operator, resource};
 
 /// The dataset that is served, as the city names it.
@@ -80,12 +81,41 @@ impl State {
 /// A simulator that runs on a thread of its own until it is stopped or dropped.
 pub struct Simulator {
     address: SocketAddr,
+    /// What it serves, in words: the city with its seed, or the files.
+    serves: String,
     state: Arc<State>,
     handle: ServerHandle,
     thread: Option<JoinHandle<std::io::Result<()>>>,
 }
 
 impl Simulator {
+    /// Says what is served, how many rows of which times, and what to set to poll it.
+    pub fn greeting(&self) -> Vec<String> {
+        let table = &self.state.table;
+        let versions = table.len();
+        let mut lines = vec![match versions {
+            0 => format!("{}: no rows", self.serves),
+            _ => format!(
+                "{}: {versions} versions of rows, published from {} to {}",
+                self.serves,
+                write_fixed(table.stamp(0).updated_at_ms),
+                write_fixed(table.stamp(versions - 1).updated_at_ms)
+            ),
+        }];
+        let now_ms = self.state.clock.now_ms();
+        let published = table.first_at_or_after(Stamp { updated_at_ms: now_ms, row_number: u64::MAX });
+        lines.push(format!(
+            "the clock shows {}, when {published} of them are published; it can be moved (docs/simulator.md)",
+            write_fixed(now_ms)
+        ));
+        if self.state.token.is_some() {
+            lines.push("requests need the token of --token: export NYC311_SOURCE__APP_TOKEN=...".to_owned());
+        }
+        lines.push(format!("to poll it: export NYC311_SOURCE__URL={}", self.resource_url()));
+        lines.push("Ctrl-C ends it".to_owned());
+        lines
+    }
+
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -110,6 +140,11 @@ impl Simulator {
     /// Counts the requests for rows so far.
     pub fn requests(&self) -> u64 {
         self.state.requests.load(Ordering::Relaxed)
+    }
+
+    /// Starts one, which ends by itself on SIGTERM and SIGINT where it `handles_signals`.
+    pub fn start(options: &SimulatorOptions, handles_signals: bool) -> Result<Self, SimulatorError> {
+        start(options, handles_signals)
     }
 
     pub fn stop(mut self) {
@@ -142,12 +177,21 @@ impl Drop for Simulator {
     }
 }
 
-/// Starts a simulator. The library leaves signals alone; the command line does not.
+/// Starts a simulator that leaves signals alone.
 pub fn serve(options: &SimulatorOptions) -> Result<Simulator, SimulatorError> {
     start(options, false)
 }
 
-pub(super) fn start(options: &SimulatorOptions, handles_signals: bool) -> Result<Simulator, SimulatorError> {
+/// Says in words what the options ask for.
+fn serves(options: &SimulatorOptions) -> String {
+    if options.file.is_empty() {
+        return format!("a generated city of {} requests, seed {}", options.rows, options.seed);
+    }
+    let files: Vec<String> = options.file.iter().map(|file| file.display().to_string()).collect();
+    format!("the rows of {}", files.join(", "))
+}
+
+fn start(options: &SimulatorOptions, handles_signals: bool) -> Result<Simulator, SimulatorError> {
     let refused = |error| SimulatorError::Listen { address: options.listen, error };
     let listener = TcpListener::bind(options.listen).map_err(refused)?;
     let address = listener.local_addr().map_err(refused)?;
@@ -169,8 +213,15 @@ pub(super) fn start(options: &SimulatorOptions, handles_signals: bool) -> Result
             let server = if handles_signals { server } else { server.disable_signals() };
             match server.listen(listener) {
                 Ok(server) => {
-                    let server = server.run();
-                    let _ = sender.send(Ok(server.handle()));
+                    let mut server = server.run();
+                    let handle = server.handle();
+                    // The first poll takes the signals over: whoever hears of the address may send one at once.
+                    tokio::select! {
+                        biased;
+                        ended = &mut server => return ended,
+                        () = std::future::ready(()) => {}
+                    }
+                    let _ = sender.send(Ok(handle));
                     server.await
                 }
                 Err(error) => {
@@ -185,5 +236,5 @@ pub(super) fn start(options: &SimulatorOptions, handles_signals: bool) -> Result
         .recv()
         .unwrap_or_else(|_| Err(std::io::Error::other("the simulator's thread ended")))
         .map_err(refused)?;
-    Ok(Simulator { address, state, handle, thread: Some(thread) })
+    Ok(Simulator { address, serves: serves(options), state, handle, thread: Some(thread) })
 }

@@ -14,6 +14,7 @@ use super::error::SocrataError;
 use super::page::{Page, PageHead};
 use super::query::PageRequest;
 use super::scan::Malformed;
+use crate::causes;
 use crate::config::SourceSettings;
 use crate::retry::{Failure, RetryPolicy, retry};
 
@@ -63,7 +64,7 @@ impl SocrataClient {
             .connect_timeout(settings.connect_timeout)
             .read_timeout(settings.read_timeout)
             .build()
-            .map_err(|error| unusable("http client", &chain(&error)))?;
+            .map_err(|error| unusable("http client", &causes::innermost(&error)))?;
         let retry = RetryPolicy {
             initial_interval: settings.retry_initial_interval,
             max_interval: settings.retry_max_interval,
@@ -138,7 +139,7 @@ async fn read_body(mut response: Response) -> Result<Bytes, SocrataError> {
 }
 
 fn request_error(error: &reqwest::Error) -> SocrataError {
-    let detail = chain(error);
+    let detail = causes::innermost(error);
     if error.is_builder() || error.is_redirect() {
         SocrataError::Settings { detail }
     } else if error.is_timeout() {
@@ -149,7 +150,7 @@ fn request_error(error: &reqwest::Error) -> SocrataError {
 }
 
 fn body_read_error(error: &reqwest::Error) -> SocrataError {
-    let detail = chain(error);
+    let detail = causes::innermost(error);
     if error.is_timeout() { SocrataError::TimedOut { detail } } else { SocrataError::Truncated { detail } }
 }
 
@@ -224,18 +225,6 @@ fn http_date(text: &str) -> Option<Timestamp> {
 fn excerpt(body: &[u8]) -> String {
     let head = &body[..body.len().min(MAX_EXCERPT_CHARS * 4)];
     String::from_utf8_lossy(head).trim().chars().take(MAX_EXCERPT_CHARS).collect()
-}
-
-/// Writes an error with its causes: reqwest's own text names only the url.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

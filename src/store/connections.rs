@@ -1,6 +1,6 @@
 //! Opens connections, on a runtime of their own, with the session settings that every caller relies on.
 
-use super::StoreError;
+use super::{StoreError, fitness};
 use crate::config::DatabaseSettings;
 use deadpool_postgres::{Connect, Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use futures_util::future::BoxFuture;
@@ -91,10 +91,11 @@ pub(super) fn pool(
     let session = format!(
         "set lock_timeout = {}; set statement_timeout = {}; \
          set idle_in_transaction_session_timeout = {}; set client_min_messages = warning; \
-         set timezone = 'UTC'; set jit = off; set work_mem = '32MB'; set temp_buffers = '32MB'",
+         set jit = off; set work_mem = '32MB'; set temp_buffers = '32MB'; {}",
         settings.lock_timeout.as_millis(),
         settings.statement_timeout.as_millis(),
         IDLE_IN_TRANSACTION_TIMEOUT.as_millis(),
+        fitness::PREPARE,
     );
     let manager = Manager::from_connect(
         config,
@@ -108,7 +109,10 @@ pub(super) fn pool(
         .create_timeout(Some(settings.connect_timeout + Duration::from_secs(1)))
         .post_create(Hook::async_fn(move |client, _| {
             let session = session.clone();
-            Box::pin(async move { client.batch_execute(&session).await.map_err(HookError::Backend) })
+            Box::pin(async move {
+                let answer = client.simple_query(&session).await.map_err(HookError::Backend)?;
+                fitness::refusal(&answer).map_or(Ok(()), |refusal| Err(HookError::message(refusal)))
+            })
         }))
         .build()
         .map_err(|error| StoreError::other(format!("cannot build the pool: {error}")))

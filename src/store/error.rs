@@ -24,11 +24,14 @@ pub enum StoreError {
     /// A migration that was applied is not the one in this program.
     #[error("migration {version} ({name}) differs from the one that was applied")]
     ChangedMigration { version: i32, name: String },
+    /// The database cannot keep what this program writes, as its server or its settings are.
+    #[error("{detail}")]
+    UnfitDatabase { detail: String },
     /// A bound on time was reached.
     #[error("timed out: {detail}")]
     Timeout { detail: String },
     /// Whatever else: a missing table, a wrong password, a bug.
-    #[error("database error: {detail}")]
+    #[error("database error{}: {detail}", sqlstate.as_ref().map(|state| format!(" ({state})")).unwrap_or_default())]
     Other { sqlstate: Option<String>, detail: String },
 }
 
@@ -36,6 +39,20 @@ impl StoreError {
     /// Tells whether waiting for the database is the right answer.
     pub fn is_unavailable(&self) -> bool {
         matches!(self, Self::Unavailable { .. })
+    }
+
+    /// Tells whether the same call may succeed later without anybody changing anything: the database is away, answers
+    /// too late, or another transaction is in the way. What is left is refused again however often it is repeated.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Unavailable { .. } | Self::Timeout { .. } | Self::Conflict { .. })
+    }
+
+    /// Tells whether somebody has to name another database, or another program: waiting mends nothing.
+    pub fn needs_another_database(&self) -> bool {
+        matches!(
+            self,
+            Self::NewerDatabase { .. } | Self::ChangedMigration { .. } | Self::UnfitDatabase { .. }
+        )
     }
 
     pub(crate) fn other(detail: impl Into<String>) -> Self {
@@ -108,7 +125,10 @@ impl From<PoolError> for StoreError {
             PoolError::NoRuntimeSpecified => Self::other("the pool has no runtime"),
             PoolError::PostCreateHook(error) => match error {
                 deadpool_postgres::HookError::Backend(error) => error.into(),
-                other => Self::other(other.to_string()),
+                // The hook's own words, see `connections`.
+                deadpool_postgres::HookError::Message(detail) => {
+                    Self::UnfitDatabase { detail: detail.into_owned() }
+                }
             },
         }
     }
@@ -133,6 +153,16 @@ mod tests {
     fn shutdown_connection_loss_and_full_disk_are_unavailable() {
         for sqlstate in ["57P01", "57P02", "57P03", "08006", "53300", "53100", "25P03"] {
             assert!(kind(sqlstate).is_unavailable(), "{sqlstate}");
+        }
+    }
+
+    #[test]
+    fn what_may_pass_is_told_from_what_is_refused_for_good() {
+        for sqlstate in ["57P01", "08006", "53300", "53100", "25006", "40001", "40P01", "55P03", "57014"] {
+            assert!(kind(sqlstate).may_pass(), "{sqlstate}");
+        }
+        for sqlstate in ["22021", "23514", "42P01", "42703", "42501", "28P01", "3D000", "0A000", "XX000"] {
+            assert!(!kind(sqlstate).may_pass(), "{sqlstate}");
         }
     }
 

@@ -35,6 +35,7 @@ const MIGRATIONS: &[Migration] = migrations![
     4 "0004_create_rollup_quality_daily",
     5 "0005_mark_duplicates",
     6 "0006_create_source_term",
+    7 "0007_create_has_flag",
     8 "0008_name_kafka_logs",
     9 "0009_create_instance",
 ];

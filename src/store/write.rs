@@ -405,7 +405,7 @@ async fn advance_positions(transaction: &Transaction<'_>, batch: &WriteBatch) ->
 async fn store_incoming(transaction: &Transaction<'_>) -> Result<Vec<tokio_postgres::Row>, StoreError> {
     // these are planned anew each time: a plan that was made for an empty table must not be kept
     transaction.execute(&*statements::UPSERT_NEWEST, &[]).await?;
-    Ok(transaction.query(statements::PLACE_SUPERSEDED, &[]).await?)
+    Ok(transaction.query(&*statements::PLACE_SUPERSEDED, &[]).await?)
 }
 
 async fn apply_rollups(transaction: &Transaction<'_>) -> Result<(), StoreError> {

@@ -1,10 +1,15 @@
 //! The board: what every stage is doing right now, for readiness, `/v1/pipeline` and the metrics.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use serde::Serialize;
+use tokio::sync::watch;
 
 use crate::telemetry::metrics::metrics;
 
@@ -68,9 +73,17 @@ impl std::fmt::Display for StageKey {
     }
 }
 
+/// How long it counts that a stage said it waits: longer than any attempt after which it says so again.
+const WAIT_COUNTS_FOR: Duration = Duration::from_secs(20);
+
 /// The shared board; every clone shows the same stages.
 #[derive(Clone, Default)]
-pub struct Board(Arc<Mutex<BTreeMap<StageKey, StageStatus>>>);
+pub struct Board {
+    stages: Arc<Mutex<BTreeMap<StageKey, StageStatus>>>,
+    /// When each stage last said that it waits; none where it has said otherwise since.
+    waited_at: Arc<Mutex<BTreeMap<StageKey, Instant>>>,
+    told_to_stop: watch::Sender<bool>,
+}
 
 impl Board {
     /// Puts a stage on the board before it first starts.
@@ -85,17 +98,35 @@ impl Board {
             since: Timestamp::now(),
             waiting_for: None,
         };
-        self.0.lock().insert(key, status);
+        self.stages.lock().insert(key, status);
     }
 
     /// Returns every stage, in the order in which data passes them.
     pub fn stages(&self) -> Vec<StageStatus> {
-        self.0.lock().values().cloned().collect()
+        self.stages.lock().values().cloned().collect()
     }
 
-    /// Returns whether every stage runs and none waits.
-    pub fn all_running(&self) -> bool {
-        self.0.lock().values().all(|stage| stage.state == StageState::Running)
+    /// Returns whether one of these stages waits for a dependency, by its own word of the last moments.
+    pub fn waits(&self, names: &[&str]) -> bool {
+        let lately = |at: Instant| at.elapsed() < WAIT_COUNTS_FOR;
+        let waited_at = self.waited_at.lock();
+        waited_at.iter().any(|(key, at)| names.contains(&key.name) && lately(*at))
+    }
+
+    /// Says that the process was told to stop.
+    pub fn stop(&self) {
+        self.told_to_stop.send_replace(true);
+    }
+
+    /// Returns whether the process was told to stop.
+    pub fn stopping(&self) -> bool {
+        *self.told_to_stop.borrow()
+    }
+
+    /// Waits until the process is told to stop.
+    pub async fn told_to_stop(&self) {
+        // The sender lives as long as the board, so this ends with an order only.
+        let _ = self.told_to_stop.subscribe().wait_for(|told| *told).await;
     }
 
     /// Records a new incarnation.
@@ -134,10 +165,14 @@ impl Board {
     }
 
     fn change(&self, key: StageKey, apply: impl FnOnce(&mut StageStatus)) {
-        let mut stages = self.0.lock();
+        let mut stages = self.stages.lock();
         let Some(stage) = stages.get_mut(&key) else { return };
         let (state, waiting_for) = (stage.state, stage.waiting_for.clone());
         apply(stage);
+        match stage.waiting_for {
+            Some(_) => drop(self.waited_at.lock().insert(key, Instant::now())),
+            None => drop(self.waited_at.lock().remove(&key)),
+        }
         if stage.state != state || stage.waiting_for != waiting_for {
             stage.since = Timestamp::now();
         }

@@ -34,6 +34,9 @@ pub enum Fault {
     Hang(Duration),
 }
 
+/// How long an answer of a dependency may take before the stage says that it waits.
+const SLOW_AFTER: Duration = Duration::from_secs(5);
+
 enum Control {
     Fail(StageError),
     Kill,
@@ -73,9 +76,26 @@ impl Life {
         self.board.report(self.key, self.generation, StageState::Running, None);
     }
 
-    /// Says that the stage waits for a dependency; this is no failure.
+    /// Says that the stage waits for a dependency; this is no failure. Said again as long as it lasts: a wait that is not
+    /// renewed does not explain for long why nothing moves ([`Board::waits`]).
     pub fn waiting_for(&self, dependency: &str) {
         self.board.report(self.key, self.generation, StageState::Waiting, Some(dependency));
+    }
+
+    /// Runs `work`, and says that the stage waits for `dependency` while it takes longer than any healthy answer does.
+    pub async fn waiting_if_slow<T>(&self, dependency: &str, work: impl Future<Output = T>) -> T {
+        let mut work = std::pin::pin!(work);
+        loop {
+            match tokio::time::timeout(SLOW_AFTER, &mut work).await {
+                Ok(done) => return done,
+                Err(_) => self.waiting_for(dependency),
+            }
+        }
+    }
+
+    /// Returns the board with all stages of the process.
+    pub fn board(&self) -> &Board {
+        &self.board
     }
 
     /// Ends this incarnation as failed; the supervisor builds the next one.
@@ -106,6 +126,7 @@ impl<A: Actor<Context = Context<A>>> StageRef<A> {
     /// Hands a message to the living incarnation at once, in the caller's order, and returns its answer to come.
     ///
     /// The message is in the mailbox when this returns: a sender with at most 15 unanswered messages keeps its order.
+    /// The answer comes, or the error that the incarnation is gone: also where it hangs and was given up.
     pub fn ask<M>(&self, message: M) -> impl Future<Output = Result<M::Result, StageGone>> + use<A, M>
     where
         A: Handler<M>,
@@ -114,11 +135,20 @@ impl<A: Actor<Context = Context<A>>> StageRef<A> {
         M::Result: Send,
     {
         let key = self.key;
-        let request = self.current.borrow().as_ref().map(|(_, address)| address.send(message));
+        let mut current = self.current.clone();
+        let asked = {
+            let living = current.borrow_and_update();
+            living.as_ref().map(|(generation, address)| (*generation, address.send(message)))
+        };
         async move {
-            match request {
-                Some(request) => request.await.map_err(|_| StageGone(key)),
-                None => Err(StageGone(key)),
+            let Some((generation, request)) = asked else { return Err(StageGone(key)) };
+            // An incarnation whose thread stands still is given up while its mailbox lives on: nothing would ever answer.
+            let given_up =
+                current.wait_for(|living| living.as_ref().is_none_or(|(current, _)| *current != generation));
+            tokio::select! {
+                biased;
+                answer = request => answer.map_err(|_| StageGone(key)),
+                _ = given_up => Err(StageGone(key)),
             }
         }
     }

@@ -269,3 +269,18 @@ fn asking_a_stage_that_is_being_rebuilt_is_an_error_and_not_a_wait() {
         assert_eq!(tree.ask(0).await.unwrap(), 1);
     });
 }
+
+#[test]
+fn who_asked_a_stage_that_hangs_gets_an_error_when_it_is_given_up() {
+    let tree = Tree::new();
+    tree.run(5, Duration::from_millis(200), async |tree| {
+        tree.all_up().await;
+        tree.stages[0].0.inject(Fault::Hang(Duration::from_secs(5)));
+        // The thread takes the fault first: what is asked now lies in the mailbox of an incarnation that never answers.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let answer = tokio::time::timeout(Duration::from_secs(3), tree.ask(0)).await;
+        assert!(matches!(answer, Ok(Err(StageGone(_)))), "{answer:?}");
+        tree.reaches(0, 2).await;
+        assert_eq!(tree.ask(0).await.unwrap(), 1);
+    });
+}

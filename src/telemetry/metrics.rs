@@ -134,6 +134,7 @@ pub struct Metrics {
     pub source_newest_updated_timestamp_seconds: Gauge,
     pub dead_letters_open: IntGauge,
     pub in_flight_batches: IntGaugeVec,
+    pub stalled_partitions: IntGaugeVec,
     pub db_pool_connections: IntGaugeVec,
     pub dependency_up: IntGaugeVec,
     pub build_info: IntGaugeVec,
@@ -292,6 +293,12 @@ impl Metrics {
                 "Batches that a stage has taken and not yet answered",
                 &["stage"],
             ),
+            stalled_partitions: gauges(
+                &registry,
+                "stalled_partitions",
+                "Partitions that have records to read and do not move, though nothing that they wait for is away",
+                &["stage"],
+            ),
             db_pool_connections: gauges(
                 &registry,
                 "db_pool_connections",
@@ -330,6 +337,9 @@ impl Metrics {
             }
             self.stage_up.with_label_values(&[stage]);
             self.in_flight_batches.with_label_values(&[stage]);
+        }
+        for stage in [stage::RAW_CONSUMER, stage::ENRICHED_CONSUMER] {
+            self.stalled_partitions.with_label_values(&[stage]);
         }
         for state in POLL_STATES {
             self.polls_total.with_label_values(&[state]);
@@ -416,6 +426,7 @@ mod tests {
             "source_newest_updated_timestamp_seconds",
             "dead_letters_open",
             "in_flight_batches",
+            "stalled_partitions",
             "db_pool_connections",
             "dependency_up",
             "build_info",

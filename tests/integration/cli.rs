@@ -9,7 +9,7 @@ use nyc311::supervision::StageState;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::cluster::{Topics, bootstrap_servers, eventually};
+use crate::cluster::{Topics, bootstrap_servers, eventually, own_seat};
 use crate::http::{Endpoint, stage};
 use crate::store_database::TestDatabase;
 use crate::store_logs::claim;
@@ -18,26 +18,26 @@ const TOKEN: &str = "correct-horse-battery-staple";
 const LEASE: Duration = Duration::from_secs(30);
 
 /// The binary in an empty folder, with none of the test's own settings.
-struct Binary {
-    folder: tempfile::TempDir,
+pub struct Binary {
+    pub folder: tempfile::TempDir,
     environment: Vec<(String, String)>,
 }
 
 impl Binary {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self { folder: tempfile::tempdir().unwrap(), environment: Vec::new() }
     }
 
-    fn of(endpoint: &Endpoint) -> Self {
+    pub fn of(endpoint: &Endpoint) -> Self {
         Self::new().with("NYC311_CLIENT__URL", &endpoint.url)
     }
 
-    fn with(mut self, name: &str, value: &str) -> Self {
+    pub fn with(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_nyc311"));
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("NYC311_")) {
             command.env_remove(name);
@@ -47,17 +47,17 @@ impl Binary {
         command
     }
 
-    async fn run(&self, arguments: &[&str]) -> Ended {
+    pub async fn run(&self, arguments: &[&str]) -> Ended {
         Ended::from(self.command(arguments).output().await.unwrap())
     }
 }
 
 /// How a command ended.
 #[derive(Debug)]
-struct Ended {
-    code: i32,
-    stdout: String,
-    stderr: String,
+pub struct Ended {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
 }
 
 impl From<Output> for Ended {
@@ -71,19 +71,19 @@ impl From<Output> for Ended {
 }
 
 impl Ended {
-    fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|_| panic!("no JSON on stdout: {self:?}"))
     }
 }
 
-async fn endpoint() -> (TestDatabase, Endpoint) {
+pub async fn endpoint() -> (TestDatabase, Endpoint) {
     let database = TestDatabase::create().await;
     let endpoint = Endpoint::start(database.another_store(), None, &[]);
     (database, endpoint)
 }
 
 /// Takes the next poll as the poller would.
-async fn lease(database: &TestDatabase) -> LeasedPoll {
+pub async fn lease(database: &TestDatabase) -> LeasedPoll {
     eventually("a poll was submitted", async || database.acquire_poll("test", LEASE).await.unwrap()).await
 }
 
@@ -301,7 +301,7 @@ async fn timeout_that_no_clock_can_count_is_none() {
 }
 
 /// Answers every request with the same head and body.
-async fn answering(head: &'static str, body: &'static str) -> String {
+pub async fn answering(head: &'static str, body: &'static str) -> String {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -493,7 +493,7 @@ async fn check_finds_nothing_where_all_is_well() {
 }
 
 /// The binary with the topics and the database of a test.
-fn wired(topics: &Topics, database: &TestDatabase) -> Binary {
+pub fn wired(topics: &Topics, database: &TestDatabase) -> Binary {
     let kafka = &topics.settings.kafka;
     Binary::new()
         .with("NYC311_DATABASE__URL", database.settings.url.expose())
@@ -505,7 +505,7 @@ fn wired(topics: &Topics, database: &TestDatabase) -> Binary {
 }
 
 /// What `check` says of one part.
-async fn finding(binary: &Binary, part: &str) -> Value {
+pub async fn finding(binary: &Binary, part: &str) -> Value {
     let checks = binary.run(&["check", "--output", "json"]).await.json();
     let found = checks["checks"].as_array().unwrap().iter().find(|check| check["name"] == part);
     found.unwrap_or_else(|| panic!("no {part} in {checks}")).clone()
@@ -570,7 +570,7 @@ async fn check_finds_the_databases_that_the_pipeline_would_refuse() {
 }
 
 /// A dead letter of the enricher, as the writer would have kept it.
-async fn keep_dead_letter(database: &TestDatabase, payload: &str, stage: &str, partition: i32) {
+pub async fn keep_dead_letter(database: &TestDatabase, payload: &str, stage: &str, partition: i32) {
     let sql = format!(
         "insert into nyc311.dead_letter (payload_sha256, payload, stage, reason, rejected_by, first_seen_at, kafka_partition)
          values (sha256(convert_to('{payload}', 'UTF8')), convert_to('{payload}', 'UTF8'), '{stage}', 'bad_created_date', '0', now(), {partition})"
@@ -667,7 +667,7 @@ async fn rewind_of_a_topic_that_is_not_there_or_not_ours_says_so() {
         .with("NYC311_KAFKA__ENRICHED_TOPIC", "nowhere.enriched");
     for topic in ["raw", "enriched"] {
         let ended = binary.run(&["rewind", "--topic", topic, "--to", "start"]).await;
-        assert_eq!(ended.code, 1, "{ended:?}");
+        assert_eq!(ended.code, 78, "{ended:?}");
         for expected in
             [&format!("nowhere.{topic}"), &format!("kafka.{topic}_topic"), "`nyc311 run` creates it"]
         {
@@ -733,7 +733,7 @@ async fn rewind_of_the_raw_topic_is_refused_while_somebody_reads_it() {
 
 #[actix_rt::test]
 async fn rewind_of_the_raw_topic_waits_for_a_process_that_was_stopped_a_moment_ago() {
-    use nyc311::kafka::consumer::{ConsumerThread, Event, Seat, Window};
+    use nyc311::kafka::consumer::{ConsumerThread, Event, Window};
     let (database, topics) = (TestDatabase::create().await, Topics::create(&[]).await);
     let kafka = &topics.settings.kafka;
     let group = format!("{}-enricher", kafka.group_prefix);
@@ -744,10 +744,10 @@ async fn rewind_of_the_raw_topic_waits_for_a_process_that_was_stopped_a_moment_a
         bytes: 1,
         linger: Duration::from_millis(1),
     };
-    let seat = std::sync::Arc::new(Seat::default());
+    let seat = own_seat();
     let topic = vec![std::sync::Arc::from(kafka.raw_topic.as_str())];
     let (thread, mut events) = ConsumerThread::start(&seat, &topics.settings, &group, topic, window).unwrap();
-    while !matches!(events.recv().await.unwrap(), Event::Assigned(_)) {}
+    while !matches!(events.recv().await.unwrap(), Event::Assigned(..)) {}
     drop(thread);
     while events.recv().await.is_some() {}
     assert_eq!(

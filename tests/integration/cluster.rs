@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use nyc311::{
     config::Settings,
-    kafka::{Admin, topics},
+    kafka::{Admin, consumer::Seat, topics},
+    supervision::Watchdog,
 };
 use uuid::Uuid;
 
@@ -19,6 +20,11 @@ pub fn bootstrap_servers() -> String {
     std::env::var("NYC311_KAFKA__BOOTSTRAP_SERVERS").expect(
         "NYC311_KAFKA__BOOTSTRAP_SERVERS names no Kafka: run `make services` and export what it prints, or run `make test`",
     )
+}
+
+/// Returns a seat for a consumer of the test's own.
+pub fn own_seat() -> Arc<Seat> {
+    Arc::new(Seat::new(Watchdog::start(Duration::from_secs(60)).unwrap()))
 }
 
 /// Returns settings with names of their own, whatever else the test sets.

@@ -11,7 +11,7 @@ use nyc311::config::Settings;
 use nyc311::http::{ControlState, PartitionStatus, PipelineView, serve};
 use nyc311::store::Store;
 use nyc311::store::polls::{PollError, PollState};
-use nyc311::supervision::{StageState, StageStatus};
+use nyc311::supervision::{StageState, StageStatus, Stalled, Watchdog};
 use parking_lot::Mutex;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -27,6 +27,7 @@ const LEASE: Duration = Duration::from_secs(30);
 pub struct PretendedPipeline {
     pub stages: Mutex<Vec<StageStatus>>,
     pub missing: Mutex<Vec<String>>,
+    pub stalled: Mutex<Vec<Stalled>>,
     pub woken: AtomicUsize,
 }
 
@@ -37,6 +38,10 @@ impl PipelineView for PretendedPipeline {
 
     fn missing(&self) -> Vec<String> {
         self.missing.lock().clone()
+    }
+
+    fn stalled(&self) -> Vec<Stalled> {
+        self.stalled.lock().clone()
     }
 
     fn partitions(&self) -> BoxFuture<'_, Vec<PartitionStatus>> {
@@ -119,7 +124,8 @@ impl Endpoint {
         let view = Arc::new(PretendedPipeline::default());
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let state = ControlState { store, view: view.clone(), settings };
+        let watchdog = Watchdog::start(Duration::from_secs(60)).unwrap();
+        let state = ControlState { store, view: view.clone(), settings, watchdog };
         let (sender, receiver) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
             actix_rt::System::new().block_on(async move {
@@ -522,7 +528,22 @@ async fn readiness_says_what_is_in_the_way() {
         stage("writer", None, StageState::Running),
     ];
     let ready = endpoint.get("/readyz").await;
-    assert_eq!((ready.status, ready.body), (200, json!({"ready": true, "missing": [], "stages": {}})));
+    assert_eq!(
+        (ready.status, ready.body),
+        (200, json!({"ready": true, "missing": [], "stages": {}, "stalled": []}))
+    );
+
+    // Every stage runs, nothing is away, and yet nothing flows.
+    *view.stalled.lock() = vec![Stalled { stage: "raw_consumer", topic: "nyc311.raw".into(), partition: 3 }];
+    let stalled = json!([{"stage": "raw_consumer", "topic": "nyc311.raw", "partition": 3}]);
+    let still = endpoint.get("/readyz").await;
+    assert_eq!(
+        (still.status, still.body),
+        (503, json!({"ready": false, "missing": [], "stages": {}, "stalled": stalled}))
+    );
+    let pipeline = endpoint.get("/v1/pipeline").await;
+    assert_eq!((&pipeline.body["ready"], &pipeline.body["stalled"]), (&json!(false), &stalled));
+    view.stalled.lock().clear();
 
     *view.missing.lock() = vec!["database".into()];
     *view.stages.lock() = vec![
@@ -535,7 +556,7 @@ async fn readiness_says_what_is_in_the_way() {
     assert_eq!(away.status, 503);
     assert_eq!(
         away.body,
-        json!({"ready": false, "missing": ["database", "kafka"], "stages": {"enricher": "restarting", "raw_consumer": "waiting"}})
+        json!({"ready": false, "missing": ["database", "kafka"], "stages": {"enricher": "restarting", "raw_consumer": "waiting"}, "stalled": []})
     );
     let pipeline = endpoint.get("/v1/pipeline").await;
     assert_eq!(pipeline.body["ready"], false);

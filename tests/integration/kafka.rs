@@ -17,7 +17,7 @@ use nyc311::{
 use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::cluster::{Topics, eventually, own_names};
+use crate::cluster::{Topics, eventually, own_names, own_seat};
 
 const WINDOW: Window = Window {
     batch_rows: 100,
@@ -65,7 +65,7 @@ fn start(
 
 async fn assigned(events: &mut UnboundedReceiver<Event>) -> usize {
     loop {
-        if let Event::Assigned(partitions) = next(events).await {
+        if let Event::Assigned(_, partitions) = next(events).await {
             return partitions.len();
         }
     }
@@ -127,11 +127,11 @@ async fn a_reader_gets_what_was_published_from_the_position_it_is_told_in_order_
     let producer = RawProducer::new(&topics.settings.kafka).unwrap();
     let published = producer.publish(&rows(1, 1000), &HeaderList::default()).await.unwrap();
     assert_eq!((published.published, published.too_large), (1000, vec![]));
-    let seat = Arc::new(Seat::default());
+    let seat = own_seat();
     let (thread, mut events) = start(&topics, &seat, &raw, "window");
     assert_eq!(assigned(&mut events).await, 5);
     let partition = (Arc::from(raw.as_str()), 1);
-    thread.send(Command::Open { partition: partition.clone(), next_offset: 10, opening: 7 });
+    thread.send(Command::Open { partition: partition.clone(), assignment: 1, next_offset: 10, opening: 7 });
     let mut next_offset = 10;
     let mut unanswered = Vec::new();
     while next_offset < 1000 {
@@ -153,7 +153,7 @@ async fn a_reader_gets_what_was_published_from_the_position_it_is_told_in_order_
             }
         }
     }
-    thread.send(Command::Open { partition: partition.clone(), next_offset: 990, opening: 8 });
+    thread.send(Command::Open { partition: partition.clone(), assignment: 1, next_offset: 990, opening: 8 });
     let (batch, opening, _) = next_batch(&mut events).await;
     assert_eq!((opening, batch.from, batch.to), (8, 990, 1000));
     topics.delete().await;
@@ -165,11 +165,11 @@ async fn a_full_window_pauses_the_reader_and_it_goes_on_afterwards() {
     let raw = topics.settings.kafka.raw_topic.clone();
     let producer = RawProducer::new(&topics.settings.kafka).unwrap();
     producer.publish(&rows(0, 1000), &HeaderList::default()).await.unwrap();
-    let seat = Arc::new(Seat::default());
+    let seat = own_seat();
     let (thread, mut events) = start(&topics, &seat, &raw, "pause");
     assigned(&mut events).await;
     let partition = (Arc::from(raw.as_str()), 0);
-    thread.send(Command::Open { partition: partition.clone(), next_offset: 0, opening: 1 });
+    thread.send(Command::Open { partition: partition.clone(), assignment: 1, next_offset: 0, opening: 1 });
     let first = next_batch(&mut events).await.0;
     let second = next_batch(&mut events).await.0;
     // Longer than the reader waits before it pauses.
@@ -184,6 +184,108 @@ async fn a_full_window_pauses_the_reader_and_it_goes_on_afterwards() {
         next_offset = batch.to;
         thread.send(Command::Done { partition: partition.clone(), opening: 1, bytes: batch.bytes });
     }
+    topics.delete().await;
+}
+
+#[tokio::test]
+async fn a_partition_that_was_paused_and_closed_flows_when_it_is_opened_again() {
+    let topics = Topics::create(&[]).await;
+    let raw = topics.settings.kafka.raw_topic.clone();
+    let producer = RawProducer::new(&topics.settings.kafka).unwrap();
+    for partition in [0, 1] {
+        producer.publish(&rows(partition, 1000), &HeaderList::default()).await.unwrap();
+    }
+    let seat = own_seat();
+    let (thread, mut events) = start(&topics, &seat, &raw, "paused");
+    assigned(&mut events).await;
+    let named = |partition| (Arc::<str>::from(raw.as_str()), partition);
+    for partition in [0, 1] {
+        thread.send(Command::Open { partition: named(partition), assignment: 1, next_offset: 0, opening: 1 });
+    }
+    // Nothing is answered: the window is full, and all partitions are paused.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    for partition in [0, 1] {
+        thread.send(Command::Close(named(partition)));
+        thread.send(Command::Open { partition: named(partition), assignment: 1, next_offset: 0, opening: 2 });
+    }
+    let mut read = [0, 0];
+    while read != [1000, 1000] {
+        let (batch, opening, _) = next_batch(&mut events).await;
+        if opening == 2 {
+            assert_eq!(batch.from, read[batch.partition as usize]);
+            read[batch.partition as usize] = batch.to;
+            let partition = named(batch.partition);
+            thread.send(Command::Done { partition, opening, bytes: batch.bytes });
+        }
+    }
+    topics.delete().await;
+}
+
+#[tokio::test]
+async fn what_was_decided_for_an_earlier_assignment_opens_nothing() {
+    let topics = Topics::create(&[]).await;
+    let raw = topics.settings.kafka.raw_topic.clone();
+    let producer = RawProducer::new(&topics.settings.kafka).unwrap();
+    producer.publish(&rows(0, 50), &HeaderList::default()).await.unwrap();
+    let seat = own_seat();
+    let (thread, mut events) = start(&topics, &seat, &raw, "numbered");
+    assigned(&mut events).await;
+    let partition = (Arc::<str>::from(raw.as_str()), 0);
+    for (assignment, opening) in [(0, 1), (2, 2), (1, 3)] {
+        thread.send(Command::Open { partition: partition.clone(), assignment, next_offset: 0, opening });
+    }
+    assert_eq!(next_batch(&mut events).await.1, 3);
+    topics.delete().await;
+}
+
+#[tokio::test]
+async fn a_successor_takes_the_seat_of_a_thread_whose_actor_never_lets_go() {
+    let topics = Topics::create(&[]).await;
+    let raw = topics.settings.kafka.raw_topic.clone();
+    let seat = own_seat();
+    // Held on to until the end, as by an actor on a thread that stands still.
+    let (_hanging, mut held) = start(&topics, &seat, &raw, "seat");
+    assert_eq!(assigned(&mut held).await, 5);
+    let (_thread, mut events) = start(&topics, &seat, &raw, "seat");
+    assert_eq!(assigned(&mut events).await, 5);
+    topics.delete().await;
+}
+
+#[tokio::test]
+async fn a_transaction_that_fails_with_records_queued_is_given_up_at_once() {
+    let topics = Topics::create(&[]).await;
+    let kafka = Arc::new(topics.settings.kafka.clone());
+    let group = format!("{}-enricher", kafka.group_prefix);
+    let seat = own_seat();
+    let (thread, mut events) = start(&topics, &seat, &kafka.raw_topic, &group);
+    assigned(&mut events).await;
+    RawProducer::new(&kafka).unwrap().publish(&rows(2, 10), &HeaderList::default()).await.unwrap();
+    let partition = (Arc::from(kafka.raw_topic.as_str()), 2);
+    thread.send(Command::Open { partition, assignment: 1, next_offset: 0, opening: 1 });
+    let (batch, _, metadata) = next_batch(&mut events).await;
+
+    let producer = PartitionProducer::open(kafka.clone(), 2).await.unwrap();
+    let mut records: Vec<_> = (0..5_000).map(derived).collect();
+    records.push(DerivedRecord { value: Bytes::from(vec![b' '; 8 << 20]), ..derived(5_000) });
+    let began = std::time::Instant::now();
+    let refused = producer
+        .publish(Transaction {
+            records,
+            next_offset: batch.to,
+            note: OffsetNote::default(),
+            group: metadata.clone(),
+        })
+        .await;
+    assert!(matches!(refused, Err(KafkaFailure::TooLarge)), "{refused:?}");
+    let producer = PartitionProducer::open(kafka.clone(), 2).await.unwrap();
+    let next = Transaction {
+        records: vec![derived(1)],
+        next_offset: batch.to,
+        note: OffsetNote::default(),
+        group: metadata,
+    };
+    producer.publish(next).await.unwrap();
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     topics.delete().await;
 }
 
@@ -206,11 +308,11 @@ async fn records_and_offsets_are_committed_together_and_the_old_owner_is_fenced(
     let kafka = Arc::new(topics.settings.kafka.clone());
     let group = format!("{}-enricher", kafka.group_prefix);
     RawProducer::new(&kafka).unwrap().publish(&rows(2, 50), &HeaderList::default()).await.unwrap();
-    let seat = Arc::new(Seat::default());
+    let seat = own_seat();
     let (thread, mut events) = start(&topics, &seat, &kafka.raw_topic, &group);
     assigned(&mut events).await;
     let partition = (Arc::from(kafka.raw_topic.as_str()), 2);
-    thread.send(Command::Open { partition, next_offset: 0, opening: 1 });
+    thread.send(Command::Open { partition, assignment: 1, next_offset: 0, opening: 1 });
     let (batch, _, metadata) = next_batch(&mut events).await;
 
     let first = PartitionProducer::open(kafka.clone(), 2).await.unwrap();
@@ -230,11 +332,11 @@ async fn records_and_offsets_are_committed_together_and_the_old_owner_is_fenced(
     assert!(matches!(fenced, Err(KafkaFailure::Fenced(_))), "{fenced:?}");
     second.publish(transaction(60..61, 61)).await.unwrap();
 
-    let seat = Arc::new(Seat::default());
+    let seat = own_seat();
     let (reader, mut derived_events) = start(&topics, &seat, &kafka.enriched_topic, "derived");
     assigned(&mut derived_events).await;
     let partition = (Arc::from(kafka.enriched_topic.as_str()), 2);
-    reader.send(Command::Open { partition, next_offset: 0, opening: 1 });
+    reader.send(Command::Open { partition, assignment: 1, next_offset: 0, opening: 1 });
     let mut seen = Vec::new();
     let mut position = 0;
     let ends: LogEnds = topics.admin.log_ends(&kafka.enriched_topic, [2]).await.unwrap()[0];
@@ -279,11 +381,11 @@ async fn a_position_steps_over_an_aborted_transaction_at_the_end_of_a_log() {
     })
     .await;
 
-    let seat = Arc::new(Seat::default());
+    let seat = own_seat();
     let (reader, mut events) = start(&topics, &seat, &kafka.enriched_topic, "steps");
     assigned(&mut events).await;
     let partition = (Arc::from(kafka.enriched_topic.as_str()), 3);
-    reader.send(Command::Open { partition, next_offset: 0, opening: 1 });
+    reader.send(Command::Open { partition, assignment: 1, next_offset: 0, opening: 1 });
     let (batch, _, _) = next_batch(&mut events).await;
     assert_eq!((batch.from, batch.to, batch.records.len()), (0, 2, 0));
     topics.delete().await;
@@ -297,13 +399,13 @@ async fn a_reader_that_is_told_to_stop_moves_no_position_past_records_it_did_not
     producer.publish(&rows(4, 150), &HeaderList::default()).await.unwrap();
     // One batch at a time: what is behind the first one is taken, and waits.
     let window = Window { batches_per_partition: 1, ..WINDOW };
-    let seat = Arc::new(Seat::default());
+    let seat = own_seat();
     let (thread, mut events) =
         ConsumerThread::start(&seat, &topics.settings, "quiesce", vec![Arc::from(raw.as_str())], window)
             .unwrap();
     assigned(&mut events).await;
     let partition: (Arc<str>, i32) = (Arc::from(raw.as_str()), 4);
-    thread.send(Command::Open { partition: partition.clone(), next_offset: 0, opening: 1 });
+    thread.send(Command::Open { partition: partition.clone(), assignment: 1, next_offset: 0, opening: 1 });
     let (batch, _, _) = next_batch(&mut events).await;
     assert_eq!((batch.from, batch.to, batch.records.len()), (0, 100, 100));
     // Time to take the other fifty, and, after the order to stop, to hand on what is none.
@@ -327,14 +429,14 @@ async fn a_partition_that_is_opened_anew_starts_where_it_is_told_however_far_it_
     for partition in [0, 1] {
         producer.publish(&rows(partition, 50), &HeaderList::default()).await.unwrap();
     }
-    let seat = Arc::new(Seat::default());
+    let seat = own_seat();
     let (thread, mut events) = start(&topics, &seat, &raw, "anew");
     assigned(&mut events).await;
     let named = |partition| (Arc::<str>::from(raw.as_str()), partition);
     for opening in 1..=100 {
-        thread.send(Command::Open { partition: named(0), next_offset: 0, opening });
+        thread.send(Command::Open { partition: named(0), assignment: 1, next_offset: 0, opening });
         // Its end is reached at once, which is when the positions of all partitions are looked at.
-        thread.send(Command::Open { partition: named(1), next_offset: 50, opening });
+        thread.send(Command::Open { partition: named(1), assignment: 1, next_offset: 50, opening });
         let mut next_offset = 0;
         while next_offset < 50 {
             let (batch, current, _) = next_batch(&mut events).await;
@@ -362,7 +464,7 @@ async fn a_row_larger_than_the_limit_is_named_and_the_others_are_published() {
 async fn a_member_that_comes_back_under_its_name_gets_its_partitions_at_once() {
     let topics = Topics::create(&[]).await;
     let raw = topics.settings.kafka.raw_topic.clone();
-    let seat = Arc::new(Seat::default());
+    let seat = own_seat();
     let (thread, mut events) = start(&topics, &seat, &raw, "stable");
     assert_eq!(assigned(&mut events).await, 5);
     drop(thread);

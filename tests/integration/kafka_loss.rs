@@ -184,7 +184,7 @@ async fn topics_deleted_in_a_running_poll_are_noted_though_the_noting_statement_
     let simulator = city(ROWS as u64);
     simulator.inject("slow,delay=100ms".parse().unwrap());
     let mut service = Service::for_source(&simulator.resource_url(), &[("source.page_rows", "100")]).await;
-    let (proxy, through) = Proxy::in_front_of(service.database.settings.url.expose()).await;
+    let (proxy, through) = Proxy::before_database(&service.database).await;
     service.spawn(&["run"], &[("NYC311_DATABASE__URL", &through)]);
     service.ready().await;
     let id = service.submit(json!({})).await;

@@ -4,8 +4,12 @@
 
 mod api_description;
 mod cli;
+mod cli_first_hour;
+mod cli_screen;
 mod cluster;
+mod documents;
 mod drift;
+mod freezer;
 mod http;
 mod instance;
 mod kafka;
@@ -14,9 +18,12 @@ mod pipeline;
 mod proxy;
 mod service;
 mod simulator;
+mod standstill;
 mod store_database;
+mod store_fitness;
 mod store_logs;
 mod store_polls;
 mod store_rows;
+mod store_versions;
 mod store_views;
 mod store_write;

@@ -5,13 +5,14 @@ use std::{collections::HashMap, io::Write as _, path::PathBuf, sync::Arc, time::
 use nyc311::{
     kafka::{
         Admin, Record,
-        consumer::{Command, ConsumerThread, Event, Seat, Window},
+        consumer::{Command, ConsumerThread, Event, Window},
     },
     simulator::{Fault, Simulator, SimulatorOptions, serve},
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::cluster::own_seat;
 use crate::proxy::Proxy;
 use crate::service::{Service, assert_counts_add_up};
 
@@ -87,7 +88,7 @@ async fn read(service: &Service, topic: &str) -> Vec<(i32, Record)> {
     let mut settings = service.settings.clone();
     settings.instance.stable = false;
     let group = format!("{}-reader-{}", settings.kafka.group_prefix, uuid::Uuid::new_v4().simple());
-    let seat = Arc::new(Seat::default());
+    let seat = own_seat();
     let (thread, mut events) =
         ConsumerThread::start(&seat, &settings, &group, vec![Arc::from(topic)], window).unwrap();
     let mut records = Vec::new();
@@ -96,9 +97,9 @@ async fn read(service: &Service, topic: &str) -> Vec<(i32, Record)> {
         .any(|partition| positions.get(&partition).copied().unwrap_or(0) < ends[partition as usize].high)
     {
         match tokio::time::timeout(Duration::from_secs(60), events.recv()).await.unwrap().unwrap() {
-            Event::Assigned(partitions) => {
+            Event::Assigned(assignment, partitions) => {
                 for partition in partitions {
-                    thread.send(Command::Open { partition, next_offset: 0, opening: 1 });
+                    thread.send(Command::Open { partition, assignment, next_offset: 0, opening: 1 });
                 }
             }
             Event::Batch(batch) => {
@@ -465,7 +466,7 @@ async fn a_database_that_stands_still_is_named_alone_and_the_poll_goes_on_when_i
         &[("source.page_rows", "200"), ("database.connect_timeout", "1s")],
     )
     .await;
-    let (proxy, through) = Proxy::in_front_of(service.database.settings.url.expose()).await;
+    let (proxy, through) = Proxy::before_database(&service.database).await;
     service.spawn(&["run"], &[("NYC311_DATABASE__URL", &through)]);
     service.ready().await;
     let id = service.submit(json!({})).await;

@@ -7,6 +7,8 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::store_database::TestDatabase;
+
 /// Where a connection is cut once its client has sent a certain text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cut {
@@ -85,12 +87,12 @@ impl Proxy {
         Self { port, shared, task }
     }
 
-    /// Starts a proxy in front of a PostgreSQL; returns the address to use in place of `url`.
-    pub async fn in_front_of(url: &str) -> (Self, String) {
-        let mut url = reqwest::Url::parse(url).unwrap();
+    /// Starts a proxy in front of a test's database, and returns the address through it.
+    pub async fn before_database(database: &TestDatabase) -> (Self, String) {
+        let mut url = reqwest::Url::parse(database.settings.url.expose()).unwrap();
         let proxy = Self::start(format!("{}:{}", url.host_str().unwrap(), url.port().unwrap())).await;
         url.set_port(Some(proxy.port)).unwrap();
-        (proxy, url.into())
+        (proxy, url.to_string())
     }
 
     /// Lets everything stand still, or go on.

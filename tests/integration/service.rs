@@ -110,6 +110,34 @@ impl Service {
         .await;
     }
 
+    /// Returns the process that was started last.
+    pub fn pid(&self) -> u32 {
+        self.processes.last().expect("a running process").id()
+    }
+
+    /// Returns the exit code of the process that was started last, if it has ended.
+    pub fn has_ended(&mut self) -> Option<i32> {
+        let status = self.processes.last_mut()?.try_wait().unwrap()?;
+        self.processes.pop();
+        Some(status.code().unwrap_or(-1))
+    }
+
+    /// Waits until the poll has fetched so many rows.
+    pub async fn fetched(&self, id: &str, rows: i64) {
+        self.wait_for("the poll has fetched something", async || {
+            let poll = self.get(&format!("/v1/polls/{id}")).await?;
+            (poll["counts"]["fetched"].as_i64()? >= rows).then_some(())
+        })
+        .await;
+    }
+
+    /// Returns how many records the raw topic holds.
+    pub async fn raw_ends(&self) -> i64 {
+        let kafka = &self.settings.kafka;
+        let ends = nyc311::kafka::Admin::new(kafka).unwrap().log_ends(&kafka.raw_topic, 0..5).await.unwrap();
+        ends.iter().map(|ends| ends.high).sum()
+    }
+
     /// Kills all processes the hard way.
     pub fn kill(&mut self) {
         for mut process in self.processes.drain(..) {
@@ -164,7 +192,8 @@ impl Service {
     /// Asks the control endpoint; none while it does not answer.
     pub async fn get(&self, path: &str) -> Option<Value> {
         let url = format!("http://{}{path}", self.settings.http.listen);
-        let answer = reqwest::get(url).await.ok()?;
+        // A thread of the server may stand still: asked again, another one answers.
+        let answer = reqwest::Client::new().get(url).timeout(Duration::from_secs(5)).send().await.ok()?;
         serde_json::from_str(&answer.text().await.ok()?).ok()
     }
 

@@ -21,9 +21,14 @@ impl TestDatabase {
 
     /// Creates a database without any table.
     pub async fn create_empty() -> Self {
+        Self::create_with("").await
+    }
+
+    /// Creates a database without any table, by `create database NAME` and these options.
+    pub async fn create_with(options: &str) -> Self {
         let name = format!("nyc311_test_{}", uuid::Uuid::new_v4().simple());
         let admin = server_url();
-        run_sql(&admin, &format!("create database {name}")).await;
+        run_sql(&admin, &format!("create database {name} {options}")).await;
         let mut url = admin;
         let database = url.rfind('/').filter(|slash| *slash > url.find("//").map_or(0, |at| at + 1));
         url.truncate(database.unwrap_or(url.len()));
@@ -36,6 +41,11 @@ impl TestDatabase {
     /// Makes another store on the same database, as another process would have.
     pub fn another_store(&self) -> Store {
         Store::new(&self.settings).unwrap()
+    }
+
+    /// Changes the database itself: `alter database NAME` and this. Connections that are made afterwards see it.
+    pub async fn alter(&self, change: &str) {
+        run_sql(&server_url(), &format!("alter database {} {change}", self.name)).await;
     }
 
     /// Runs statements by hand.

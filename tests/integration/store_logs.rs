@@ -209,7 +209,7 @@ async fn rows_acknowledged_where_older_ones_were_tell_of_a_log_that_was_set_back
 #[tokio::test]
 async fn a_page_whose_commit_was_answered_into_the_void_counts_once() {
     let database = TestDatabase::create().await;
-    let (proxy, url) = Proxy::in_front_of(database.settings.url.expose()).await;
+    let (proxy, url) = Proxy::before_database(&database).await;
     let settings = DatabaseSettings { url: Secret::new(url), ..database.settings.clone() };
     let store = Store::new(&settings).unwrap();
     let (poll, token) = running_poll(&store).await;

@@ -201,3 +201,41 @@ async fn percentiles_come_from_the_buckets() {
                    from nyc311.rollup_response_monthly";
     assert_eq!(database.json(nothing).await, json!([{"hours": null}]));
 }
+
+#[tokio::test]
+async fn placeholder_with_an_offset_counts_where_the_placeholder_does() {
+    let tables = async |offset: &str| {
+        let database = TestDatabase::create().await;
+        let rows = ["created_date", "closed_date", "due_date"].into_iter().enumerate().map(|(key, field)| {
+            let mut row = json!({
+                "unique_key": (key + 1).to_string(),
+                "created_date": "2026-05-10T10:15:30.000",
+                "closed_date": "2026-05-10T12:45:30.000",
+                "agency": "NYPD",
+                "complaint_type": "Noise - Residential",
+                "status": "Closed",
+                "borough": "BRONX",
+                ":version": "rv-1",
+                ":updated_at": "2026-05-11T01:37:29.631Z",
+            });
+            row[field] = json!(format!("1900-01-01T00:00:00.000{offset}"));
+            incoming(&nyc311_domain::enrich(row.to_string().as_bytes()).unwrap())
+        });
+        database.write(&batch(rows)).await.unwrap();
+        let longest = database.number("select max(response_hours) * 2 from nyc311.service_request").await;
+        assert_eq!(longest, 5, "hours of a request without a placeholder, doubled");
+        assert_eq!(
+            database.number("select count(*) from nyc311.rollup_daily where day < '1900-01-01'").await,
+            0
+        );
+        [
+            database.json("select * from nyc311.rollup_daily order by day, closed").await,
+            database.json("select * from nyc311.rollup_response_monthly order by month, bucket").await,
+            database.json("select * from nyc311.rollup_quality_daily order by day, bit").await,
+        ]
+    };
+    let local = tables("").await;
+    for offset in ["Z", "+00:00", "-05:00"] {
+        assert_eq!(tables(offset).await, local, "{offset}");
+    }
+}

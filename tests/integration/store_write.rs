@@ -14,7 +14,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 /// Everything that law 6 speaks of: the tables without our clocks, and the rollups without empty cells.
-async fn tables(database: &TestDatabase) -> Vec<Value> {
+pub async fn tables(database: &TestDatabase) -> Vec<Value> {
     vec![
         database
             .json(
@@ -58,7 +58,7 @@ async fn rollup_response(database: &TestDatabase, table: &str) -> Value {
 }
 
 /// Law 7, and the same for the marks of duplicates.
-async fn assert_rollups_equal_a_recount(database: &TestDatabase) {
+pub async fn assert_rollups_equal_a_recount(database: &TestDatabase) {
     let kept = database
         .json("select unique_key, duplicate_of from nyc311.service_request order by unique_key")
         .await;
@@ -85,11 +85,11 @@ async fn assert_rollups_equal_a_recount(database: &TestDatabase) {
     assert_eq!(difference, 0);
 }
 
-async fn count(database: &TestDatabase, table: &str) -> i64 {
+pub async fn count(database: &TestDatabase, table: &str) -> i64 {
     database.number(&format!("select count(*) from nyc311.{table}")).await
 }
 
-fn outcome(summary: &WriteSummary) -> (u64, u64, u64, u64) {
+pub fn outcome(summary: &WriteSummary) -> (u64, u64, u64, u64) {
     (summary.stored, summary.duplicate, summary.reenriched, summary.dead_lettered)
 }
 

@@ -2,10 +2,12 @@
 
 use std::borrow::Cow;
 
+use jiff::Timestamp;
+
 use super::Enrichment;
 use crate::{
     borough::Borough,
-    geography::{self, Places},
+    geography::{self, CouncilLines, Places},
     place::{self, CommunityBoard, TaxLot, Zip},
     quality::QualityFlags,
     row::Field,
@@ -120,23 +122,58 @@ impl<'a> Enrichment<'a> {
         }
     }
 
-    /// Takes the stated number, or else the computed one, and flags which, and whether they disagree.
+    /// Decides the council district by the lines that were in force when the request was created.
+    ///
+    /// Where these are not at hand (before 2014) or not known (a placeholder of a created date), a stated district is held against none; a
+    /// missing one is filled in by the lines that are nearest in time.
+    pub(super) fn council_district(
+        &mut self,
+        places: &Places,
+        created_at: Timestamp,
+        published: Option<Timestamp>,
+    ) -> Option<i16> {
+        use QualityFlags as Flag;
+        let [oldest, newest] = CouncilLines::ALL;
+        let (in_force, nearest) = if self.flags.contains(Flag::CREATED_PLACEHOLDER) {
+            // At the latest, it was created when it was published.
+            let nearest = |published| CouncilLines::in_force_at(published).unwrap_or(oldest);
+            (None, published.map_or(newest, nearest))
+        } else {
+            let in_force = CouncilLines::in_force_at(created_at);
+            (in_force, in_force.unwrap_or(oldest))
+        };
+        let district = self.stated_or_computed(
+            Field::CouncilDistrict,
+            place::read_council_district,
+            in_force.and_then(|lines| places.council_district(lines)),
+            places.council_district(nearest),
+            Flag::COUNCIL_DISTRICT_FROM_POINT,
+            Flag::COUNCIL_DISTRICT_DIFFERS_FROM_POINT,
+        );
+        let by_old_lines =
+            nearest == CouncilLines::Of2013 && self.flags.contains(Flag::COUNCIL_DISTRICT_FROM_POINT);
+        self.flag_if(by_old_lines, Flag::COUNCIL_DISTRICT_BY_LINES_OF_2013);
+        district
+    }
+
+    /// Takes the stated number, or else the one that fills it, and flags which, and whether it disagrees with the one it is held against.
     pub(super) fn stated_or_computed(
         &mut self,
         field: Field,
         read: impl FnOnce(&str) -> Option<i16>,
-        computed: Option<i16>,
+        held_against: Option<i16>,
+        filled_by: Option<i16>,
         filled: QualityFlags,
         differs: QualityFlags,
     ) -> Option<i16> {
-        match (self.parsed(field, read), computed) {
-            (Some(stated), computed) => {
-                self.flag_if(computed.is_some_and(|computed| computed != stated), differs);
+        match self.parsed(field, read) {
+            Some(stated) => {
+                self.flag_if(held_against.is_some_and(|computed| computed != stated), differs);
                 Some(stated)
             }
-            (None, computed) => {
-                self.flag_if(computed.is_some(), filled);
-                computed
+            None => {
+                self.flag_if(filled_by.is_some(), filled);
+                filled_by
             }
         }
     }

@@ -5,14 +5,12 @@ use jiff::Timestamp;
 use super::{Enrichment, as_stated, excerpt};
 use crate::{
     quality::QualityFlags,
+    reading::Reading,
     rejection::Rejection,
     row::Field,
     scan::Value,
-    time::{self, LocalTime, Moment, StatedTime},
+    time::{self, Moment},
 };
-
-/// Local times before this one, as a rule of 1899 or 1900, are placeholders for a date that is not known.
-const END_OF_PLACEHOLDERS: LocalTime = LocalTime::first_of_year(1901);
 
 /// The times of a request.
 pub(super) struct Times {
@@ -20,19 +18,6 @@ pub(super) struct Times {
     pub(super) closed_at: Option<Timestamp>,
     pub(super) due_at: Option<Timestamp>,
     pub(super) resolution_updated_at: Option<Timestamp>,
-}
-
-/// A time as stated, with the reading of the city's clock that it may be.
-#[derive(Clone, Copy)]
-pub(super) struct Reading {
-    pub(super) local: Option<LocalTime>,
-    pub(super) moment: Moment,
-}
-
-impl Reading {
-    pub(super) fn is_placeholder(self) -> bool {
-        self.local.is_some_and(|local| local < END_OF_PLACEHOLDERS)
-    }
 }
 
 impl Enrichment<'_> {
@@ -47,7 +32,7 @@ impl Enrichment<'_> {
             }
             value => as_stated(value),
         };
-        match reading(&stated) {
+        match Reading::of(&stated) {
             Some(reading) => Ok(reading),
             None => reject(Rejection::BAD_CREATED_DATE, format!("not a date: {}", excerpt(&stated))),
         }
@@ -66,14 +51,16 @@ impl Enrichment<'_> {
         });
         let due_at = due.map(|reading| self.moment(Field::DueDate, reading, Some(created_at), None));
 
-        let midnight = |reading: Reading| reading.local.is_some_and(LocalTime::is_midnight);
         let after_publication = |moment: Timestamp| published.is_some_and(|published| moment > published);
-        self.flag_if(midnight(created), Flag::CREATED_AT_MIDNIGHT);
-        self.flag_if(created.local.is_some_and(LocalTime::is_noon), Flag::CREATED_AT_NOON);
-        self.flag_if(created.is_placeholder(), Flag::CREATED_PLACEHOLDER);
+        self.flag_if(created.is_midnight(), Flag::CREATED_AT_MIDNIGHT);
+        self.flag_if(created.is_noon(), Flag::CREATED_AT_NOON);
+        if created.is_placeholder() {
+            self.flags.insert(Flag::CREATED_PLACEHOLDER);
+            self.keep_offset_of_placeholder(created_at);
+        }
         self.flag_if(after_publication(created_at), Flag::CREATED_AFTER_PUBLICATION);
         if let Some((closed_at, closed)) = closed_at.zip(closed) {
-            self.flag_if(midnight(closed), Flag::CLOSED_AT_MIDNIGHT);
+            self.flag_if(closed.is_midnight(), Flag::CLOSED_AT_MIDNIGHT);
             self.flag_if(after_publication(closed_at), Flag::CLOSED_AFTER_PUBLICATION);
             self.flag_if(closed_at < created_at, Flag::CLOSED_BEFORE_CREATED);
             self.flag_if(closed_at == created_at, Flag::CLOSED_EQUALS_CREATED);
@@ -90,10 +77,18 @@ impl Enrichment<'_> {
         Times { created_at, closed_at, due_at, resolution_updated_at }
     }
 
+    /// Keeps what was said where a placeholder named an offset, and stands as if it had not.
+    fn keep_offset_of_placeholder(&mut self, created_at: Timestamp) {
+        let Some(stated) = self.plain(Field::CreatedDate) else { return };
+        if time::parse_instant(stated.trim()).is_some_and(|moment| moment != created_at) {
+            self.keep_stated(Field::CreatedDate, &stated);
+        }
+    }
+
     /// Reads a date; a placeholder and what is no date become empty.
     fn dated(&mut self, field: Field, placeholder: QualityFlags) -> Option<Reading> {
         let stated = self.said(field)?;
-        let Some(reading) = reading(&stated) else {
+        let Some(reading) = Reading::of(&stated) else {
             self.flags.insert(QualityFlags::VALUE_UNREADABLE);
             self.keep_stated(field, &stated);
             return None;
@@ -170,11 +165,4 @@ impl Enrichment<'_> {
             }
         }
     }
-}
-
-fn reading(stated: &str) -> Option<Reading> {
-    Some(match time::parse(stated.trim())? {
-        StatedTime::Instant(moment) => Reading { local: None, moment: Moment::Once(moment) },
-        StatedTime::Local(local) => Reading { local: Some(local), moment: local.in_new_york()? },
-    })
 }

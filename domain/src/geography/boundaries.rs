@@ -8,14 +8,21 @@ const MAGIC: &[u8] = b"NYC311G1";
 pub(super) const SCALE: f64 = 1e7;
 
 /// The layers, in the order in which the file has them.
-pub(super) const LAYERS: [&str; 6] =
-    ["borough", "community_district", "council_district", "police_precinct", "nta2020", "zcta"];
+pub(super) const LAYERS: [&str; 7] = [
+    "borough",
+    "community_district",
+    "council_district_2013",
+    "council_district_2023",
+    "police_precinct",
+    "nta2020",
+    "zcta",
+];
 
 /// All layers as one net of edges.
 #[derive(Debug, Default)]
 pub(super) struct Boundaries {
     /// The names of each layer's polygons; polygon ids begin at 1.
-    pub(super) names: [Vec<String>; 6],
+    pub(super) names: [Vec<String>; LAYERS.len()],
     /// For each label the polygons, as layer and id, that crossing an edge with it enters or leaves.
     pub(super) labels: Vec<Vec<(usize, usize)>>,
     pub(super) arcs: Vec<Arc>,
@@ -104,7 +111,7 @@ mod tests {
     #[test]
     fn compiled_in_boundaries_are_whole() {
         let boundaries = compiled_in().unwrap();
-        assert_eq!(boundaries.names.each_ref().map(Vec::len), [5, 71, 51, 77, 262, 177]);
+        assert_eq!(boundaries.names.each_ref().map(Vec::len), [5, 71, 51, 51, 77, 262, 177]);
         assert!(
             boundaries.arcs.iter().all(|arc| arc.points.len() > 1 && arc.label < boundaries.labels.len())
         );

@@ -2,7 +2,7 @@
 
 use super::{
     Places,
-    boundaries::{Boundaries, SCALE},
+    boundaries::{Boundaries, LAYERS, SCALE},
 };
 use crate::borough::Borough;
 
@@ -19,7 +19,7 @@ const ROWS: usize = 920;
 /// For each layer the code of the polygon that a place lies in, 0 for none. Codes combine by exclusive or: crossing an edge combines
 /// the codes of the polygons on its sides with the code here, which takes the one left out and puts the one entered in, in whatever
 /// order the edges come.
-type Codes = [u32; 6];
+type Codes = [u32; LAYERS.len()];
 
 /// An edge within a cell, relative to the grid's origin.
 #[derive(Clone, Copy)]
@@ -219,7 +219,7 @@ fn left_of(from: Point, to: Point, point: Point) -> bool {
 /// A code is the polygon's number and a hash of it, so that a combination of two codes is no third one. Two remain combined only where
 /// the source's polygons overlap, which they do by some centimetres in a few places; there the first of the two is the answer.
 struct Decoder {
-    polygons: [Vec<(u32, Place)>; 6],
+    polygons: [Vec<(u32, Place)>; LAYERS.len()],
 }
 
 /// What one polygon means.
@@ -245,7 +245,7 @@ impl Decoder {
             let places = names.iter().enumerate().map(|(index, name)| {
                 let place = match layer {
                     0 => Place::Borough(Borough::from_stated(name)),
-                    1..=3 => Place::Number(name.parse().unwrap_or_default()),
+                    1..=4 => Place::Number(name.parse().unwrap_or_default()),
                     // Built once for the life of the program.
                     _ => Place::Name(String::leak(name.clone())),
                 };
@@ -270,7 +270,7 @@ impl Decoder {
     }
 
     fn places(&self, codes: Codes) -> Places {
-        let [borough, community, council, precinct, nta, zcta] = codes;
+        let [borough, community, council_2013, council_2023, precinct, nta, zcta] = codes;
         let number = |layer, code| match self.place(layer, code) {
             Some(Place::Number(number)) => Some(number),
             _ => None,
@@ -285,10 +285,10 @@ impl Decoder {
                 _ => None,
             },
             community_district: number(1, community),
-            council_district: number(2, council),
-            police_precinct: number(3, precinct),
-            nta2020: name(4, nta),
-            zcta: name(5, zcta),
+            council_districts: [number(2, council_2013), number(3, council_2023)],
+            police_precinct: number(4, precinct),
+            nta2020: name(5, nta),
+            zcta: name(6, zcta),
         }
     }
 

@@ -270,6 +270,29 @@ mod tests {
     }
 
     #[test]
+    fn council_districts_are_those_of_the_lines_in_force() {
+        let differs = nyc311_domain::QualityFlags::COUNCIL_DISTRICT_DIFFERS_FROM_POINT;
+        let city = City::new(Plan {
+            requests: 12_000,
+            requests_per_day: 10,
+            seed: 5,
+            shows_every_version: true,
+            visible_after_ms: 0,
+        });
+        let mut older = 0;
+        for position in 0..city.len() {
+            let mut row = Vec::new();
+            city.write_row(position, &mut row);
+            let request = nyc311_domain::enrich(&row).unwrap();
+            if request.created_at < nyc311_domain::geography::CouncilLines::Of2023.since() {
+                older += 1;
+                assert!(!request.quality_flags.contains(differs), "{}", String::from_utf8_lossy(&row));
+            }
+        }
+        assert!(older > 3_000, "{older}");
+    }
+
+    #[test]
     fn defects_come_at_the_rates_of_the_real_ones() {
         let rows = rows(&city(20_000));
         let latest: std::collections::HashMap<&str, &Value> =

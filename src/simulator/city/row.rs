@@ -10,11 +10,14 @@ use super::streets::{NAMES, QUEENS_CITIES};
 use super::text::{Members, degrees, digits};
 use crate::simulator::night::DAY_MS;
 use crate::simulator::row_id::{scramble, write_id, write_version};
+use nyc311_domain::geography::{self, CouncilLines};
 
 const FIRST_KEY: u64 = 41_000_000;
 const INVALID_ZIPS: [&str; 5] = ["10000", "00083", "1055O", "Unkno", "12345"];
 /// In the Narrows: within the city's bounds, and on no land.
 const AFLOAT: (i64, i64) = (4_060_550, -7_404_550);
+/// 2024-01-01 on the city's clock: requests from before are stated by the older lines of the council districts.
+const LINES_OF_2023_MS: i64 = 1_704_067_200_000;
 const QUEENS: u8 = 3;
 const MANHATTAN: u8 = 0;
 
@@ -63,7 +66,7 @@ pub fn write(city: &City, entry: &Entry, out: &mut Vec<u8>) {
     if let Some(resolution_ms) = outcome.resolution_ms {
         row.local_time("resolution_action_updated_date", resolution_ms);
     }
-    write_districts(&mut row, &spot, &mut own);
+    write_districts(&mut row, &spot, created_ms, &mut own);
     write_rarities(&mut row, kind, &mut own);
 
     row.open(":id");
@@ -173,7 +176,7 @@ fn city_name(place: &Place, draw: &mut Draw) -> &'static str {
     names.and_then(|(_, names)| draw.pick(names)).unwrap_or(BOROUGHS[usize::from(place.borough)])
 }
 
-fn write_districts(row: &mut Members<'_>, spot: &Spot, draw: &mut Draw) {
+fn write_districts(row: &mut Members<'_>, spot: &Spot, created_ms: i64, draw: &mut Draw) {
     let place = spot.place;
     let named = usize::from(place.borough);
     // Unknown, or another than the point says.
@@ -196,7 +199,7 @@ fn write_districts(row: &mut Members<'_>, spot: &Spot, draw: &mut Draw) {
         (false, None) => {}
     }
     if is_known && draw.chance(980_000) {
-        row.number("council_district", place.council_district.into());
+        row.number("council_district", council_district(spot, created_ms));
         row.open("police_precinct");
         row.out.extend_from_slice(b"Precinct ");
         digits(place.precinct.into(), 1, row.out);
@@ -241,6 +244,17 @@ fn write_districts(row: &mut Members<'_>, spot: &Spot, draw: &mut Draw) {
             br#"","human_address":"{\"address\": \"\", \"city\": \"\", \"state\": \"\", \"zip\": \"\"}"}"#,
         );
     }
+}
+
+/// Returns the district by the lines in force when the request was created; the table of places has those of 2023.
+fn council_district(spot: &Spot, created_ms: i64) -> u64 {
+    let degrees = |e14: i64| e14 as f64 / 1e14;
+    let older = || {
+        let places = geography::locate(degrees(spot.latitude_e14), degrees(spot.longitude_e14));
+        places.council_district(CouncilLines::Of2013)?.try_into().ok()
+    };
+    let older = (created_ms < LINES_OF_2023_MS).then(older).flatten();
+    older.unwrap_or(spot.place.council_district.into())
 }
 
 /// Writes the columns that few rows have.

@@ -7,9 +7,11 @@ where newest
 on conflict (unique_key) do update
 set {assignments},
     last_changed_at = now(),
-    -- a newer version of a row that was gone: it is back
+    -- a newer version of a row that was gone: it is back; one without a name is what is told by its content
     withdrawn_at = case
-        when (excluded.source_updated_at, excluded.source_version) = (s.source_updated_at, s.source_version)
+        when excluded.source_updated_at = s.source_updated_at
+            and (excluded.source_version = s.source_version
+                or s.source_version = '' and starts_with(excluded.source_version, '{content}'))
         then s.withdrawn_at
     end
 where (excluded.source_updated_at, excluded.source_version, excluded.rules_revision)

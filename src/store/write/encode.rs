@@ -43,8 +43,7 @@ pub(super) struct Read {
     pub(super) encoded: Encoded,
     /// Values that are not what the enricher writes.
     pub(super) unreadable: Vec<DeadLetter>,
-    /// Rows whose version is in the batch once more, as far as PostgreSQL can tell (it keeps
-    /// microseconds): the later one, of the higher revision, stands for both.
+    /// Rows whose version is in the batch once more: the later one, of the higher revision, stands for both.
     pub(super) folded: Vec<usize>,
     /// The words of the rows.
     pub(super) terms: Terms,
@@ -72,7 +71,7 @@ pub(super) fn encode(cluster_id: &str, rows: &[IncomingRow]) -> Read {
                 continue;
             }
         };
-        if last_identity.is_some_and(|last| same_version(last, &row.identity))
+        if last_identity.is_some_and(|last| last.same_version(&row.identity))
             && let Some(same) = encoded.pop()
         {
             folded.push(same.source);
@@ -119,12 +118,6 @@ impl Encoded {
         mark_newest(&mut bytes, ends.into_iter());
         bytes.freeze()
     }
-}
-
-fn same_version(one: &Identity, other: &Identity) -> bool {
-    one.unique_key == other.unique_key
-        && one.source_updated_at.as_microsecond() == other.source_updated_at.as_microsecond()
-        && one.source_version == other.source_version
 }
 
 /// Sets the flag of the last row of each key and clears it in the others; given keys and ends of rows.

@@ -1,5 +1,6 @@
 //! Holds the SQL of the write transaction; the columns of a row are listed here once.
 
+use nyc311_domain::CONTENT;
 use std::sync::LazyLock;
 
 /// The columns of `service_request` that a row itself decides, in the order in which it is encoded.
@@ -69,9 +70,11 @@ pub(super) static UPSERT_NEWEST: LazyLock<String> = LazyLock::new(|| {
     include_str!("../sql/upsert_newest.sql")
         .replace("{columns}", &columns)
         .replace("{assignments}", &assignments)
+        .replace("{content}", CONTENT)
 });
 
-pub(super) const PLACE_SUPERSEDED: &str = include_str!("../sql/place_superseded.sql");
+pub(super) static PLACE_SUPERSEDED: LazyLock<String> =
+    LazyLock::new(|| include_str!("../sql/place_superseded.sql").replace("{content}", CONTENT));
 
 /// Locks the positions that a batch covers, in one order for all writers.
 pub(super) const LOCK_POSITIONS: &str = "

@@ -1,0 +1,22 @@
+//! The end of a process: what is in flight is finished, unless it needs what is away.
+
+use std::time::Duration;
+
+use super::environment::Environment;
+use crate::{messages::BatchError, supervision::Life};
+
+/// How often a drain looks whether what it needs is still there.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Waits until the process has been told to stop while `dependency` is away: what needs it cannot be finished in the time
+/// that is left, and is given up at once. It is done again from the durable position at the next start.
+pub async fn past_saving(life: &Life, environment: &Environment, dependency: &'static str) -> BatchError {
+    life.board().told_to_stop().await;
+    loop {
+        if environment.missing().iter().any(|missing| missing == dependency) {
+            let detail = "the process was told to stop".to_owned();
+            return BatchError::Unavailable { dependency, detail };
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}

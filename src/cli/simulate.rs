@@ -1,0 +1,19 @@
+//! `nyc311 simulate`: a stand-in for the city's API, and what to set to poll it.
+
+use super::exit::{self, Failure};
+use super::output;
+use crate::simulator::{Simulator, SimulatorOptions};
+
+/// Serves until SIGTERM or SIGINT. What is served is said on stderr; the one line on stdout is the resource's address, once it answers.
+pub fn run(options: &SimulatorOptions) -> Result<i32, Failure> {
+    let simulator = Simulator::start(options, true)
+        .map_err(|error| Failure::new(exit::SETTINGS, format!("the simulator cannot start: {error}")))?;
+    for line in simulator.greeting() {
+        output::note(&line);
+    }
+    output::print(&simulator.resource_url());
+    match simulator.wait() {
+        Ok(()) => Ok(exit::DONE),
+        Err(error) => Err(Failure::new(exit::NO, format!("the simulator failed: {error}"))),
+    }
+}
