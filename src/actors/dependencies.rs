@@ -105,7 +105,11 @@ impl Environment {
     }
 
     async fn look_at_database(&self) -> Result<Option<String>, String> {
-        Ok(self.store.ping().await.err().map(|error| error.to_string()))
+        match self.store.ping().await {
+            Ok(()) => Ok(None),
+            Err(error) if error.needs_another_database() => Err(error.to_string()),
+            Err(error) => Ok(Some(error.to_string())),
+        }
     }
 
     async fn reach_kafka(&self) -> Option<String> {

@@ -43,16 +43,14 @@ impl PollRun<'_> {
         let raw = &environment.settings.kafka.raw_topic;
         let partitions = raw_ends.iter().map(|end| end.partition);
         let logs = environment.admin.log_ends(raw, partitions).await?;
-        for (end, log) in raw_ends.iter().zip(&logs).filter(|(end, log)| log.high < end.end_offset) {
-            let (partition, next_offset) = (end.partition, end.end_offset);
-            let found = Found { topic: raw, partition, next_offset, ends: *log };
-            let detail =
-                format!("{raw}/{partition}: the poll ends at {next_offset}, the log at {}", log.high);
-            let place = LostPlace::PollEnd { poll_id: self.poll.id, token: self.token };
-            environment.note_loss(&self.cluster.id, end.topic_id.as_deref(), found, detail, place).await?;
-            return Err(Halt::LeaseLost);
-        }
-        Ok(())
+        let short = raw_ends.iter().zip(&logs).find(|(end, log)| log.high < end.end_offset);
+        let Some((end, log)) = short else { return Ok(()) };
+        let (partition, next_offset) = (end.partition, end.end_offset);
+        let found = Found { topic: raw, partition, next_offset, ends: *log };
+        let detail = format!("{raw}/{partition}: the poll ends at {next_offset}, the log at {}", log.high);
+        let place = LostPlace::PollEnd { poll_id: self.poll.id, token: self.token };
+        environment.note_loss(&self.cluster.id, end.topic_id.as_deref(), found, detail, place).await?;
+        Err(Halt::LeaseLost)
     }
 
     async fn wait_until_enriched(&self, raw_ends: &[RawEnd]) -> Result<(), Halt> {
