@@ -194,8 +194,8 @@ pub const DEFINITIONS: &[Definition] = &[
         path: "source.columns",
         kind: Kind::Names,
         default: "",
-        meaning: "The columns to ask for; none means all. `unique_key`, `created_date` and the system fields always come.",
-        reason: "A name of the dataset is lower case letters, digits and `_`.",
+        meaning: "The columns to ask for; none means all (`:*,*`). `unique_key` and `created_date` always come, and so do all system fields, unless some are named: then only these.",
+        reason: "A name of the dataset is lower case letters, digits and `_`; of the system fields `:id`, `:updated_at`, `:version` and `:created_at` are needed. On some portals `:*` takes minutes: `*,:id,:updated_at,:version,:created_at` asks for no more than is used.",
     },
     Definition {
         path: "source.visibility_lag",
