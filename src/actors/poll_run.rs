@@ -39,8 +39,9 @@ use super::{
     raw_publisher::RawPublisher,
 };
 use crate::{
-    kafka::{KafkaFailure, Origin},
-    messages::{BatchError, PublishedPage, RawPage},
+    config::KafkaSettings,
+    kafka::{KafkaFailure, Origin, RECORD_OVERHEAD_BYTES, max_row_bytes},
+    messages::{BatchError, PublishedPage, RawPage, RawRow},
     retry::Delays,
     socrata::{Cursor, Page, PageRequest, SocrataClient, SocrataError},
     store::{
@@ -404,7 +405,8 @@ impl PollRun<'_> {
 
     /// Rows that Kafka cannot take: they are written where the cursor is, in one transaction with it.
     fn too_large(&self, prepared: &Prepared, published: &PublishedPage, page: u64) -> Vec<DeadLetter> {
-        let limit = self.environment.settings.kafka.raw_max_record_bytes;
+        let kafka = &self.environment.settings.kafka;
+        let limit = max_row_bytes(kafka);
         let rows = published.too_large.iter().filter_map(|index| prepared.rows.get(*index));
         rows.map(|row| {
             metrics().dead_letters_total.with_label_values(&[stage::POLLER, "row_too_large"]).inc();
@@ -420,7 +422,7 @@ impl PollRun<'_> {
                 stage: stage::POLLER.into(),
                 reason: "row_too_large".into(),
                 field: None,
-                detail: Some(format!("{} bytes; kafka.raw_max_record_bytes = {limit}", row.value.len())),
+                detail: Some(too_large_detail(row.value.len(), kafka)),
                 unique_key: peek(&row.value).unique_key.and_then(|key| key.trim().parse().ok()),
                 kafka_cluster_id: None,
                 topic: Some(self.environment.settings.kafka.raw_topic.clone()),
@@ -437,3 +439,18 @@ impl PollRun<'_> {
 
 /// The code under which a cancellation ends the run; never stored.
 const CANCELLED: &str = "cancelled";
+/// Says which bound a row is above: ours, or one that the brokers have of their own.
+fn too_large_detail(bytes: usize, kafka: &KafkaSettings) -> String {
+    let (most, topic, setting) = (max_row_bytes(kafka), &kafka.raw_topic, kafka.raw_max_record_bytes);
+    if bytes > most {
+        return format!(
+            "the row has {bytes} bytes, {most} are the most: kafka.raw_max_record_bytes = {setting}, of which \
+             {RECORD_OVERHEAD_BYTES} are for key, headers and framing"
+        );
+    }
+    format!(
+        "the row has {bytes} bytes and kafka.raw_max_record_bytes = {setting} lets it pass, but the brokers refused it: \
+         raise max.message.bytes of topic {topic} to {setting}"
+    )
+}
+

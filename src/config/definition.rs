@@ -306,7 +306,7 @@ pub const DEFINITIONS: &[Definition] = &[
         path: "kafka.raw_max_record_bytes",
         kind: Kind::Size { min: 16 * KIB, max: 8 * MIB },
         default: "1MiB",
-        meaning: "The largest row that is sent to Kafka; a larger one becomes a dead letter.",
+        meaning: "The largest record of the raw topic; a row of more than this less 1 KiB, which is for key, headers and framing, becomes a dead letter.",
         reason: "Real rows have 2 KiB; the brokers must accept the size (`message.max.bytes`), and several wait in memory.",
     },
     Definition {

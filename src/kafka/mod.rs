@@ -22,3 +22,4 @@ pub use failure::KafkaFailure;
 pub use headers::{HeaderList, Origin, from_hex, millis, to_hex};
 pub use partition_map::PartitionMap;
 pub use record::{Record, RecordBatch};
+pub use topics::{RECORD_OVERHEAD_BYTES, max_row_bytes};

@@ -24,6 +24,7 @@ use super::{
     client::{base, log, overridden},
     failure::KafkaFailure,
     headers::HeaderList,
+    topics::max_row_bytes,
 };
 use crate::{
     config::KafkaSettings,
@@ -101,7 +102,7 @@ impl ProducerContext for Delivery {
 pub struct RawProducer {
     producer: ThreadedProducer<Delivery>,
     topic: String,
-    max_record_bytes: usize,
+    max_row_bytes: usize,
 }
 
 impl RawProducer {
@@ -120,11 +121,7 @@ impl RawProducer {
             // One page of rows and some; the default would be a gigabyte.
             .set("queue.buffering.max.kbytes", "16384");
         let producer = overridden(config, settings).create_with_context(Delivery)?;
-        Ok(Self {
-            producer,
-            topic: settings.raw_topic.clone(),
-            max_record_bytes: settings.raw_max_record_bytes,
-        })
+        Ok(Self { producer, topic: settings.raw_topic.clone(), max_row_bytes: max_row_bytes(settings) })
     }
 
     /// Publishes rows and waits for all acknowledgements; rows that the broker refuses for their size are named.
@@ -139,7 +136,7 @@ impl RawProducer {
         let receipt = Arc::new(Receipt::new());
         let headers = headers.to_kafka();
         for (index, row) in rows.iter().enumerate() {
-            if row.value.len() > self.max_record_bytes {
+            if row.value.len() > self.max_row_bytes {
                 receipt.too_large.lock().push(index);
                 continue;
             }
