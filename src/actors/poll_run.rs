@@ -20,6 +20,7 @@
 
 mod completion;
 mod prepared;
+mod succession;
 
 use std::{
     sync::Arc,
@@ -136,6 +137,8 @@ struct Walk {
     frozen: bool,
     /// The columns that the source named last, as it wrote them; a replica that lags has no say.
     columns: Option<String>,
+    /// The rows of the page before, by which a page that repeats them is known.
+    previous: Arc<[RawRow]>,
 }
 
 impl PollRun<'_> {
@@ -226,7 +229,8 @@ impl PollRun<'_> {
         let mut fetched = Some(self.fetch_page(&walk.request).await?);
         while let Some(page) = fetched.take() {
             self.stopping()?;
-            let prepared = Prepared::new(page, &walk.request, self.environment)?;
+            let Some(prepared) = Prepared::new(page, &walk, self.environment)? else { break };
+            walk.previous = prepared.rows.clone();
             let after = prepared.last.clone().or_else(|| walk.request.after.clone());
             let request = PageRequest { after, ..walk.request };
             // The next page is fetched while this one is published: the source is the slower of the two.
@@ -262,11 +266,20 @@ impl PollRun<'_> {
             WindowOn::UpdatedAt => crate::socrata::WindowOn::UpdatedAt,
             WindowOn::CreatedDate => crate::socrata::WindowOn::CreatedDate,
         };
-        let after = self.poll.cursor.clone().map(|(updated_at, row_id)| Cursor { updated_at, row_id });
+        let after =
+            self.poll.cursor.clone().map(|(updated_at, row_id)| Cursor { updated_at, stated: None, row_id });
         let limit = settings.source.page_rows;
         let page = u64::try_from(self.poll.counts.pages).unwrap_or(0);
         let request = PageRequest { on, since, until: window.until, after, limit };
-        Ok(Walk { request, page, greatest: None, certain_until, frozen: false, columns: None })
+        Ok(Walk {
+            request,
+            page,
+            greatest: None,
+            certain_until,
+            frozen: false,
+            columns: None,
+            previous: Arc::default(),
+        })
     }
 
     async fn fetch_page(&self, request: &PageRequest) -> Result<Page, Halt> {
@@ -437,8 +450,6 @@ impl PollRun<'_> {
     }
 }
 
-/// The code under which a cancellation ends the run; never stored.
-const CANCELLED: &str = "cancelled";
 /// Says which bound a row is above: ours, or one that the brokers have of their own.
 fn too_large_detail(bytes: usize, kafka: &KafkaSettings) -> String {
     let (most, topic, setting) = (max_row_bytes(kafka), &kafka.raw_topic, kafka.raw_max_record_bytes);
@@ -454,3 +465,5 @@ fn too_large_detail(bytes: usize, kafka: &KafkaSettings) -> String {
     )
 }
 
+/// The code under which a cancellation ends the run; never stored.
+const CANCELLED: &str = "cancelled";

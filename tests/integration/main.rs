@@ -8,6 +8,7 @@ mod cluster;
 mod drift;
 mod http;
 mod kafka;
+mod odd_source;
 mod pipeline;
 mod proxy;
 mod service;
