@@ -101,6 +101,7 @@ impl Scanner {
             return Err(malformed(text, at, "`[`, with which a list of rows begins"));
         }
         at = blank(text, at + 1);
+        let is_whole = text.trim_ascii_end().ends_with(b"]");
         let mut elements = Vec::new();
         if text.get(at) == Some(&b']') {
             at = blank(text, at + 1);
@@ -109,8 +110,11 @@ impl Scanner {
         loop {
             let end = match self.element(text, at) {
                 Ok(end) => end,
-                // An answer that was cut off is asked for again; its last row is no row.
-                Err(malformed) if malformed.ended => return Err(malformed.in_row(elements.len() + 1)),
+                // An answer that was cut off is asked for again; its last row is no row. But one that ends like a page
+                // has a quote too few.
+                Err(malformed) if malformed.ended && !(is_whole && malformed.expected == CLOSING_QUOTE) => {
+                    return Err(malformed.in_row(elements.len() + 1));
+                }
                 Err(malformed) => {
                     loose::element_end(text, at).ok_or_else(|| malformed.in_row(elements.len() + 1))?
                 }
@@ -188,6 +192,7 @@ pub fn blank(text: &[u8], mut at: usize) -> usize {
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 const VALUE: &str = "a value";
 const NAME: &str = "the name of a field in double quotes";
+const CLOSING_QUOTE: &str = "the closing quote of a text";
 const END: &str = "the end of the answer after the list of rows";
 
 fn malformed(text: &[u8], at: usize, expected: &'static str) -> Malformed {
@@ -269,7 +274,8 @@ fn string(text: &[u8], at: usize) -> Result<usize, Malformed> {
                 }
                 _ => return Err(malformed(text, at + 1, "an escape that JSON has")),
             },
-            _ => return Err(malformed(text, at, "no control character within a text")),
+            Some(_) => return Err(malformed(text, at, "no control character within a text")),
+            None => return Err(malformed(text, at, CLOSING_QUOTE)),
         }
     }
 }

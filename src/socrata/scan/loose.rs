@@ -67,7 +67,7 @@ fn balanced_end(text: &[u8], start: usize) -> Option<usize> {
         match *text.get(at)? {
             b'"' => {
                 let end = string_end(text, at)?;
-                if ends_in_next_row(&text[at + 1..end - 1]) {
+                if ends_in_next_row(&text[at + 1..end - 1]) && begins_name(text, end) {
                     return None;
                 }
                 at = end;
@@ -104,14 +104,22 @@ fn next_row(text: &[u8], at: usize) -> Option<usize> {
             Some(b']') => blank(text, next + 1) == text.len(),
             Some(b',') => {
                 let brace = blank(text, next + 1);
-                text.get(brace) == Some(&b'{') && text.get(blank(text, brace + 1)) == Some(&b'"')
+                let quote = blank(text, brace + 1);
+                text.get(brace) == Some(&b'{')
+                    && text.get(quote) == Some(&b'"')
+                    && begins_name(text, quote + 1)
             }
             _ => false,
         }
     })
 }
 
-/// Says whether a string ends with `},{`: then a quote is missing before it, and it has run into the next row.
+/// Says whether what follows a quote is a name, and not what follows a string that ends there.
+fn begins_name(text: &[u8], at: usize) -> bool {
+    !matches!(text.get(blank(text, at)), None | Some(b',' | b'}' | b']'))
+}
+
+/// Says whether a string ends with `},{`: then, if a name follows it, it has run into the next row for a quote too few.
 fn ends_in_next_row(inner: &[u8]) -> bool {
     let without = |text: &'_ [u8], byte: u8| text.trim_ascii_end().strip_suffix(&[byte]).map(<[u8]>::len);
     [b'{', b',', b'}'].into_iter().try_fold(inner.len(), |end, byte| without(&inner[..end], byte)).is_some()
@@ -196,7 +204,8 @@ mod tests {
     const AFTER: &str = r#"{"unique_key":"3","location":{"a":["},{",{"b":1},{"c":2}]},":id":"row-3"}"#;
 
     /// Rows that are not JSON, each in its own way.
-    const ODD: [&str; 33] = [
+    const ODD: [&str; 34] = [
+        "{\"a\":\"x\ty},{\",\"b\":\"},{\",\":id\":\"row-2\"}",
         "{\"a\":\"x\ty\",\":id\":\"row-2\"}",
         "{\"a\":\"x\u{1}y\",\":id\":\"row-2\"}",
         "{\"a\":\"x\0y\",\":id\":\"row-2\"}",
@@ -236,8 +245,8 @@ mod tests {
     fn an_odd_row_costs_itself_alone() {
         for odd in ODD {
             for rows in [[BEFORE, odd, AFTER], [odd, BEFORE, AFTER], [BEFORE, AFTER, odd], [odd, odd, odd]] {
-                for between in [",", "\n,", " ,\r\n\t"] {
-                    let page = format!(" [{}]\n", rows.join(between));
+                for (between, end) in [(",", ""), ("\n,", "\n"), (" ,\r\n\t", " ")] {
+                    let page = format!(" [{}]{end}", rows.join(between));
                     let found = Scanner::default().elements(page.as_bytes());
                     let found = found.unwrap_or_else(|error| panic!("{error:?} in {page}"));
                     assert!(found.iter().map(|range| &page[range.clone()]).eq(rows), "{page}");
