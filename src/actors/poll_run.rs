@@ -34,7 +34,7 @@ use tokio::sync::watch;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use self::prepared::Prepared;
+use self::{prepared::Prepared, succession::Previous};
 use super::{
     environment::{Cluster, Environment},
     raw_publisher::RawPublisher,
@@ -42,7 +42,7 @@ use super::{
 use crate::{
     config::KafkaSettings,
     kafka::{KafkaFailure, Origin, RECORD_OVERHEAD_BYTES, max_row_bytes},
-    messages::{BatchError, PublishedPage, RawPage, RawRow},
+    messages::{BatchError, PublishedPage, RawPage},
     retry::Delays,
     socrata::{Cursor, Page, PageRequest, SocrataClient, SocrataError},
     store::{
@@ -137,8 +137,8 @@ struct Walk {
     frozen: bool,
     /// The columns that the source named last, as it wrote them; a replica that lags has no say.
     columns: Option<String>,
-    /// The rows of the page before, by which a page that repeats them is known.
-    previous: Arc<[RawRow]>,
+    /// The page before, by which one that repeats it is known.
+    previous: Previous,
 }
 
 impl PollRun<'_> {
@@ -230,7 +230,7 @@ impl PollRun<'_> {
         while let Some(page) = fetched.take() {
             self.stopping()?;
             let Some(prepared) = Prepared::new(page, &walk, self.environment)? else { break };
-            walk.previous = prepared.rows.clone();
+            walk.previous = Previous { rows: prepared.rows.clone(), last: prepared.last_index };
             let after = prepared.last.clone().or_else(|| walk.request.after.clone());
             let request = PageRequest { after, ..walk.request };
             // The next page is fetched while this one is published: the source is the slower of the two.
@@ -278,7 +278,7 @@ impl PollRun<'_> {
             certain_until,
             frozen: false,
             columns: None,
-            previous: Arc::default(),
+            previous: Previous::default(),
         })
     }
 

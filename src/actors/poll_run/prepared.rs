@@ -24,6 +24,8 @@ pub(super) struct Prepared {
     pub(super) answered_at: Timestamp,
     pub(super) out_of_date: bool,
     pub(super) columns: Option<String>,
+    /// Which row `last` is.
+    pub(super) last_index: Option<usize>,
     /// Asking on would bring nothing that is new.
     pub(super) is_last: bool,
 }
@@ -56,6 +58,7 @@ impl Prepared {
             rows.push(RawRow { value, borough, partition });
         }
         let last = last.map(|(updated_at, row_id, row)| Cursor::of_row(updated_at, &row_id, &row));
+        let last_index = succession.last();
         let is_full = rows.len() >= walk.request.limit;
         let is_last = match succession.verdict(&rows, &walk.previous, is_full) {
             Verdict::Advances => false,
@@ -66,6 +69,7 @@ impl Prepared {
         Ok(Some(Self {
             rows: rows.into(),
             last,
+            last_index,
             newest_updated_at: newest_updated_at.map(stored_precision),
             newest_created_at,
             // A server without a clock of its own is read by ours; the lag is taken off either.

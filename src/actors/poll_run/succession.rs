@@ -3,10 +3,10 @@
 //! A walk ends at an empty page: a source may give fewer rows than it was asked for at any time. What comes again is no
 //! news either: a short page that brings nothing but the last rows of the page before is the end too, and so is a short
 //! one without a row to go on from. A full page that does not advance, one whose times fall, and one with rows of the
-//! page before that are not its last ones end the poll with an error before anything of them is published: the source
-//! does not sort as it is asked to, and to go on would pass over rows.
+//! page before that cannot follow it end the poll with an error before anything of them is published: the source does
+//! not sort as it is asked to, and to go on would pass over rows.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use jiff::Timestamp;
 use nyc311_domain::RawHead;
@@ -27,20 +27,23 @@ pub(super) enum Verdict {
     },
 }
 
-/// What a row says of its place.
-struct Place {
-    /// It has a time.
-    timed: bool,
-    /// It is the row that the page should follow.
-    is_cursor: bool,
+/// The page before.
+#[derive(Default)]
+pub(super) struct Previous {
+    pub(super) rows: Arc<[RawRow]>,
+    /// Which of them the walk goes on from; those after it cannot be gone on from and may come again.
+    pub(super) last: Option<usize>,
 }
 
 /// Watches the rows of a page in their order.
 pub(super) struct Succession<'a> {
     after: Option<&'a Cursor>,
-    places: Vec<Place>,
+    /// For each row, whether it has a time.
+    timed: Vec<bool>,
     greatest: Option<(Timestamp, String)>,
-    /// The last row that can be gone on from is another one than the page follows.
+    /// The last row that can be gone on from.
+    last: Option<usize>,
+    /// It is another one than the page follows.
     advances: bool,
     /// A row has the time of the row that the page follows, or an earlier one.
     touches_cursor: bool,
@@ -58,8 +61,9 @@ impl<'a> Succession<'a> {
         };
         Self {
             after,
-            places: Vec::new(),
+            timed: Vec::new(),
             greatest: after.map(before),
+            last: None,
             advances: false,
             touches_cursor: false,
             disorder: None,
@@ -71,13 +75,14 @@ impl<'a> Succession<'a> {
         let is_cursor = self.after.is_some_and(|after| {
             head.updated_at == Some(after.updated_at) && head.row_id.as_deref() == Some(&after.row_id)
         });
-        self.places.push(Place { timed: head.updated_at.is_some(), is_cursor });
+        self.timed.push(head.updated_at.is_some());
         let Some(updated_at) = head.updated_at else { return };
         self.touches_cursor |= self.after.is_some_and(|after| updated_at <= after.updated_at);
         if head.unique_key.is_some() && head.row_id.is_some() {
+            self.last = Some(self.timed.len() - 1);
             self.advances = !is_cursor;
         }
-        let (row, key) = (self.places.len(), head.unique_key.as_deref().unwrap_or("unknown"));
+        let (row, key) = (self.timed.len(), head.unique_key.as_deref().unwrap_or("unknown"));
         match &mut self.greatest {
             Some((greatest, which)) if updated_at < *greatest => {
                 self.disorder.get_or_insert_with(|| {
@@ -93,22 +98,29 @@ impl<'a> Succession<'a> {
         }
     }
 
+    /// Returns which row the walk goes on from.
+    pub(super) fn last(&self) -> Option<usize> {
+        self.last
+    }
+
     /// Judges the page, of which every row has been noted.
-    pub(super) fn verdict(self, rows: &[RawRow], previous: &[RawRow], is_full: bool) -> Verdict {
+    pub(super) fn verdict(self, rows: &[RawRow], previous: &Previous, is_full: bool) -> Verdict {
         if rows.is_empty() {
             return Verdict::End;
         }
-        let may_come_again = self.touches_cursor || !self.places.iter().any(|place| place.timed);
+        let may_come_again = self.touches_cursor || !self.timed.contains(&true);
         let again = if may_come_again { self.comes_again(rows, previous) } else { Again::Nothing };
         let wrong = |code, detail: String| Verdict::Wrong { code, detail };
+        let after = self.after.map_or("the beginning".to_owned(), |after| {
+            format!(":updated_at {}, :id {}", after.updated_at, after.row_id)
+        });
         match (again, is_full) {
             (Again::All, false) => {
                 tracing::info!("the source repeats its last rows, there are no others");
                 return Verdict::End;
             }
             (Again::All, true) => {
-                let detail =
-                    format!("a full page brings only rows of the page before; after {:?}", self.after);
+                let detail = format!("a full page after {after} brings only rows of the page before");
                 return wrong("page_does_not_advance", detail);
             }
             (Again::OutOfPlace(row), _) => {
@@ -126,37 +138,39 @@ impl<'a> Succession<'a> {
             (true, _) => Verdict::Advances,
             (false, false) => Verdict::LastPage,
             (false, true) => {
-                let stuck =
-                    "a full page ends where it began, or no row of it has :updated_at, :id and unique_key";
-                wrong("page_does_not_advance", format!("{stuck}; after {:?}", self.after))
+                let stuck = match self.last {
+                    Some(_) => "ends where it began",
+                    None => "has no row with :updated_at, :id and unique_key to go on from",
+                };
+                wrong("page_does_not_advance", format!("a full page after {after} {stuck}"))
             }
         }
     }
 
     /// Finds the rows that were on the page before, byte for byte.
-    fn comes_again(&self, rows: &[RawRow], previous: &[RawRow]) -> Again {
+    fn comes_again(&self, rows: &[RawRow], previous: &Previous) -> Again {
         let sum = |row: &RawRow| crc32fast::hash(&row.value);
         let known: HashMap<u32, usize> =
-            previous.iter().enumerate().map(|(index, row)| (sum(row), index)).collect();
-        let (mut all, mut is_new, mut last, mut reached) = (true, false, None, false);
-        for (index, (row, place)) in rows.iter().zip(&self.places).enumerate() {
-            let found = known.get(&sum(row)).filter(|found| previous[**found].value == row.value);
+            previous.rows.iter().enumerate().map(|(index, row)| (sum(row), index)).collect();
+        let (mut all, mut is_new, mut latest) = (true, false, None);
+        for (index, (row, timed)) in rows.iter().zip(&self.timed).enumerate() {
+            let found =
+                known.get(&sum(row)).copied().filter(|found| previous.rows[*found].value == row.value);
             match found {
                 None => {
                     all = false;
-                    is_new |= place.timed;
+                    is_new |= timed;
                 }
-                // One without a time has no place.
-                Some(_) if !place.timed => {}
+                // Nothing could be asked for that is after it.
+                Some(found) if !timed || previous.last.is_none_or(|last| found > last) => {}
                 // A source that compares less finely than it sorts repeats the last rows of a page, in their order.
-                Some(found) if !is_new && last <= Some(found) => {
-                    (last, reached) = (Some(found), place.is_cursor)
-                }
+                Some(found) if !is_new && latest <= Some(found) => latest = Some(found),
                 Some(_) => return Again::OutOfPlace(index + 1),
             }
         }
-        match last {
-            Some(_) if !reached => Again::OutOfPlace(1),
+        match latest {
+            // The row that was asked on from is not the last of them, but would be in a source that sorts.
+            Some(_) if latest != previous.last => Again::OutOfPlace(1),
             _ if all => Again::All,
             Some(_) => Again::LastRows,
             None => Again::Nothing,
@@ -195,10 +209,15 @@ mod tests {
 
     /// Judges a page that follows another; `limit` rows were asked for.
     fn verdict(previous: &[RawRow], page: &[RawRow], limit: usize) -> Verdict {
-        let after = previous.last().map(|last| {
-            let head = peek(&last.value);
-            Cursor::of_row(head.updated_at.unwrap(), head.row_id.as_deref().unwrap(), &last.value)
+        let mut before = Succession::after(None);
+        previous.iter().for_each(|row| before.note(&peek(&row.value)));
+        let last = before.last();
+        let after = last.map(|last| {
+            let row = &previous[last].value;
+            let head = peek(row);
+            Cursor::of_row(head.updated_at.unwrap(), head.row_id.as_deref().unwrap(), row)
         });
+        let previous = &Previous { rows: previous.into(), last };
         let mut succession = Succession::after(after.as_ref());
         page.iter().for_each(|row| succession.note(&peek(&row.value)));
         succession.verdict(page, previous, page.len() >= limit)
@@ -249,6 +268,19 @@ mod tests {
         assert_eq!(code(verdict(&rows(&[1]), page, 1)), "page_does_not_advance");
         // And when it stood on the page before, it is no news at all.
         assert_eq!(verdict(&[odd.clone(), row(1, ONE)], page, 2), Verdict::End);
+    }
+
+    #[test]
+    fn a_row_with_a_time_and_without_a_key_may_come_again_after_the_row_that_is_gone_on_from() {
+        let keyless = RawRow {
+            value: format!(r#"{{":id":"row-9",":updated_at":"{ONE}"}}"#).into(),
+            borough: None,
+            partition: 0,
+        };
+        let previous = [row(1, ONE), keyless.clone()];
+        assert_eq!(verdict(&previous, &[keyless.clone(), row(2, ONE)], 2), Verdict::Advances);
+        assert_eq!(verdict(&previous, std::slice::from_ref(&keyless), 2), Verdict::End);
+        assert_eq!(code(verdict(&previous, std::slice::from_ref(&keyless), 1)), "page_does_not_advance");
     }
 
     #[test]
