@@ -67,6 +67,11 @@ impl SourceSettings {
     }
 }
 
+/// Tells the fields that the source calls its own (`:*`) from the columns (`*`), among which the computed regions are.
+pub fn is_system_field(name: &str) -> bool {
+    name.starts_with(':') && !name.starts_with(":@")
+}
+
 /// The brokers, the topics and what librdkafka is told besides.
 #[derive(Clone, Debug)]
 pub struct KafkaSettings {

@@ -24,7 +24,7 @@ use crate::{
     place,
     quality::QualityFlags,
     rejection::Rejection,
-    row::{Field, Row},
+    row::{self, Field, Row},
     scan::Value,
     service_request::{ServiceRequest, UNSPECIFIED},
     state::State,
@@ -43,7 +43,7 @@ pub fn enrich(raw: &[u8]) -> Result<ServiceRequest<'_>, Rejection> {
     })?;
     let row = Row::read(text).map_err(|malformed| Rejection {
         reason: Rejection::NOT_AN_OBJECT,
-        field: None,
+        field: row::field_at(text, malformed.at_byte),
         detail: format!("expected {} at byte {}", malformed.expected, malformed.at_byte),
         unique_key: None,
     })?;

@@ -259,6 +259,23 @@ fn find(member: &Member<'_>) -> Option<usize> {
     ORDER.iter().position(|name| json::key_is(&member.key, name))
 }
 
+/// Names the field in whose value a byte lies, of a text that is not JSON from there on. None for an unknown one, and
+/// where the name of a field was due.
+pub(crate) fn field_at(text: &str, at_byte: usize) -> Option<&'static str> {
+    let mut before = text.get(..at_byte)?;
+    if before.trim_ascii_end().ends_with([',', '{']) {
+        return None;
+    }
+    loop {
+        (before, _) = before.rsplit_once(':')?;
+        // A colon within a text follows no quote, or one that is escaped.
+        if let Some(name) = before.trim_ascii_end().strip_suffix('"').filter(|name| !name.ends_with('\\')) {
+            let (_, name) = name.rsplit_once('"')?;
+            return known_fields().find(|known| *known == name);
+        }
+    }
+}
+
 /// Names the fields of the source that this program knows, in the source's order. Others are kept all the same, and are worth a look.
 pub fn known_fields() -> impl Iterator<Item = &'static str> {
     ORDER.into_iter()
@@ -327,6 +344,25 @@ mod tests {
         for raw in [&b""[..], b"[]", b"null", b"\xff", br#"{"unique_key":"1""#] {
             assert_eq!(peek(raw), RawHead::default());
         }
+    }
+
+    #[test]
+    fn the_field_of_a_place_is_named() {
+        let text = r#"{"agency" : "a\":b 10:15", ":id":"row-1","unheard_of":7,"city":"x"}"#;
+        for (place, field) in [
+            ("10:15", Some("agency")),
+            ("15\"", Some("agency")),
+            ("row-1", Some(":id")),
+            ("7", None),
+            ("x", Some("city")),
+            ("agency", None),
+            ("\"city", None),
+        ] {
+            assert_eq!(field_at(text, text.find(place).unwrap()), field, "{place}");
+        }
+        assert_eq!(field_at(text, 1_000), None);
+        let rejection = crate::enrich(b"{\"unique_key\":\"7\",\"descriptor\":\"a\tb\"}").unwrap_err();
+        assert_eq!((rejection.reason, rejection.field), ("not_an_object", Some("descriptor")));
     }
 
     #[test]

@@ -20,6 +20,7 @@
 
 mod completion;
 mod prepared;
+mod succession;
 
 use std::{
     sync::Arc,
@@ -33,14 +34,15 @@ use tokio::sync::watch;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use self::prepared::Prepared;
+use self::{prepared::Prepared, succession::Previous};
 use super::{
     drain::past_saving,
     environment::{Cluster, Environment},
     raw_publisher::RawPublisher,
 };
 use crate::{
-    kafka::{KafkaFailure, Origin},
+    config::KafkaSettings,
+    kafka::{KafkaFailure, Origin, RECORD_OVERHEAD_BYTES, max_row_bytes},
     messages::{BatchError, PublishedPage, RawPage},
     retry::Delays,
     socrata::{Cursor, Page, PageRequest, SocrataClient, SocrataError},
@@ -147,6 +149,8 @@ struct Walk {
     frozen: bool,
     /// The columns that the source named last, as it wrote them; a replica that lags has no say.
     columns: Option<String>,
+    /// The page before, by which one that repeats it is known.
+    previous: Previous,
 }
 
 impl PollRun<'_> {
@@ -244,7 +248,8 @@ impl PollRun<'_> {
         let mut fetched = Some(self.fetch_page(&walk.request).await?);
         while let Some(page) = fetched.take() {
             self.stopping()?;
-            let prepared = Prepared::new(page, &walk.request, self.environment)?;
+            let Some(prepared) = Prepared::new(page, &walk, self.environment)? else { break };
+            walk.previous = Previous { rows: prepared.rows.clone(), last: prepared.last_index };
             let after = prepared.last.clone().or_else(|| walk.request.after.clone());
             let request = PageRequest { after, ..walk.request };
             // The next page is fetched while this one is published: the source is the slower of the two.
@@ -281,7 +286,8 @@ impl PollRun<'_> {
             WindowOn::UpdatedAt => crate::socrata::WindowOn::UpdatedAt,
             WindowOn::CreatedDate => crate::socrata::WindowOn::CreatedDate,
         };
-        let after = self.poll.cursor.clone().map(|(updated_at, row_id)| Cursor { updated_at, row_id });
+        let after =
+            self.poll.cursor.clone().map(|(updated_at, row_id)| Cursor { updated_at, stated: None, row_id });
         match (&after, since) {
             (Some(after), _) => tracing::info!(from = %after.updated_at, "poll goes on where it stopped"),
             (None, Some(since)) => {
@@ -298,7 +304,15 @@ impl PollRun<'_> {
         let limit = settings.source.page_rows;
         let page = u64::try_from(self.poll.counts.pages).unwrap_or(0);
         let request = PageRequest { on, since, until: window.until, after, limit };
-        Ok(Walk { request, page, greatest: None, certain_until, frozen: false, columns: None })
+        Ok(Walk {
+            request,
+            page,
+            greatest: None,
+            certain_until,
+            frozen: false,
+            columns: None,
+            previous: Previous::default(),
+        })
     }
 
     async fn fetch_page(&self, request: &PageRequest) -> Result<Page, Halt> {
@@ -456,7 +470,8 @@ impl PollRun<'_> {
 
     /// Rows that Kafka cannot take: they are written where the cursor is, in one transaction with it.
     fn too_large(&self, prepared: &Prepared, published: &PublishedPage, page: u64) -> Vec<DeadLetter> {
-        let limit = self.environment.settings.kafka.raw_max_record_bytes;
+        let kafka = &self.environment.settings.kafka;
+        let limit = max_row_bytes(kafka);
         let rows = published.too_large.iter().filter_map(|index| prepared.rows.get(*index));
         rows.map(|row| {
             metrics().dead_letters_total.with_label_values(&[stage::POLLER, "row_too_large"]).inc();
@@ -472,7 +487,7 @@ impl PollRun<'_> {
                 stage: stage::POLLER.into(),
                 reason: "row_too_large".into(),
                 field: None,
-                detail: Some(format!("{} bytes; kafka.raw_max_record_bytes = {limit}", row.value.len())),
+                detail: Some(too_large_detail(row.value.len(), kafka)),
                 unique_key: peek(&row.value).unique_key.and_then(|key| key.trim().parse().ok()),
                 kafka_cluster_id: None,
                 topic: Some(self.environment.settings.kafka.raw_topic.clone()),
@@ -485,6 +500,21 @@ impl PollRun<'_> {
         })
         .collect()
     }
+}
+
+/// Says which bound a row is above: ours, or one that the brokers have of their own.
+fn too_large_detail(bytes: usize, kafka: &KafkaSettings) -> String {
+    let (most, topic, setting) = (max_row_bytes(kafka), &kafka.raw_topic, kafka.raw_max_record_bytes);
+    if bytes > most {
+        return format!(
+            "the row has {bytes} bytes, {most} are the most: kafka.raw_max_record_bytes = {setting}, of which \
+             {RECORD_OVERHEAD_BYTES} are for key, headers and framing"
+        );
+    }
+    format!(
+        "the row has {bytes} bytes and kafka.raw_max_record_bytes = {setting} lets it pass, but the brokers refused it: \
+         raise max.message.bytes of topic {topic} to {setting}"
+    )
 }
 
 /// The code under which a cancellation ends the run; never stored.

@@ -201,8 +201,8 @@ pub const DEFINITIONS: &[Definition] = &[
         path: "source.columns",
         kind: Kind::Names,
         default: "",
-        meaning: "The columns to ask for; none means all. `unique_key`, `created_date` and the system fields always come.",
-        reason: "A name of the dataset is lower case letters, digits and `_`.",
+        meaning: "The columns to ask for; none means all (`:*,*`). `unique_key` and `created_date` always come, and so do all system fields, unless some are named: then only these.",
+        reason: "A name of the dataset is lower case letters, digits and `_`; of the system fields `:id`, `:updated_at`, `:version` and `:created_at` are needed. On some portals `:*` takes minutes: `*,:id,:updated_at,:version,:created_at` asks for no more than is used.",
     },
     Definition {
         path: "source.visibility_lag",
@@ -313,7 +313,7 @@ pub const DEFINITIONS: &[Definition] = &[
         path: "kafka.raw_max_record_bytes",
         kind: Kind::Size { min: 16 * KIB, max: 8 * MIB },
         default: "1MiB",
-        meaning: "The largest row that is sent to Kafka; a larger one becomes a dead letter.",
+        meaning: "The largest record of the raw topic; a row of more than this less 1 KiB, which is for key, headers and framing, becomes a dead letter.",
         reason: "Real rows have 2 KiB; the brokers must accept the size (`message.max.bytes`), and several wait in memory.",
     },
     Definition {

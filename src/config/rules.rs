@@ -1,11 +1,11 @@
 //! The rules that bind several settings, or that a form cannot say.
 
-use super::Settings;
 use super::definition::{Short, size};
 use super::error::SettingProblem;
 use super::layers::Origin;
 use super::properties;
 use super::value::Values;
+use super::{Settings, SourceSettings, is_system_field};
 
 /// Checks what no single form can; a rule about a setting that is wrong already keeps silent.
 pub fn check(settings: &Settings, values: &Values, problems: &mut Vec<SettingProblem>) {
@@ -90,6 +90,7 @@ fn check_source(settings: &Settings, rules: &mut Rules<'_>) {
             "write the address of one, as https://data.cityofnewyork.us/resource/erm2-nwe9.json",
         );
     }
+    check_columns(source, rules);
     if source.retry_initial_interval > source.retry_max_interval {
         rules.broken(
             "source.retry_max_interval",
@@ -99,6 +100,26 @@ fn check_source(settings: &Settings, rules: &mut Rules<'_>) {
                 Short(source.retry_initial_interval)
             ),
             "raise it, or lower source.retry_initial_interval",
+        );
+    }
+}
+
+/// The system fields that no row can do without: the walk goes by the first two, the third tells versions apart, and all
+/// but `:id` are stored.
+const SYSTEM_FIELDS: [&str; 4] = [":id", ":updated_at", ":version", ":created_at"];
+
+fn check_columns(source: &SourceSettings, rules: &mut Rules<'_>) {
+    let named = |name: &str| source.columns.iter().any(|column| column == name);
+    if named(":*") || !source.columns.iter().any(|column| is_system_field(column)) {
+        return;
+    }
+    let missing: Vec<&str> = SYSTEM_FIELDS.into_iter().filter(|field| !named(field)).collect();
+    if !missing.is_empty() {
+        rules.broken(
+            "source.columns",
+            &[],
+            format!("names some system fields and not {}, and a row needs all four", missing.join(", ")),
+            "name all of :id, :updated_at, :version and :created_at, or `:*`, or no system field at all",
         );
     }
 }

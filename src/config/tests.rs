@@ -393,6 +393,8 @@ fn each_form_is_refused_when_it_is_wrong() {
         ("source.page_rows", "0"),
         ("source.page_rows", "many"),
         ("source.columns", "unique key"),
+        ("source.columns", "agency*"),
+        ("source.columns", "**"),
         ("source.app_token", "with blank"),
         ("kafka.bootstrap_servers", ""),
         ("kafka.raw_topic", "nyc 311"),
@@ -429,6 +431,24 @@ fn optional_settings_are_taken_and_left_out() {
     let empty =
         Settings::load(&environment(&[("NYC311_POLL__INTERVAL", ""), ("NYC311_HTTP__TOKEN", "")])).unwrap();
     assert!(empty.settings.http.token.is_none());
+}
+
+#[test]
+fn system_fields_are_named_all_four_or_not_at_all() {
+    for (columns, missing) in [
+        (":id", ":updated_at, :version, :created_at"),
+        ("*,:id,:updated_at,:created_at", ":version"),
+        ("agency,:sid", ":id, :updated_at, :version, :created_at"),
+    ] {
+        let text = Settings::with(&[("source.columns", columns)]).unwrap_err().to_string();
+        let expected = format!("names some system fields and not {missing}, and a row needs all four");
+        assert!(text.contains(&expected) && text.contains("or `:*`, or no system field"), "{text}");
+    }
+    for columns in
+        ["*,:id,:updated_at,:version,:created_at", ":*,agency", ":*,*", "agency,:@computed_region_x", ""]
+    {
+        assert!(Settings::with(&[("source.columns", columns)]).is_ok(), "{columns}");
+    }
 }
 
 #[test]

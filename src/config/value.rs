@@ -266,7 +266,8 @@ fn dataset_names<'a>(names: impl Iterator<Item = &'a str>) -> Result<Value, Stri
     let names: Vec<String> =
         names.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect();
     let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | ':' | '@');
-    match names.iter().find(|name| !name.chars().all(legal)) {
+    let is_name = |name: &String| matches!(name.as_str(), "*" | ":*") || name.chars().all(legal);
+    match names.iter().find(|name| !is_name(name)) {
         Some(wrong) => Err(format!("has {wrong:?}, which is no column name")),
         None => Ok(Value::Names(names)),
     }

@@ -26,3 +26,4 @@ pub use offset_note::OffsetNote;
 pub use partition_map::PartitionMap;
 pub use record::{Mark, Record, RecordBatch};
 pub use topic_ids::{DescribedTopic, TopicId};
+pub use topics::{RECORD_OVERHEAD_BYTES, max_row_bytes};

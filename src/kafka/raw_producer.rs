@@ -28,6 +28,7 @@ use super::{
     client::{base, log, overridden},
     failure::KafkaFailure,
     headers::HeaderList,
+    topics::max_row_bytes,
 };
 use crate::{
     config::KafkaSettings,
@@ -148,7 +149,7 @@ pub struct RawProducer {
     /// None only while it is dropped.
     producer: Option<ThreadedProducer<Delivery>>,
     topic: String,
-    max_record_bytes: usize,
+    max_row_bytes: usize,
 }
 
 impl RawProducer {
@@ -170,7 +171,7 @@ impl RawProducer {
         Ok(Self {
             producer: Some(producer),
             topic: settings.raw_topic.clone(),
-            max_record_bytes: settings.raw_max_record_bytes,
+            max_row_bytes: max_row_bytes(settings),
         })
     }
 
@@ -202,7 +203,7 @@ impl RawProducer {
             self.producer.as_ref().ok_or_else(|| KafkaFailure::Other("the producer is gone".to_owned()))?;
         let headers = headers.to_kafka();
         for (index, row) in rows.iter().enumerate() {
-            if row.value.len() > self.max_record_bytes {
+            if row.value.len() > self.max_row_bytes {
                 receipt.too_large.lock().push(index);
                 continue;
             }

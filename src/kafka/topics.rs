@@ -11,6 +11,15 @@ use crate::config::KafkaSettings;
 /// How much larger than a raw record a record derived from it may be: what was replaced stays in it.
 const DERIVED_GROWTH: usize = 4;
 
+/// What a record has beside its value, at most: the batch's head (61 bytes), lengths (36), a borough as key and the
+/// headers of the contract (some 200). A round number, so that the bound on a row does not hang on a poll's id or page.
+pub const RECORD_OVERHEAD_BYTES: usize = 1024;
+
+/// Returns the largest row that is sent to Kafka, in bytes: whatever its content, its record fits the topic.
+pub fn max_row_bytes(settings: &KafkaSettings) -> usize {
+    settings.raw_max_record_bytes.saturating_sub(RECORD_OVERHEAD_BYTES)
+}
+
 /// Returns the largest record that the derived topics take, in bytes.
 pub fn derived_max_bytes(settings: &KafkaSettings) -> usize {
     settings.raw_max_record_bytes * DERIVED_GROWTH

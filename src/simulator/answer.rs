@@ -7,11 +7,12 @@ use std::ops::Range;
 use serde_json::{Map, Value as Json};
 
 use super::soql::{
-    Aggregate, Answer, GroupValue, Kind, Node, Part, Projection, Query, Row, RowOrder, SYSTEM_FIELDS, Value,
-    extreme, read_fixed, read_floating, write_fixed, write_floating,
+    Aggregate, Answer, GroupValue, Kind, Node, Part, Projection, Query, Row, RowOrder, Value, extreme,
+    read_fixed, read_floating, write_fixed, write_floating,
 };
-use super::table::{Stamp, Table};
-use crate::socrata::scan::Scanner;
+use super::table::{Stamp, Table, at_millisecond};
+use crate::config::is_system_field;
+use crate::socrata::scan::{Scanner, loose_members};
 
 /// A page as JSON, and where its rows lie in it.
 #[derive(Debug)]
@@ -62,7 +63,7 @@ impl Served {
 pub fn answer(table: &dyn Table, query: &Query, now_ms: i64) -> Served {
     let mut first = query.bounds.from;
     if table.publishes_after_creation() {
-        first = first.max(Stamp { updated_at_ms: query.bounds.created_from_ms, row_number: 0 });
+        first = first.max(Stamp::first_at(query.bounds.created_from));
     }
     let from = table.first_at_or_after(first);
     let until = query.bounds.until.map_or(table.len(), |until| table.first_at_or_after(until)).max(from);
@@ -264,28 +265,24 @@ impl<'a> TableRow<'a> {
         self.places.fill(None);
         self.table.write_row(self.position, &mut self.text);
         let (columns, places) = (self.columns, &mut self.places);
-        // Rows were validated when they were loaded; one that is no object has no columns.
         let text = &self.text;
-        let _ = self.scanner.members(text, 0, |name, place| {
+        for (name, place) in members(&mut self.scanner, text).unwrap_or_default() {
             if let Some(index) =
                 columns.iter().position(|(column, _)| column.as_bytes() == &text[name.clone()])
             {
                 places[index] = Some(place);
             }
-        });
+        }
         self.is_written = true;
     }
 
     /// Writes the selected members, values byte for byte.
     fn write_parts(&mut self, parts: &[Part], out: &mut Vec<u8>) {
         self.write();
-        let mut members: Vec<(Range<usize>, Range<usize>)> = Vec::new();
-        let is_object =
-            self.scanner.members(&self.text, 0, |name, value| members.push((name, value))).is_ok();
-        if !is_object {
+        let Some(members) = members(&mut self.scanner, &self.text) else {
             out.extend_from_slice(&self.text);
             return;
-        }
+        };
         let mut first = true;
         let mut member = |name: &[u8], value: &[u8]| {
             out.push(if first { b'{' } else { b',' });
@@ -301,7 +298,7 @@ impl<'a> TableRow<'a> {
                     let system = matches!(part, Part::SystemFields);
                     for (name, value) in &members {
                         let name = &self.text[name.clone()];
-                        if SYSTEM_FIELDS.iter().any(|field| field.as_bytes() == name) == system {
+                        if is_system_field(&String::from_utf8_lossy(name)) == system {
                             member(name, &self.text[value.clone()]);
                         }
                     }
@@ -327,15 +324,25 @@ impl<'a> TableRow<'a> {
     }
 }
 
+/// Returns the places of names and values in a row, which may be not quite JSON; none for what is no object.
+fn members(scanner: &mut Scanner, row: &[u8]) -> Option<Vec<(Range<usize>, Range<usize>)>> {
+    let mut members = Vec::new();
+    if scanner.members(row, 0, |name, value| members.push((name, value))).is_err() {
+        members.clear();
+        loose_members(row, |name, value| members.push((name, value)));
+    }
+    (row.first() == Some(&b'{')).then_some(members)
+}
+
 impl Row for TableRow<'_> {
     fn value(&mut self, column: usize) -> Value {
         let Some((name, kind)) = self.columns.get(column) else { return Value::Null };
         match name.as_str() {
-            ":updated_at" => return Value::Time(self.table.stamp(self.position).updated_at_ms),
+            ":updated_at" => return Value::Time(self.table.stamp(self.position).updated_at),
             ":id" => return Value::RowNumber(self.table.stamp(self.position).row_number),
             "created_date" => {
                 if let Some(local_ms) = self.table.created_date(self.position) {
-                    return Value::Time(local_ms);
+                    return Value::Time(at_millisecond(local_ms));
                 }
             }
             _ => {}
@@ -372,8 +379,8 @@ fn json(value: &Value, kind: Kind) -> Option<Json> {
         Value::Boolean(value) => Json::Bool(*value),
         Value::Text(text) => Json::String(text.clone()),
         Value::Number(number) => Json::String(number.to_string()),
-        Value::Time(at_ms) if kind == Kind::FixedTimestamp => Json::String(write_fixed(*at_ms)),
-        Value::Time(local_ms) => Json::String(write_floating(*local_ms)),
+        Value::Time(at) if kind == Kind::FixedTimestamp => Json::String(write_fixed(*at)),
+        Value::Time(local) => Json::String(write_floating(*local)),
         Value::RowNumber(number) => {
             let mut id = Vec::new();
             super::row_id::write_id(*number, &mut id);

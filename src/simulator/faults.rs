@@ -23,8 +23,14 @@ pub enum FaultKind {
     NotJson,
     /// One more element in the page that is JSON and no usable row.
     MalformedRow,
+    /// One more element in the page that is not quite JSON.
+    BrokenRow,
     /// One row of the page comes twice.
     RepeatedRow,
+    /// The page has no more than `rows`, whatever was asked for.
+    Capped,
+    /// `$order` is ignored: the page is the end of what was asked for, backwards.
+    Unordered,
     /// A replica answers that is `behind`.
     LaggingReplica,
 }
@@ -52,6 +58,11 @@ pub struct Fault {
     /// The malformed row; without it they take turns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub row: Option<serde_json::Value>,
+    /// The text of the broken row; without it they take turns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<u64>,
     /// Where in the page a row is put in: 0 is before the first. Without it, in the middle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<usize>,
@@ -91,6 +102,8 @@ impl Fault {
             behind: None,
             status: None,
             row: None,
+            text: None,
+            rows: None,
             at: None,
         }
     }
@@ -211,6 +224,24 @@ const MALFORMED_ROWS: [&str; 6] = [
     r#"["a","row"]"#,
     r#"{"unique_key":"1","created_date":"the day before yesterday","borough":"BRONX"}"#,
 ];
+
+/// Rows that are not JSON and can be told apart.
+const BROKEN_ROWS: [&str; 8] = [
+    "{\"unique_key\":\"99000000\",\"created_date\":\"2026-01-01T00:00:00.000\",\"descriptor\":\"a\tb\"}",
+    "{\"unique_key\":\"99000001\",\"created_date\":\"2026-01-01T00:00:00.000\",\"descriptor\":\"a\u{1}b\"}",
+    "{\"unique_key\":\"99000002\",\"created_date\":\"2026-01-01T00:00:00.000\",\"descriptor\":\"a\0b\"}",
+    r#"{"unique_key":"99000003","created_date":"2026-01-01T00:00:00.000","descriptor":"a\xb"}"#,
+    r#"{"unique_key":"99000004","created_date":"2026-01-01T00:00:00.000","latitude":NaN}"#,
+    r#"{"unique_key":"99000005","created_date":"2026-01-01T00:00:00.000","council_district":007}"#,
+    r#"{"unique_key":"99000006","created_date":"2026-01-01T00:00:00.000","descriptor":"5" pipe"}"#,
+    r#"{"unique_key":"99000007","created_date":"2026-01-01T00:00:00.000","agency":"NYPD",}"#,
+];
+
+/// Returns the row that is not quite JSON that the fault puts in.
+pub fn broken_row(fault: &Fault, turn: u64) -> String {
+    let in_turn = || BROKEN_ROWS[(turn % BROKEN_ROWS.len() as u64) as usize].to_owned();
+    fault.text.clone().unwrap_or_else(in_turn)
+}
 
 /// Returns the row that the fault puts in.
 pub fn malformed_row(fault: &Fault, turn: u64) -> String {

@@ -42,14 +42,15 @@ pub fn lateness_ms(visible_after_ms: i64, row_number: u64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::super::soql::{read_floating, write_fixed};
+    use super::super::table::at_millisecond;
     use super::*;
 
     #[test]
     fn rows_appear_19_to_43_hours_after_creation() {
-        let night = |local: &str| night_of(service_day(read_floating(local).unwrap()));
+        let night = |local: &str| night_of(service_day(read_floating(local).unwrap().as_millisecond()));
         // New York is four hours behind: 02:45 there is 06:45 UTC.
         assert_eq!(night("2026-05-19T02:45:00.000"), night("2026-05-20T02:39:59.999"));
-        let published = write_fixed(updated_at_ms(night("2026-05-19T02:45:00.000"), 0));
+        let published = write_fixed(at_millisecond(updated_at_ms(night("2026-05-19T02:45:00.000"), 0)));
         assert!(published.starts_with("2026-05-21T01:3"), "{published}");
     }
 

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::faults::Fault;
 use super::server::State;
 use super::soql::write_fixed;
+use super::table::at_millisecond;
 use crate::quantity;
 
 /// A body may hold a row that is too large for every setting of `kafka.raw_max_record_bytes`, which ends at 8 MiB.
@@ -43,9 +44,9 @@ async fn status(state: web::Data<State>) -> HttpResponse {
 fn describe(state: &State) -> Value {
     let table = &state.table;
     let versions = table.len();
-    let edge = |position: u64| (versions > 0).then(|| write_fixed(table.stamp(position).updated_at_ms));
+    let edge = |position: u64| (versions > 0).then(|| write_fixed(table.stamp(position).updated_at));
     json!({
-        "now": write_fixed(state.clock.now_ms()),
+        "now": write_fixed(at_millisecond(state.clock.now_ms())),
         "versions": versions,
         "first_updated_at": edge(0),
         "last_updated_at": edge(versions.saturating_sub(1)),

@@ -17,13 +17,15 @@ use serde_json::json;
 
 use super::answer::{self, Served};
 use super::clock::milliseconds;
-use super::faults::{Fault, FaultKind, malformed_row};
+use super::faults::{Fault, FaultKind, broken_row, malformed_row};
 use super::server::{DATASET, State};
-use super::soql::{Answer, Query, Refusal};
+use super::soql::{Answer, Query, Refusal, RowOrder};
 
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
 const DEFAULT_DELAY: Duration = Duration::from_secs(5);
 const PAUSE_BEFORE_CUT: Duration = Duration::from_millis(50);
+/// The rows of a capped page: few, so that every poll meets the cap.
+const DEFAULT_CAP: u64 = 20;
 const DEFAULT_BEHIND: Duration = Duration::from_secs(6 * 60 * 60);
 
 pub async fn answer(
@@ -102,7 +104,16 @@ fn take(faults: &mut Vec<Fault>, kind: FaultKind) -> Option<Fault> {
 }
 
 fn serve(state: &State, mut query: Query, seen_ms: i64, faults: &[Fault]) -> Served {
-    let puts_in = |fault: &&Fault| matches!(fault.kind, FaultKind::MalformedRow | FaultKind::RepeatedRow);
+    let puts_in = |fault: &&Fault| {
+        matches!(fault.kind, FaultKind::MalformedRow | FaultKind::BrokenRow | FaultKind::RepeatedRow)
+    };
+    for fault in faults {
+        match (fault.kind, &mut query.answer) {
+            (FaultKind::Capped, _) => query.limit = query.limit.min(fault.rows.unwrap_or(DEFAULT_CAP)),
+            (FaultKind::Unordered, Answer::Rows { order, .. }) => *order = RowOrder::SourceReversed,
+            _ => {}
+        }
+    }
     // A page that is asked to be empty has room for none.
     let insertions: Vec<&Fault> = faults.iter().filter(puts_in).filter(|_| query.limit > 0).collect();
     // What is put in comes on top of the page's rows, and the page still keeps to its limit: no row is lost by it.
@@ -115,7 +126,11 @@ fn serve(state: &State, mut query: Query, seen_ms: i64, faults: &[Fault]) -> Ser
                 Some(range) => served.body[range.clone()].to_vec(),
                 None => continue,
             },
-            _ => malformed_row(fault, state.malformed_rows.fetch_add(1, Ordering::Relaxed)).into_bytes(),
+            kind => {
+                let turn = state.malformed_rows.fetch_add(1, Ordering::Relaxed);
+                let put_in = if kind == FaultKind::BrokenRow { broken_row } else { malformed_row };
+                put_in(fault, turn).into_bytes()
+            }
         };
         served = served.with_row(at, &row);
     }
@@ -159,7 +174,10 @@ fn failure(fault: &Fault) -> Option<HttpResponse> {
         FaultKind::Slow
         | FaultKind::Truncated
         | FaultKind::MalformedRow
+        | FaultKind::BrokenRow
         | FaultKind::RepeatedRow
+        | FaultKind::Capped
+        | FaultKind::Unordered
         | FaultKind::LaggingReplica => None,
     }
 }

@@ -15,7 +15,7 @@ use super::faults::{Fault, Faults};
 use super::files::{FileTable, LoadError};
 use super::options::SimulatorOptions;
 use super::soql::write_fixed;
-use super::table::{Stamp, Table};
+use super::table::{Stamp, Table, at_millisecond};
 use super::{operator, resource};
 
 /// The dataset that is served, as the city names it.
@@ -98,15 +98,15 @@ impl Simulator {
             _ => format!(
                 "{}: {versions} versions of rows, published from {} to {}",
                 self.serves,
-                write_fixed(table.stamp(0).updated_at_ms),
-                write_fixed(table.stamp(versions - 1).updated_at_ms)
+                write_fixed(table.stamp(0).updated_at),
+                write_fixed(table.stamp(versions - 1).updated_at)
             ),
         }];
-        let now_ms = self.state.clock.now_ms();
-        let published = table.first_at_or_after(Stamp { updated_at_ms: now_ms, row_number: u64::MAX });
+        let now = at_millisecond(self.state.clock.now_ms());
+        let published = table.first_at_or_after(Stamp { updated_at: now, row_number: u64::MAX });
         lines.push(format!(
             "the clock shows {}, when {published} of them are published; it can be moved (docs/simulator.md)",
-            write_fixed(now_ms)
+            write_fixed(now)
         ));
         if self.state.token.is_some() {
             lines.push("requests need the token of --token: export NYC311_SOURCE__APP_TOKEN=...".to_owned());

@@ -1,20 +1,37 @@
 //! What the simulator serves from: versions of rows in the source's order, reached by position.
 
+use jiff::{SignedDuration, Timestamp};
+
 use super::soql::Columns;
 
-/// Where a row stands in the order `:updated_at, :id`; the id as its hidden number.
+/// Where a row stands in the order `:updated_at, :id`: the time as finely as the row has it, the id as its hidden number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Stamp {
-    pub updated_at_ms: i64,
+    pub updated_at: Timestamp,
     pub row_number: u64,
 }
 
+/// Returns the point in time of milliseconds since 1970; what lies beyond all times is the last one.
+pub fn at_millisecond(at_ms: i64) -> Timestamp {
+    Timestamp::from_millisecond(at_ms).unwrap_or(if at_ms < 0 { Timestamp::MIN } else { Timestamp::MAX })
+}
+
+/// Returns the next point in time that there is.
+pub fn just_after(at: Timestamp) -> Timestamp {
+    at.checked_add(SignedDuration::from_nanos(1)).unwrap_or(at)
+}
+
 impl Stamp {
+    /// Returns the least stamp of a time.
+    pub fn first_at(updated_at: Timestamp) -> Self {
+        Self { updated_at, row_number: 0 }
+    }
+
     /// Returns the least stamp above this one.
     pub fn next(self) -> Self {
         match self.row_number.checked_add(1) {
             Some(row_number) => Self { row_number, ..self },
-            None => Self { updated_at_ms: self.updated_at_ms.saturating_add(1), row_number: 0 },
+            None => Self::first_at(just_after(self.updated_at)),
         }
     }
 }
@@ -49,10 +66,10 @@ pub trait Table: Send + Sync {
 
     /// Returns when the source last changed, for a clock that reads `now_ms`.
     fn modified_at_ms(&self, now_ms: i64) -> i64 {
-        let bound = Stamp { updated_at_ms: now_ms, row_number: u64::MAX };
+        let bound = Stamp { updated_at: at_millisecond(now_ms), row_number: u64::MAX };
         match self.first_at_or_after(bound) {
             0 => now_ms,
-            next => self.stamp(next - 1).updated_at_ms,
+            next => self.stamp(next - 1).updated_at.as_millisecond(),
         }
     }
 

@@ -22,6 +22,9 @@ use crate::retry::{Failure, RetryPolicy, retry};
 const MAX_BODY_BYTES: usize = 512 << 20;
 /// How much of an answer that is not understood goes into the error.
 const MAX_EXCERPT_CHARS: usize = 200;
+/// How much of a page goes into the error: up to so much before the place where it is wrong, and from there on.
+const PLACE_BEFORE_BYTES: usize = 24;
+const PLACE_AFTER_BYTES: usize = 60;
 
 /// One request as it went, for the metrics.
 #[derive(Clone, Debug)]
@@ -103,8 +106,7 @@ impl SocrataClient {
             return Err(status_error(status, &headers, &body));
         }
         let head = page_head(&headers);
-        let excerpt = body.clone();
-        Page::slice(body, head).map_err(|malformed| body_error(&excerpt, malformed))
+        Page::slice(body.clone(), head).map_err(|malformed| body_error(&body, malformed))
     }
 }
 
@@ -155,12 +157,27 @@ fn body_read_error(error: &reqwest::Error) -> SocrataError {
 }
 
 fn body_error(body: &[u8], malformed: Malformed) -> SocrataError {
-    if malformed.ended && !body.is_empty() {
-        return SocrataError::Truncated {
-            detail: format!("it ends within a row, after {} bytes", body.len()),
-        };
+    let Malformed { at, ended, expected, row } = malformed;
+    if ended && !body.is_empty() {
+        let place = if row == 0 { "before its first row".to_owned() } else { format!("within row {row}") };
+        return SocrataError::Truncated { detail: format!("it ends {place}, after {} bytes", body.len()) };
     }
-    SocrataError::NotJson { detail: format!("at byte {} of {}: {}", malformed.at, body.len(), excerpt(body)) }
+    let row = if row == 0 { String::new() } else { format!(" in row {row}") };
+    let found = if body.is_empty() { "nothing".to_owned() } else { place(body, at) };
+    let detail = format!("at byte {at} of {}{row}: expected {expected}, found {found}", body.len());
+    SocrataError::NotJson { detail }
+}
+
+/// Quotes what stands at a place, with a little of what stands before it.
+fn place(body: &[u8], at: usize) -> String {
+    let quoted = |bytes: &[u8]| {
+        let text = String::from_utf8_lossy(bytes);
+        text.trim_matches(char::REPLACEMENT_CHARACTER).escape_debug().to_string()
+    };
+    let (before, after) = body.split_at(at.min(body.len()));
+    let before = &before[before.len().saturating_sub(PLACE_BEFORE_BYTES)..];
+    let after = quoted(&after[..after.len().min(PLACE_AFTER_BYTES)]);
+    if before.is_empty() { format!("`{after}`") } else { format!("`{after}` after `{}`", quoted(before)) }
 }
 
 /// What Socrata says in an error; newer parts of it write `errorCode`.
@@ -276,6 +293,33 @@ mod tests {
             let error = status_error(StatusCode::from_u16(status).unwrap(), &HeaderMap::new(), b"");
             assert_eq!((error.is_transient(), error.http_status()), (transient, Some(status)));
         }
+    }
+
+    #[test]
+    fn the_place_is_quoted_where_a_page_is_no_list_of_rows() {
+        let text = |body: &str| {
+            let malformed = Page::slice(body.to_owned().into(), PageHead::default()).unwrap_err();
+            body_error(body.as_bytes(), malformed).to_string()
+        };
+        let filler = format!("{{\"a\":\"{}\"}}", "x".repeat(500));
+        let page = format!("[{filler}\n,{{\"b\":\"\u{1}\n\"\n,{filler}");
+        let error = text(&page);
+        assert!(
+            error.contains("at byte 517 of 1030 in row 2: expected no control character within a text"),
+            "{error}"
+        );
+        assert!(
+            error.contains(r#"found `\u{1}\n\"\n,{\"a\":\"xxx"#) && error.contains(r#"after `"#),
+            "{error}"
+        );
+        assert!(!error.contains(&"x".repeat(60)), "{error}");
+        let error = text("<!DOCTYPE html><html>");
+        assert!(
+            error.ends_with("at byte 0 of 21: expected `[`, with which a list of rows begins, found `<!DOCTYPE html><html>`"),
+            "{error}"
+        );
+        assert!(text("").ends_with("found nothing"), "{}", text(""));
+        assert!(text("[{},{\"a\":").ends_with("it ends within row 2, after 9 bytes"));
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub enum SocrataError {
     TimedOut { detail: String },
     #[error("the source's answer was cut off: {detail}")]
     Truncated { detail: String },
-    #[error("the source's answer is not a json array: {detail}")]
+    #[error("the source's answer is no list of rows in json: {detail}")]
     NotJson { detail: String },
     #[error("the source's answer is larger than {limit_bytes} bytes")]
     TooLarge { limit_bytes: usize },

@@ -7,10 +7,13 @@ mod client;
 mod error;
 mod page;
 mod query;
+mod row;
 pub(crate) mod scan;
 
 pub use client::{Attempt, Observer, SocrataClient};
 pub use error::SocrataError;
 pub use page::{Page, PageHead};
 pub use query::{Cursor, PageRequest, WindowOn};
+pub use row::salvaged;
+pub(crate) use row::sound_value;
 pub use scan::Malformed;

@@ -14,6 +14,7 @@ mod http;
 mod instance;
 mod kafka;
 mod kafka_loss;
+mod odd_source;
 mod pipeline;
 mod proxy;
 mod service;

@@ -193,7 +193,7 @@ impl Service {
     pub async fn get(&self, path: &str) -> Option<Value> {
         let url = format!("http://{}{path}", self.settings.http.listen);
         // A thread of the server may stand still: asked again, another one answers.
-        let answer = reqwest::Client::new().get(url).timeout(Duration::from_secs(5)).send().await.ok()?;
+        let answer = reqwest::Client::new().get(url).timeout(Duration::from_secs(10)).send().await.ok()?;
         serde_json::from_str(&answer.text().await.ok()?).ok()
     }
 

@@ -49,11 +49,11 @@ fn text<'a>(row: &'a Value, name: &str) -> &'a str {
 
 /// Returns the pair of the last row that one can resume from.
 fn cursor(page: &Page) -> Option<Cursor> {
-    page.rows().rev().find_map(|row| {
-        let row: Value = serde_json::from_slice(&row).ok()?;
+    page.rows().rev().find_map(|text| {
+        let row: Value = serde_json::from_slice(&text).ok()?;
         let updated_at: Timestamp = row.get(":updated_at")?.as_str()?.parse().ok()?;
         row.get("unique_key")?;
-        Some(Cursor { updated_at, row_id: row.get(":id")?.as_str()?.to_owned() })
+        Some(Cursor::of_row(updated_at, row.get(":id")?.as_str()?, text.as_ref()))
     })
 }
 

@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 use nyc311_domain::{RawHead, peek};
 
-use super::{Halt, failed};
+use super::{
+    Halt, Walk, failed,
+    succession::{Succession, Verdict},
+};
 use crate::{
     actors::environment::Environment,
     messages::RawRow,
-    socrata::{Cursor, Page, PageRequest},
+    socrata::{Cursor, Page, salvaged},
 };
 
 /// A page with what was found in its rows.
@@ -21,15 +24,26 @@ pub(super) struct Prepared {
     pub(super) answered_at: Timestamp,
     pub(super) out_of_date: bool,
     pub(super) columns: Option<String>,
+    /// Which row `last` is.
+    pub(super) last_index: Option<usize>,
+    /// Asking on would bring nothing that is new.
     pub(super) is_last: bool,
 }
 
 impl Prepared {
-    pub(super) fn new(page: Page, request: &PageRequest, environment: &Environment) -> Result<Self, Halt> {
+    /// Prepares the answer to the walk's request; none where it is the end of the source.
+    pub(super) fn new(page: Page, walk: &Walk, environment: &Environment) -> Result<Option<Self>, Halt> {
         let mut rows = Vec::with_capacity(page.len());
         let (mut last, mut newest_updated_at, mut newest_created_at) = (None, None, None);
+        let mut succession = Succession::after(walk.request.after.as_ref());
         for value in page.rows() {
-            let head = peek(&value);
+            let salvage;
+            let mut head = peek(&value);
+            if head == RawHead::default() {
+                salvage = salvaged(&value);
+                head = peek(&salvage);
+            }
+            succession.note(&head);
             newest_updated_at = newest_updated_at.max(head.updated_at);
             newest_created_at = newest_created_at.max(head.created_at);
             // Only a row with all three can be resumed from; one without is published all the same.
@@ -37,37 +51,54 @@ impl Prepared {
                 unique_key: Some(_), updated_at: Some(updated_at), row_id: Some(row_id), ..
             } = &head
             {
-                last = Some(Cursor { updated_at: *updated_at, row_id: row_id.clone().into_owned() });
+                last = Some((*updated_at, row_id.clone().into_owned(), value.clone()));
             }
             let (partition, borough) = (environment.partition_map.partition(&head, &value), head.borough);
             drop(head);
             rows.push(RawRow { value, borough, partition });
         }
-        let is_last = rows.len() < request.limit;
-        if !is_last {
-            // Ids are never compared for order: only a cursor that did not move at all tells of a page that repeats.
-            let stuck = match (&last, &request.after) {
-                (None, _) => Some("no row of a full page has :updated_at, :id and unique_key"),
-                (Some(last), Some(after)) if last == after => Some("the page ends where it began"),
-                (Some(last), Some(after)) if last.updated_at < after.updated_at => {
-                    Some("the page ends before the row that it should follow")
-                }
-                _ => None,
-            };
-            if let Some(stuck) = stuck {
-                return Err(failed("page_does_not_advance", format!("{stuck}; after {:?}", request.after)));
-            }
-        }
-        Ok(Self {
+        let last = last.map(|(updated_at, row_id, row)| Cursor::of_row(updated_at, &row_id, &row));
+        let last_index = succession.last();
+        let is_full = rows.len() >= walk.request.limit;
+        let is_last = match succession.verdict(&rows, &walk.previous, is_full) {
+            Verdict::Advances => false,
+            Verdict::LastPage => true,
+            Verdict::End => return Ok(None),
+            Verdict::Wrong { code, detail } => return Err(failed(code, detail)),
+        };
+        Ok(Some(Self {
             rows: rows.into(),
             last,
-            newest_updated_at,
+            last_index,
+            newest_updated_at: newest_updated_at.map(stored_precision),
             newest_created_at,
             // A server without a clock of its own is read by ours; the lag is taken off either.
             answered_at: page.head.answered_at.unwrap_or_else(Timestamp::now),
             out_of_date: page.head.out_of_date,
             columns: page.head.fields,
             is_last,
-        })
+        }))
+    }
+}
+
+/// Rounds down to what PostgreSQL can hold: a durable cursor above the row that it comes from would pass over rows.
+fn stored_precision(at: Timestamp) -> Timestamp {
+    let floor = TimestampRound::new().smallest(Unit::Microsecond).mode(RoundMode::Floor);
+    at.round(floor).unwrap_or(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_stored_of_a_time_is_never_later() {
+        for (at, stored) in [
+            ("2026-05-11T01:37:29.631250999Z", "2026-05-11T01:37:29.63125Z"),
+            ("1969-12-31T23:59:59.000000999Z", "1969-12-31T23:59:59Z"),
+            ("2026-05-11T01:37:29.63125Z", "2026-05-11T01:37:29.63125Z"),
+        ] {
+            assert_eq!(stored_precision(at.parse().unwrap()), stored.parse::<Timestamp>().unwrap());
+        }
     }
 }

@@ -9,7 +9,7 @@ use jiff::tz::{AmbiguousOffset, TimeZone};
 use super::life::{Section, Stage, first_rank, sections};
 use crate::simulator::night;
 use crate::simulator::row_id::scramble;
-use crate::simulator::table::Stamp;
+use crate::simulator::table::{Stamp, at_millisecond};
 
 /// The last service day, 2026-03-20; the first follows from the number of rows.
 const LAST_DAY: i64 = 20_532;
@@ -163,7 +163,7 @@ impl Calendar {
 
     pub fn stamp(&self, entry: &Entry) -> Stamp {
         let request = self.day(entry.day).first_request + u64::from(entry.rank);
-        Stamp { updated_at_ms: entry.updated_at_ms, row_number: request }
+        Stamp { updated_at: at_millisecond(entry.updated_at_ms), row_number: request }
     }
 
     pub fn section(&self, entry: &Entry) -> &Section {

@@ -14,12 +14,13 @@ use crate::simulator::night;
 use crate::simulator::soql::{Columns, SYSTEM_FIELDS};
 use crate::simulator::table::Stamp;
 use crate::socrata::scan::{Scanner, blank};
+use crate::socrata::sound_value;
 
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     #[error("{path} cannot be read: {error}")]
     Unreadable { path: String, error: io::Error },
-    #[error("{path} line {line} is not json, at byte {at} of the line")]
+    #[error("{path} line {line} is neither json nor a row in braces, at byte {at} of the line")]
     NotJson { path: String, line: usize, at: usize },
 }
 
@@ -119,9 +120,24 @@ impl Loader {
         } else {
             self.scanner.value(text, first)
         };
-        let end = end.map_err(|malformed| malformed.at)?;
-        let rest = blank(text, end);
-        if rest < text.len() { Err(rest) } else { Ok((first..end, found)) }
+        let sound = end.map_err(|malformed| malformed.at).and_then(|end| match blank(text, end) {
+            rest if rest < text.len() => Err(rest),
+            _ => Ok(end),
+        });
+        match (sound, text[first..].trim_ascii_end()) {
+            (Ok(end), _) => Ok((first..end, found)),
+            // Not quite JSON, but a row: the source has such, and they are served as they are.
+            (Err(_), row @ [b'{', .., b'}']) => {
+                let mut found = Found::default();
+                for name in FIELDS {
+                    if let Some(value) = sound_value(row, name) {
+                        found.note(text, name, first + value.start..first + value.end);
+                    }
+                }
+                Ok((first..first + row.len(), found))
+            }
+            (Err(at), _) => Err(at),
+        }
     }
 
     fn add(&mut self, text: &[u8], row: Range<usize>, found: &Found, visible_after_ms: i64) {
@@ -130,8 +146,8 @@ impl Loader {
         self.added.extend_from_slice(&placed.added);
         let late_ms = night::lateness_ms(visible_after_ms, placed.row_number);
         let version = Version {
-            stamp: Stamp { updated_at_ms: placed.updated_at_ms, row_number: placed.row_number },
-            visible_at_ms: placed.updated_at_ms + late_ms,
+            stamp: Stamp { updated_at: placed.updated_at, row_number: placed.row_number },
+            visible_at_ms: placed.updated_at.as_millisecond() + late_ms,
             superseded_at_ms: i64::MAX,
             row: row.clone(),
             added: start..self.added.len(),
@@ -145,12 +161,12 @@ impl Loader {
         let mut loaded = std::mem::take(&mut self.loaded);
         loaded.sort_by(|left, right| {
             let key = text[left.key.clone()].cmp(&text[right.key.clone()]);
-            let time = left.version.stamp.updated_at_ms.cmp(&right.version.stamp.updated_at_ms);
+            let time = left.version.stamp.updated_at.cmp(&right.version.stamp.updated_at);
             key.then(time).then_with(|| left.version_text.cmp(&right.version_text))
         });
         loaded.dedup_by(|later, earlier| {
             text[later.key.clone()] == text[earlier.key.clone()]
-                && later.version.stamp.updated_at_ms == earlier.version.stamp.updated_at_ms
+                && later.version.stamp.updated_at == earlier.version.stamp.updated_at
                 && later.version_text == earlier.version_text
         });
         for index in (1..loaded.len()).rev() {
@@ -164,6 +180,18 @@ impl Loader {
         versions
     }
 }
+
+/// The fields that place a row, of which [`Found::note`] takes note.
+const FIELDS: [&[u8]; 8] = [
+    b"unique_key",
+    b"created_date",
+    b"closed_date",
+    b"resolution_action_updated_date",
+    b":id",
+    b":version",
+    b":created_at",
+    b":updated_at",
+];
 
 impl Found {
     fn note(&mut self, text: &[u8], name: &[u8], value: Range<usize>) {

@@ -2,9 +2,12 @@
 
 use std::ops::Range;
 
+use jiff::Timestamp;
+
 use crate::simulator::night;
 use crate::simulator::row_id::{hash, hidden_number, write_id, write_version};
 use crate::simulator::soql::{SYSTEM_FIELDS, read_fixed, read_floating, write_fixed};
+use crate::simulator::table::at_millisecond;
 
 /// No request is older than the city's dataset; a date below is a blunder.
 const FIRST_SANE_YEAR_MS: i64 = 946_684_800_000;
@@ -31,7 +34,7 @@ pub struct Found {
 /// A row's place in the source's order.
 #[derive(Debug)]
 pub struct Placed {
-    pub updated_at_ms: i64,
+    pub updated_at: Timestamp,
     pub row_number: u64,
     pub version: Vec<u8>,
     /// Members to add, each with its comma in front.
@@ -45,11 +48,11 @@ pub fn place(text: &[u8], row: &Range<usize>, found: &Found) -> Placed {
     let bits = hash(bytes);
 
     let dates = Dates::read(text, found);
-    let updated_at_ms = given(3)
+    let updated_at = given(3)
         .and_then(|value| std::str::from_utf8(value).ok())
         .and_then(read_fixed)
-        .unwrap_or_else(|| night::updated_at_ms(dates.latest_night(), bits % TICKS));
-    let created_at_ms = night::created_at_ms(dates.first_night()).min(updated_at_ms);
+        .unwrap_or_else(|| at_millisecond(night::updated_at_ms(dates.latest_night(), bits % TICKS)));
+    let created_at = at_millisecond(night::created_at_ms(dates.first_night())).min(updated_at);
     let mut id = Vec::with_capacity(18);
     match (given(0), &found.unique_key) {
         (Some(given), _) => id.extend_from_slice(given),
@@ -61,8 +64,8 @@ pub fn place(text: &[u8], row: &Range<usize>, found: &Found) -> Placed {
         Some(given) => version.extend_from_slice(given),
         None => write_version(bits, &mut version),
     }
-    let (created_at, updated_at) = (write_fixed(created_at_ms), write_fixed(updated_at_ms));
-    let values: [&[u8]; 4] = [&id, &version, created_at.as_bytes(), updated_at.as_bytes()];
+    let (created, updated) = (write_fixed(created_at), write_fixed(updated_at));
+    let values: [&[u8]; 4] = [&id, &version, created.as_bytes(), updated.as_bytes()];
     let mut added = Vec::new();
     if bytes.first() == Some(&b'{') {
         let is_empty = bytes[1..].iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'}');
@@ -79,7 +82,7 @@ pub fn place(text: &[u8], row: &Range<usize>, found: &Found) -> Placed {
             added.push(b'"');
         }
     }
-    Placed { updated_at_ms, row_number: hidden_number(&id), version, added }
+    Placed { updated_at, row_number: hidden_number(&id), version, added }
 }
 
 /// Keys are counters in another order than time; other texts get a number by their hash.
@@ -96,7 +99,9 @@ impl Dates {
     fn read(text: &[u8], found: &Found) -> Self {
         let date = |range: &Option<Range<usize>>| {
             let value = std::str::from_utf8(&text[range.clone()?]).ok()?;
-            read_floating(value).filter(|at| (FIRST_SANE_YEAR_MS..LAST_SANE_YEAR_MS).contains(at))
+            read_floating(value)
+                .map(Timestamp::as_millisecond)
+                .filter(|at| (FIRST_SANE_YEAR_MS..LAST_SANE_YEAR_MS).contains(at))
         };
         let created = date(&found.created_date);
         let in_time =

@@ -2,10 +2,12 @@
 
 use std::cmp::Ordering;
 
+use jiff::Timestamp;
+
 use super::columns::Kind;
 use super::parse::Comparison;
 use super::program::{Node, Value};
-use crate::simulator::table::Stamp;
+use crate::simulator::table::{Stamp, just_after};
 
 /// A half-open range of stamps, and what is left to ask of each row inside.
 #[derive(Debug)]
@@ -14,17 +16,17 @@ pub struct Bounds {
     /// None: to the end.
     pub until: Option<Stamp>,
     pub rest: Vec<Node>,
-    /// The least `created_date` that is asked for, in local milliseconds; it is in `rest` all the same.
-    pub created_from_ms: i64,
+    /// The least `created_date` that is asked for, as if it were UTC; it is in `rest` all the same.
+    pub created_from: Timestamp,
 }
 
 impl Bounds {
     pub fn find(filter: Option<Node>, columns: &[(String, Kind)]) -> Self {
         let mut bounds = Self {
-            from: Stamp { updated_at_ms: i64::MIN, row_number: 0 },
+            from: Stamp::first_at(Timestamp::MIN),
             until: None,
             rest: Vec::new(),
-            created_from_ms: i64::MIN,
+            created_from: Timestamp::MIN,
         };
         let parts = match filter {
             None => Vec::new(),
@@ -36,26 +38,24 @@ impl Bounds {
             if let Some((
                 "created_date",
                 Comparison::GreaterOrEqual | Comparison::Greater,
-                Value::Time(local_ms),
+                Value::Time(local),
             )) = comparison(&part, columns)
             {
-                bounds.created_from_ms = bounds.created_from_ms.max(*local_ms);
+                bounds.created_from = bounds.created_from.max(*local);
             }
             match comparison(&part, columns) {
-                Some((":updated_at", comparison, Value::Time(at_ms))) => {
-                    bounds.narrow(comparison, *at_ms, part)
-                }
+                Some((":updated_at", comparison, Value::Time(at))) => bounds.narrow(comparison, *at, part),
                 _ => match pair(&part, columns) {
-                    Some((at_ms, row_number)) => pairs.push((part, at_ms, row_number)),
+                    Some(stamp) => pairs.push((part, stamp)),
                     None => bounds.rest.push(part),
                 },
             }
         }
         // `:updated_at > T or :id > I` says something about the order only together with `:updated_at >= T`.
-        for (part, at_ms, row_number) in pairs {
-            match at_ms.cmp(&bounds.from.updated_at_ms) {
+        for (part, stamp) in pairs {
+            match stamp.updated_at.cmp(&bounds.from.updated_at) {
                 Ordering::Less => {}
-                Ordering::Equal => bounds.raise(Stamp { updated_at_ms: at_ms, row_number }.next()),
+                Ordering::Equal => bounds.raise(stamp.next()),
                 Ordering::Greater => bounds.rest.push(part),
             }
         }
@@ -70,9 +70,8 @@ impl Bounds {
         self.until = Some(self.until.map_or(until, |known| known.min(until)));
     }
 
-    fn narrow(&mut self, comparison: Comparison, at_ms: i64, part: Node) {
-        let at = Stamp { updated_at_ms: at_ms, row_number: 0 };
-        let after = Stamp { updated_at_ms: at_ms.saturating_add(1), row_number: 0 };
+    fn narrow(&mut self, comparison: Comparison, at: Timestamp, part: Node) {
+        let (at, after) = (Stamp::first_at(at), Stamp::first_at(just_after(at)));
         match comparison {
             Comparison::GreaterOrEqual => self.raise(at),
             Comparison::Greater => self.raise(after),
@@ -99,14 +98,14 @@ fn comparison<'a>(node: &'a Node, columns: &'a [(String, Kind)]) -> Option<(&'a 
 }
 
 /// Recognises `:updated_at > T or :id > I`.
-fn pair(node: &Node, columns: &[(String, Kind)]) -> Option<(i64, u64)> {
+fn pair(node: &Node, columns: &[(String, Kind)]) -> Option<Stamp> {
     let Node::Or(parts) = node else { return None };
     let [later, same] = parts.as_slice() else { return None };
     match (comparison(later, columns)?, comparison(same, columns)?) {
         (
-            (":updated_at", Comparison::Greater, Value::Time(at_ms)),
+            (":updated_at", Comparison::Greater, Value::Time(updated_at)),
             (":id", Comparison::Greater, Value::RowNumber(row_number)),
-        ) => Some((*at_ms, *row_number)),
+        ) => Some(Stamp { updated_at: *updated_at, row_number: *row_number }),
         _ => None,
     }
 }
@@ -118,6 +117,7 @@ mod tests {
     use super::super::program::Compiler;
     use super::*;
     use crate::simulator::row_id::{hidden_number, write_id};
+    use crate::simulator::table::at_millisecond;
 
     const AT: &str = "1970-01-01T00:00:01.000Z";
 
@@ -135,7 +135,7 @@ mod tests {
     }
 
     fn stamp(updated_at_ms: i64, row_number: u64) -> Stamp {
-        Stamp { updated_at_ms, row_number }
+        Stamp { updated_at: at_millisecond(updated_at_ms), row_number }
     }
 
     #[test]
@@ -151,21 +151,22 @@ mod tests {
     #[test]
     fn the_pair_alone_is_asked_of_each_row() {
         let found = bounds(&format!(":updated_at > '{AT}' OR :id > '{}'", id(7)));
-        assert_eq!((found.from.updated_at_ms, found.rest.len()), (i64::MIN, 1));
+        assert_eq!((found.from.updated_at, found.rest.len()), (Timestamp::MIN, 1));
     }
 
     #[test]
     fn all_comparisons_narrow() {
+        let (at, after) = (at_millisecond(1_000), "1970-01-01T00:00:01.000000001Z".parse().unwrap());
         for (operator, from, until) in [
-            (">=", Some(1_000), None),
-            (">", Some(1_001), None),
-            ("<", None, Some(1_000)),
-            ("<=", None, Some(1_001)),
-            ("=", Some(1_000), Some(1_001)),
+            (">=", Some(at), None),
+            (">", Some(after), None),
+            ("<", None, Some(at)),
+            ("<=", None, Some(after)),
+            ("=", Some(at), Some(after)),
         ] {
             let found = bounds(&format!(":updated_at {operator} '{AT}'"));
-            assert_eq!(found.from.updated_at_ms, from.unwrap_or(i64::MIN), "{operator}");
-            assert_eq!(found.until.map(|until| until.updated_at_ms), until, "{operator}");
+            assert_eq!(found.from.updated_at, from.unwrap_or(Timestamp::MIN), "{operator}");
+            assert_eq!(found.until.map(|until| until.updated_at), until, "{operator}");
             assert!(found.rest.is_empty());
         }
         assert_eq!(bounds(&format!(":updated_at != '{AT}'")).rest.len(), 1);
@@ -175,7 +176,8 @@ mod tests {
     fn other_conditions_stay() {
         let found =
             bounds(&format!("agency = 'DOT' AND :updated_at > '{AT}' AND (agency is null OR :id > 'row-1')"));
-        assert_eq!((found.from.updated_at_ms, found.rest.len()), (1_001, 2));
+        assert!(found.from.updated_at > at_millisecond(1_000));
+        assert_eq!(found.rest.len(), 2);
         assert_ne!(hidden_number(b"row-1"), hidden_number(b"row-2"));
     }
 }

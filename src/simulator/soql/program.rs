@@ -11,14 +11,14 @@ use super::parse::{Comparison, Expression};
 use super::refusal::Refusal;
 use crate::simulator::row_id::hidden_number;
 
-/// A value of a row or of a literal. Times are milliseconds, local ones as if they were UTC.
+/// A value of a row or of a literal. Local times are as if they were UTC.
 #[derive(Clone, Debug)]
 pub enum Value {
     Null,
     Boolean(bool),
     Text(String),
     Number(f64),
-    Time(i64),
+    Time(Timestamp),
     /// An id, as the number that it hides: that is what the source compares.
     RowNumber(u64),
 }
@@ -88,7 +88,7 @@ impl Node {
             Self::Column(column) => row.value(*column),
             Self::Constant(value) => value.clone(),
             Self::Truncated(unit, of) => match of.evaluate(row) {
-                Value::Time(local_ms) => Value::Time(truncate(local_ms, *unit)),
+                Value::Time(local) => Value::Time(truncate(local, *unit)),
                 _ => Value::Null,
             },
             Self::Not(of) => truth(of.truth(row).map(|value| !value)),
@@ -147,45 +147,41 @@ fn holds(comparison: Comparison, ordering: Ordering) -> bool {
     }
 }
 
-fn truncate(local_ms: i64, unit: Truncation) -> i64 {
-    let Some(local) = from_local_ms(local_ms) else { return local_ms };
+fn truncate(at: Timestamp, unit: Truncation) -> Timestamp {
+    let local = Offset::UTC.to_datetime(at);
     let date = match unit {
         Truncation::Year => Date::new(local.year(), 1, 1).unwrap_or(local.date()),
         Truncation::Month => local.date().first_of_month(),
         Truncation::Day => local.date(),
     };
-    local_milliseconds(date.to_datetime(jiff::civil::Time::midnight())).unwrap_or(local_ms)
+    Offset::UTC.to_timestamp(date.to_datetime(jiff::civil::Time::midnight())).unwrap_or(at)
 }
 
-fn from_local_ms(local_ms: i64) -> Option<DateTime> {
-    Timestamp::from_millisecond(local_ms).ok().map(|at| Offset::UTC.to_datetime(at))
-}
-
-fn local_milliseconds(local: DateTime) -> Option<i64> {
-    Offset::UTC.to_timestamp(local).ok().map(Timestamp::as_millisecond)
-}
-
-/// Reads a local time, `2026-05-19T02:45:00.000`, or a date.
-pub fn read_floating(text: &str) -> Option<i64> {
+/// Reads a local time, `2026-05-19T02:45:00.000`, or a date, as if it were UTC.
+pub fn read_floating(text: &str) -> Option<Timestamp> {
     if text.ends_with(['Z', 'z']) {
         return None;
     }
-    text.parse::<DateTime>().ok().and_then(local_milliseconds)
+    text.parse::<DateTime>().ok().and_then(|local| Offset::UTC.to_timestamp(local).ok())
 }
 
 /// Reads a point in time; one without an offset is taken for UTC, as the source does.
-pub fn read_fixed(text: &str) -> Option<i64> {
-    text.parse::<Timestamp>().ok().map(Timestamp::as_millisecond).or_else(|| read_floating(text))
+pub fn read_fixed(text: &str) -> Option<Timestamp> {
+    text.parse::<Timestamp>().ok().or_else(|| read_floating(text))
 }
 
 /// Writes a local time as the source does.
-pub fn write_floating(local_ms: i64) -> String {
-    from_local_ms(local_ms).map(|local| format!("{local:.3}")).unwrap_or_default()
+pub fn write_floating(local: Timestamp) -> String {
+    format!("{:.3}", Offset::UTC.to_datetime(local))
 }
 
-/// Writes a point in time as the source does.
-pub fn write_fixed(at_ms: i64) -> String {
-    Timestamp::from_millisecond(at_ms).map(|at| format!("{at:.3}")).unwrap_or_default()
+/// Writes a point in time as the source does: with milliseconds, and more digits where it has more.
+pub fn write_fixed(at: Timestamp) -> String {
+    match at.subsec_nanosecond() % 1_000_000 {
+        0 => format!("{at:.3}"),
+        nanosecond if nanosecond % 1_000 == 0 => format!("{at:.6}"),
+        _ => format!("{at:.9}"),
+    }
 }
 
 /// Turns trees into typed nodes and notes the columns that they read.

@@ -1,0 +1,490 @@
+//! Sources that are odd: rows that are not quite JSON, times that are finer than ours, pages that are short, out of order or the
+//! same again, and windows around a change of the clock; through the real binary to the tables.
+
+use std::{
+    net::TcpListener,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+
+use nyc311::{
+    kafka::{HeaderList, Origin, max_row_bytes, raw_producer::RawProducer},
+    messages::RawRow,
+    simulator::{Simulator, SimulatorOptions, serve},
+};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use tempfile::TempDir;
+
+use crate::{
+    cluster::Topics,
+    pipeline::{file, row, simulate_lines},
+    service::{Service, assert_counts_add_up},
+};
+
+const UPDATED_AT: &str = "2026-04-10T01:35:00.000Z";
+
+/// A row in the API's shape with a member of its own put in as it is.
+fn with_member(key: u64, member: &str) -> String {
+    format!(
+        "{{\"unique_key\":\"{key}\",\"created_date\":\"2026-04-01T10:00:00.000\",\"agency\":\"NYPD\",\
+         \"complaint_type\":\"Noise - Residential\",\"status\":\"Open\",\"borough\":\"QUEENS\",{member},\
+         \":id\":\"row-{key}\",\":version\":\"rv-{key}\",\":created_at\":\"{UPDATED_AT}\",\":updated_at\":\"{UPDATED_AT}\"}}"
+    )
+}
+
+/// Members that are not JSON, with the reason under which their rows become dead letters, and the field that is named.
+fn odd_members() -> Vec<(&'static [u8], &'static str, Option<&'static str>)> {
+    let (reason, descriptor) = ("not_an_object", Some("descriptor"));
+    vec![
+        (b"\"descriptor\":\"a\tb\"", reason, descriptor),
+        (b"\"descriptor\":\"a\x01b\"", reason, descriptor),
+        (b"\"descriptor\":\"a\0b\"", reason, descriptor),
+        (b"\"descriptor\":\"a\\xb\"", reason, descriptor),
+        (b"\"descriptor\":\"\\ud83d\\u12\"", reason, descriptor),
+        (b"\"latitude\":NaN", reason, Some("latitude")),
+        (b"\"council_district\":007", reason, Some("council_district")),
+        (b"\"agency_name\":\"x\",", reason, None),
+        (b"'agency_name':'x'", reason, None),
+        (b"\"descriptor\":\"5\" pipe\"", reason, descriptor),
+        (b"\"descriptor\":\"caf\xe9\"", "not_utf8", None),
+        (b"\"descriptor\":\"\xed\xa0\x80\"", "not_utf8", None),
+    ]
+}
+
+fn serve_bytes(directory: &TempDir, lines: &[Vec<u8>]) -> Simulator {
+    let path = directory.path().join("odd.ndjson");
+    std::fs::write(&path, lines.join(&b'\n')).unwrap();
+    serve(&SimulatorOptions { file: vec![path], ..SimulatorOptions::default() }).unwrap()
+}
+
+/// Puts bytes in the place of a member.
+fn spoiled(key: u64, member: &[u8]) -> Vec<u8> {
+    let row = with_member(key, "@");
+    let (before, after) = row.split_once('@').unwrap();
+    [before.as_bytes(), member, after.as_bytes()].concat()
+}
+
+async fn published(service: &Service) -> Value {
+    service.database.json("select published_updated_at, stored_updated_at from nyc311.source_position").await
+}
+
+#[tokio::test]
+async fn a_row_that_is_not_quite_json_costs_itself_alone() {
+    let directory = TempDir::new().unwrap();
+    let odd: Vec<Vec<u8>> =
+        (0_u64..).zip(odd_members()).map(|(key, (member, ..))| spoiled(90_000_000 + key, member)).collect();
+    let sound: Vec<Vec<u8>> =
+        (0..40).map(|key| with_member(91_000_000 + key, "\"city\":\"NEW YORK\"").into_bytes()).collect();
+    let lines: Vec<Vec<u8>> = odd.iter().chain(&sound).cloned().collect();
+    let simulator = serve_bytes(&directory, &lines);
+    for page_rows in ["1", "3", "5000"] {
+        let mut service =
+            Service::for_source(&simulator.resource_url(), &[("source.page_rows", page_rows)]).await;
+        service.start().await;
+        let poll = service.poll().await;
+        let counts = &poll["counts"];
+        assert_eq!(
+            (&counts["fetched"], &counts["stored"], &counts["dead_lettered"]),
+            (&json!(52), &json!(40), &json!(12)),
+            "{poll:#}"
+        );
+        let found = service
+            .database
+            .json(
+                "select encode(payload_sha256, 'hex') as sha, reason, stage, field, detail is not null as told
+                 from nyc311.dead_letter order by payload",
+            )
+            .await;
+        let found = found.as_array().unwrap();
+        assert_eq!(found.len(), odd.len());
+        // By key, and so by payload.
+        for ((row, (member, reason, field)), found) in odd.iter().zip(odd_members()).zip(found) {
+            let expected = json!({"sha": nyc311::kafka::to_hex(&Sha256::digest(row)), "reason": reason, "stage": "enricher", "field": field, "told": true});
+            assert_eq!(*found, expected, "{}", String::from_utf8_lossy(member));
+        }
+
+        let before = service.tables().await;
+        let again = service.poll().await;
+        assert_eq!(again["counts"]["stored"], 0, "{again:#}");
+        assert_eq!(service.tables().await, before);
+        service.assert_rollups_equal_a_recount().await;
+    }
+}
+
+#[tokio::test]
+async fn a_broken_row_in_a_page_costs_no_sound_one() {
+    let directory = TempDir::new().unwrap();
+    let rows: Vec<String> = (0..60).map(|key| row(key, 1).to_string()).collect();
+    let simulator = simulate_lines(&directory, &rows);
+    simulator.inject("broken_row,count=8".parse().unwrap());
+    let mut service = Service::for_source(&simulator.resource_url(), &[("source.page_rows", "11")]).await;
+    service.start().await;
+    let poll = service.poll().await;
+    let counts = &poll["counts"];
+    assert_eq!(counts["stored"], 60, "{poll:#}");
+    assert!(counts["dead_lettered"].as_i64().unwrap() >= 6, "{poll:#}");
+}
+
+/// 90 rows with nanoseconds, microseconds or milliseconds in their times, three of each time.
+fn fine_rows(digits: usize) -> Vec<String> {
+    (0..90_u64)
+        .map(|key| {
+            let fraction =
+                &format!("{:09}", 631_250_125 + key / 3 * if digits == 9 { 1 } else { 1_000 })[..digits];
+            let mut row = row(key, 1);
+            row[":updated_at"] = json!(format!("2026-05-11T01:37:29.{fraction}Z"));
+            row.to_string()
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn times_finer_than_milliseconds_lose_no_row() {
+    for digits in [6, 9] {
+        let directory = TempDir::new().unwrap();
+        let simulator = simulate_lines(&directory, &fine_rows(digits));
+        let mut service = Service::for_source(&simulator.resource_url(), &[("source.page_rows", "7")]).await;
+        service.start().await;
+        let poll = service.poll().await;
+        assert_eq!(
+            (&poll["counts"]["fetched"], &poll["counts"]["stored"]),
+            (&json!(90), &json!(90)),
+            "{poll:#}"
+        );
+        let newest = if digits == 6 { "29.631279" } else { "29.63125" };
+        let at = format!("2026-05-11T01:37:{newest}+00:00");
+        assert_eq!(published(&service).await, json!([{"published_updated_at": at, "stored_updated_at": at}]));
+        // The next poll begins at a time that is never after the last row's.
+        let again = service.poll().await;
+        assert!(again["counts"]["fetched"].as_i64().unwrap() >= 3, "{again:#}");
+        assert_eq!(again["counts"]["stored"], 0, "{again:#}");
+    }
+}
+
+#[tokio::test]
+async fn a_poll_over_fine_times_goes_on_after_a_kill() {
+    for digits in [6, 9] {
+        let directory = TempDir::new().unwrap();
+        let simulator = simulate_lines(&directory, &fine_rows(digits));
+        simulator.inject("slow,delay=100ms".parse().unwrap());
+        let mut service = Service::for_source(&simulator.resource_url(), &[("source.page_rows", "7")]).await;
+        service.start().await;
+        let id = service.submit(json!({})).await;
+        service
+            .wait_for("the poll is under way", async || {
+                let poll = service.get(&format!("/v1/polls/{id}")).await?;
+                (poll["counts"]["fetched"].as_i64()? >= 21).then_some(())
+            })
+            .await;
+        service.kill();
+        service.start().await;
+        let poll = service.finished(&id).await;
+        assert_eq!(poll["state"], "succeeded", "{poll:#}");
+        assert_counts_add_up(&poll);
+        assert_eq!(service.database.number("select count(*) from nyc311.service_request").await, 90);
+    }
+}
+
+#[tokio::test]
+async fn a_source_that_gives_fewer_rows_than_asked_for_is_read_to_its_end() {
+    let directory = TempDir::new().unwrap();
+    let rows: Vec<String> = (0..200).map(|key| row(key, 1).to_string()).collect();
+    let simulator = simulate_lines(&directory, &rows);
+    simulator.inject("capped,rows=20".parse().unwrap());
+    let mut service = Service::for_source(&simulator.resource_url(), &[("source.page_rows", "30")]).await;
+    service.start().await;
+    let poll = service.poll().await;
+    let counts = &poll["counts"];
+    assert_eq!(
+        (&counts["fetched"], &counts["stored"], &counts["pages"]),
+        (&json!(200), &json!(200), &json!(10)),
+        "{poll:#}"
+    );
+    assert_eq!(simulator.requests(), 11, "one request more, which brings the empty page");
+}
+
+#[tokio::test]
+async fn a_source_that_ignores_the_order_fails_the_poll_and_moves_no_cursor() {
+    let directory = TempDir::new().unwrap();
+    let rows: Vec<String> = (0..200).map(|key| row(key, 1).to_string()).collect();
+    let simulator = simulate_lines(&directory, &rows);
+    // The first page is as it should be, so there is a cursor that must stay.
+    simulator.inject("unordered,skip=1".parse().unwrap());
+    let mut service = Service::for_source(&simulator.resource_url(), &[("source.page_rows", "80")]).await;
+    service.start().await;
+    let poll = service.finished(&service.submit(json!({})).await).await;
+    assert_eq!(
+        (&poll["state"], &poll["error"]["code"]),
+        (&json!("failed"), &json!("page_not_in_order")),
+        "{poll:#}"
+    );
+    assert_eq!(poll["error"]["retryable"], false);
+    let detail = poll["error"]["detail"].as_str().unwrap();
+    assert!(detail.contains("(unique_key 70000") && detail.contains("set source.url"), "{detail}");
+    assert_eq!((&poll["counts"]["fetched"], &poll["counts"]["pages"]), (&json!(80), &json!(1)), "{poll:#}");
+    assert!(poll["cursor"]["updated_at"].is_string(), "{poll:#}");
+    assert_eq!(published(&service).await[0]["published_updated_at"], "2026-04-02T01:35:01+00:00");
+
+    simulator.clear_faults();
+    let poll = service.poll().await;
+    assert_eq!(service.database.number("select count(*) from nyc311.service_request").await, 200, "{poll:#}");
+}
+
+#[tokio::test]
+async fn rows_of_one_time_in_the_wrong_order_are_noticed_too() {
+    let directory = TempDir::new().unwrap();
+    let rows: Vec<String> = (0..200).map(|key| row(key, 1).to_string()).collect();
+    let simulator = simulate_lines(&directory, &rows);
+    simulator.inject("unordered".parse().unwrap());
+    // A third of the rows share each time, so the first pages have one time only.
+    let mut service = Service::for_source(&simulator.resource_url(), &[("source.page_rows", "30")]).await;
+    service.start().await;
+    let poll = service.finished(&service.submit(json!({})).await).await;
+    assert_eq!(
+        (&poll["state"], &poll["error"]["code"]),
+        (&json!("failed"), &json!("page_not_in_order")),
+        "{poll:#}"
+    );
+    let detail = poll["error"]["detail"].as_str().unwrap();
+    assert!(detail.starts_with("row 1 was on the page before already"), "{detail}");
+}
+
+/// A source that has one answer to every question. Counts the questions.
+fn unchanging(answer: &str) -> (String, Arc<AtomicUsize>, Arc<AtomicBool>) {
+    use std::io::{Read, Write};
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/resource/erm2-nwe9.json", listener.local_addr().unwrap());
+    let (asked, stop) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    let (count, stopped) = (asked.clone(), stop.clone());
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{answer}",
+        answer.len()
+    );
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            if stopped.load(Ordering::Relaxed) {
+                return;
+            }
+            let mut stream = stream;
+            let mut request = Vec::new();
+            let mut buffer = [0; 4096];
+            while !request.ends_with(b"\r\n\r\n") {
+                match stream.read(&mut buffer) {
+                    Ok(read) if read > 0 => request.extend_from_slice(&buffer[..read]),
+                    _ => break,
+                }
+            }
+            count.fetch_add(1, Ordering::Relaxed);
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    (url, asked, stop)
+}
+
+#[tokio::test]
+async fn a_source_that_repeats_itself_ends_a_short_page_and_fails_a_full_one() {
+    let rows: Vec<String> = (0..30).map(|key| row(key, 1)).map(|row| row.to_string()).collect();
+    let mut sorted = rows.clone();
+    sorted.sort_by_key(|row| {
+        serde_json::from_str::<Value>(row).unwrap()[":updated_at"].as_str().unwrap().to_owned()
+    });
+    let (url, asked, stop) = unchanging(&format!("\u{feff}[{}]", sorted.join("\n,")));
+    let mut service = Service::for_source(&url, &[]).await;
+    service.start().await;
+    let poll = service.poll().await;
+    assert_eq!((&poll["counts"]["fetched"], &poll["counts"]["stored"]), (&json!(30), &json!(30)), "{poll:#}");
+    assert_eq!(asked.load(Ordering::Relaxed), 2);
+    service.kill();
+
+    service.spawn(&["run"], &[("NYC311_SOURCE__PAGE_ROWS", "30")]);
+    service.ready().await;
+    let poll = service.finished(&service.submit(json!({})).await).await;
+    assert_eq!(
+        (&poll["state"], &poll["error"]["code"]),
+        (&json!("failed"), &json!("page_does_not_advance")),
+        "{poll:#}"
+    );
+    stop.store(true, Ordering::Relaxed);
+}
+
+#[tokio::test]
+async fn rows_that_nothing_can_go_on_from_end_a_walk_without_a_loop() {
+    let directory = TempDir::new().unwrap();
+    let simulator = simulate_lines(&directory, &[row(0, 1).to_string(), row(1, 1).to_string()]);
+    // Put into every page, also into the last one: there is never an empty page.
+    simulator.inject("malformed_row".parse().unwrap());
+    let mut service = Service::for_source(&simulator.resource_url(), &[]).await;
+    service.start().await;
+    let poll = service.poll().await;
+    assert_eq!(
+        (&poll["counts"]["stored"], &poll["counts"]["dead_lettered"]),
+        (&json!(2), &json!(2)),
+        "{poll:#}"
+    );
+}
+
+#[tokio::test]
+async fn a_page_that_is_no_json_fails_the_poll_with_its_place() {
+    let (url, _, stop) = unchanging(&format!("[{}\n,{{\"a\":\"oops", row(0, 1)).replace("oops", "oops\"]]]"));
+    let mut service = Service::for_source(&url, &[("source.retry_max_elapsed", "100ms")]).await;
+    service.start().await;
+    let poll = service.finished(&service.submit(json!({})).await).await;
+    assert_eq!(poll["error"]["code"], "source_not_json", "{poll:#}");
+    let detail = poll["error"]["detail"].as_str().unwrap();
+    assert!(detail.contains("in row 2: expected a comma or `}`, found `]]]`"), "{detail}");
+    assert!(!detail.contains("70000000"), "the beginning of the page says nothing: {detail}");
+    stop.store(true, Ordering::Relaxed);
+}
+
+#[tokio::test]
+async fn windows_on_creation_that_meet_miss_no_row_when_clocks_change() {
+    let directory = TempDir::new().unwrap();
+    let mut lines = Vec::new();
+    for (day, minutes) in [("2024-11-03", 0..300), ("2024-03-10", 0..300)] {
+        for minute in minutes.step_by(5) {
+            let mut row = row(lines.len() as u64, 1);
+            row["created_date"] = json!(format!("{day}T{:02}:{:02}:00.000", minute / 60, minute % 60));
+            // Some are closed within the repeated hour, which decides which of the two it was.
+            if minute % 3 == 0 {
+                let closed = (minute + 20).min(119);
+                row["status"] = json!("Closed");
+                row["closed_date"] = json!(format!("{day}T{:02}:{:02}:00.000", closed / 60, closed % 60));
+            }
+            lines.push(row.to_string());
+        }
+    }
+    let path = file(&directory, "clocks.ndjson", &lines);
+    let simulator = serve(&SimulatorOptions { file: vec![path], ..SimulatorOptions::default() }).unwrap();
+    let mut service = Service::for_source(&simulator.resource_url(), &[]).await;
+    service.start().await;
+    let window = async |service: &Service, since: &str, until: &str| {
+        let id = service.submit(json!({"since": since, "until": until, "on": "created_date"})).await;
+        let poll = service.finished(&id).await;
+        assert_eq!(poll["state"], "succeeded", "{poll:#}");
+    };
+    // Each window brings the rows that the program places into it.
+    for (since, until) in
+        [("2024-11-03T05:00:00Z", "2024-11-03T06:00:00Z"), ("2024-03-10T07:00:00Z", "2024-03-10T08:00:00Z")]
+    {
+        service.database.execute("truncate nyc311.service_request, nyc311.service_request_history").await;
+        window(&service, since, until).await;
+        let placed = format!(
+            "select count(*) from nyc311.service_request where created_at >= '{since}' and created_at < '{until}'"
+        );
+        let found = service.database.number(&placed).await;
+        service.database.execute("truncate nyc311.service_request, nyc311.service_request_history").await;
+        window(&service, "2024-01-01T00:00:00Z", "2025-01-01T00:00:00Z").await;
+        let all = service.database.number(&placed).await;
+        assert!(all > 0 && found == all, "{since}: {found} of {all}");
+    }
+    // Windows that meet bring all rows.
+    service.database.execute("truncate nyc311.service_request, nyc311.service_request_history").await;
+    for day in ["2024-11-03", "2024-03-10"] {
+        for hour in 4..11 {
+            window(&service, &format!("{day}T{hour:02}:00:00Z"), &format!("{day}T{:02}:00:00Z", hour + 1))
+                .await;
+        }
+    }
+    assert_eq!(
+        service.database.number("select count(*) from nyc311.service_request").await,
+        lines.len() as i64
+    );
+}
+
+/// A row of so many bytes that no compression makes smaller.
+fn row_of(bytes: usize, key: u64) -> String {
+    let mut state = key;
+    let mut row = with_member(key, "\"resolution_description\":\"@\"");
+    let filler: String = (row.len()..=bytes)
+        .map(|_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+            char::from(LETTERS[(state >> 58) as usize])
+        })
+        .collect();
+    row = row.replace('@', &filler);
+    assert_eq!(row.len(), bytes);
+    row
+}
+
+#[tokio::test]
+async fn the_bound_that_is_named_is_the_bound_that_holds() {
+    let topics = Topics::create(&[]).await;
+    let most = max_row_bytes(&topics.settings.kafka);
+    assert_eq!(most, (1 << 20) - 1024);
+    let producer = RawProducer::new(&topics.settings.kafka).unwrap();
+    let rows: Vec<RawRow> = [most - 1, most, most + 1, 1 << 20]
+        .into_iter()
+        .map(|bytes| RawRow {
+            value: row_of(bytes, 80_000_000).into(),
+            borough: Some(nyc311_domain::Borough::StatenIsland),
+            partition: 4,
+        })
+        .collect();
+    let origin = Origin { poll_id: uuid::Uuid::max(), page: u64::MAX, fetched_at: jiff::Timestamp::now() };
+    let headers =
+        HeaderList { origin: Some(Arc::new(origin)), replay_of: Some([255; 32]), ..HeaderList::default() };
+    let published = producer.publish(&rows, &headers).await.unwrap();
+    assert_eq!((published.published, published.too_large), (2, vec![2, 3]));
+    topics.delete().await;
+}
+
+#[tokio::test]
+async fn rows_around_the_bound_are_stored_or_named_with_it() {
+    let directory = TempDir::new().unwrap();
+    let most = (1 << 20) - 1024;
+    let sizes = [most - 1, most, most + 1, 1_048_450, 1 << 20];
+    let lines: Vec<String> = (80_000_000..).zip(sizes).map(|(key, bytes)| row_of(bytes, key)).collect();
+    let simulator = simulate_lines(&directory, &lines);
+    let mut service = Service::for_source(&simulator.resource_url(), &[]).await;
+    service.start().await;
+    let poll = service.poll().await;
+    assert_eq!(
+        (&poll["counts"]["stored"], &poll["counts"]["dead_lettered"]),
+        (&json!(2), &json!(3)),
+        "{poll:#}"
+    );
+    let found = service
+        .database
+        .json("select octet_length(payload) as bytes, reason, detail from nyc311.dead_letter order by 1")
+        .await;
+    let expected: Vec<Value> = sizes[2..]
+        .iter()
+        .map(|bytes| {
+            json!({"bytes": bytes, "reason": "row_too_large", "detail": format!(
+                "the row has {bytes} bytes, {most} are the most: kafka.raw_max_record_bytes = 1048576, of which 1024 are for \
+                 key, headers and framing"
+            )})
+        })
+        .collect();
+    assert_eq!(found, Value::Array(expected));
+}
+
+#[tokio::test]
+async fn system_fields_can_be_narrowed_to_those_that_are_needed() {
+    let directory = TempDir::new().unwrap();
+    let lines: Vec<String> = (0..20)
+        .map(|key| {
+            let mut row = row(key, 1);
+            row[":sid"] = json!("12");
+            row.to_string()
+        })
+        .collect();
+    let simulator = simulate_lines(&directory, &lines);
+    let mut whole = Service::for_source(&simulator.resource_url(), &[]).await;
+    let columns = "*,:id,:updated_at,:version,:created_at";
+    let mut narrow = Service::for_source(&simulator.resource_url(), &[("source.columns", columns)]).await;
+    for service in [&mut whole, &mut narrow] {
+        service.start().await;
+        assert_eq!(service.poll().await["counts"]["stored"], 20);
+    }
+    let with_sid = "select count(*) from nyc311.service_request where details ? ':sid'";
+    assert_eq!((whole.database.number(with_sid).await, narrow.database.number(with_sid).await), (20, 0));
+    let stored =
+        "select unique_key, source_updated_at, source_version, source_created_at, state, borough, created_at
+                  from nyc311.service_request order by unique_key";
+    assert_eq!(whole.database.json(stored).await, narrow.database.json(stored).await);
+}
