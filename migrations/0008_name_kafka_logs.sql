@@ -34,7 +34,7 @@ create table nyc311.raw_position (
     acknowledged_at_ms     bigint,
     -- where enriching starts while the group has committed nothing, or still what is known to be worthless
     start_offset           bigint not null default 0,
-    superseded_offset      bigint,
+    superseded_commit      text,
     updated_at             timestamptz not null,
     primary key (kafka_cluster_id, topic, kafka_partition)
 );

@@ -15,6 +15,8 @@ use crate::telemetry::metrics::metrics;
 const WATCH_EVERY: Duration = Duration::from_secs(1);
 /// How often one that is away is tried again: a quick return is what the first seconds after a start are about.
 const RETRY_EVERY: Duration = Duration::from_millis(250);
+/// How long Kafka may be away before it is asked by a fresh client, and how often again.
+const RENEW_EVERY: Duration = Duration::from_secs(20);
 /// How often what only the database knows is shown as a metric.
 const MEASURE_EVERY: Duration = Duration::from_secs(5);
 
@@ -23,6 +25,7 @@ impl Environment {
     pub async fn watch(&self) -> String {
         let mut migrated = false;
         let mut measured: Option<Instant> = None;
+        let mut answered = Instant::now();
         loop {
             let looks = if migrated {
                 tokio::join!(self.look_at_database(), self.look_at_kafka())
@@ -34,6 +37,14 @@ impl Environment {
                 (Err(fatal), _) | (_, Err(fatal)) => return fatal,
                 (Ok(database), Ok(kafka)) => (database, kafka),
             };
+            if kafka.is_none() {
+                answered = Instant::now();
+            } else if answered.elapsed() > RENEW_EVERY {
+                answered = Instant::now();
+                if let Err(error) = self.admin.renew() {
+                    tracing::warn!(%error, "kafka cannot be asked by a fresh client");
+                }
+            }
             self.show(database, kafka);
             let (away, known) = {
                 let now = self.condition.borrow();

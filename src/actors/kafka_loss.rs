@@ -176,9 +176,7 @@ impl Environment {
                     let committed = self
                         .admin
                         .committed(&group, &kafka.raw_topic, &partitions, COMMITTED_PATIENCE)
-                        .await?
-                        .into_iter()
-                        .map(|committed| committed.map(|committed| committed.next_offset));
+                        .await?;
                     logs.committed = Some(partitions.into_iter().zip(committed).collect());
                 }
             }

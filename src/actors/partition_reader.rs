@@ -27,6 +27,7 @@ use super::{
 use crate::{
     config::Settings,
     kafka::{
+        Mark, OffsetNote, RecordBatch,
         admin::LogEnds,
         consumer::{Command, ConsumerThread, Event, Partition, ReadBatch, Seat, Window},
     },
@@ -90,6 +91,17 @@ pub struct OpenPosition<T> {
     pub next_offset: i64,
 }
 
+/// A batch whose answer is awaited.
+struct HandedOn {
+    partition: Partition,
+    opening: u64,
+    /// The position behind it.
+    to: i64,
+    /// The last record in it.
+    last: Option<Mark>,
+    bytes: usize,
+}
+
 struct Assigned<T> {
     /// The number under which the group assigned it.
     assignment: u64,
@@ -101,8 +113,9 @@ struct Assigned<T> {
     /// When Kafka appended the first record of each batch in flight, in milliseconds since 1970.
     appended_at_ms: VecDeque<Option<i64>>,
     opened_at: i64,
-    /// The position behind everything that is done.
+    /// The position behind everything that is done, and the last record before it that was read in this opening.
     next_offset: i64,
+    last: Option<Mark>,
     delays: Delays,
     /// Failures in a row that waiting for a dependency does not explain.
     failures: u32,
@@ -268,10 +281,7 @@ impl<D: Destination> PartitionReader<D> {
 
     fn handed_on(
         &mut self,
-        partition: Partition,
-        opening: u64,
-        to: i64,
-        bytes: usize,
+        HandedOn { partition, opening, to, last, bytes }: HandedOn,
         outcome: Result<(), BatchError>,
         context: &mut Context<Self>,
     ) {
@@ -287,10 +297,14 @@ impl<D: Destination> PartitionReader<D> {
                 assigned.failures = 0;
                 assigned.appended_at_ms.pop_front();
                 // Answers may overtake each other on their way; what is done is done.
-                assigned.next_offset = assigned.next_offset.max(to);
-                let to = assigned.next_offset;
+                if to > assigned.next_offset {
+                    (assigned.next_offset, assigned.last) = (to, last.or(assigned.last));
+                }
                 if D::commits_offsets(&self.environment.settings) {
-                    self.command(Command::Commit { partition: partition.clone(), next_offset: to });
+                    let (next_offset, last) = (assigned.next_offset, assigned.last);
+                    let topic_id = self.cluster.as_ref().and_then(|cluster| cluster.topic_id(&partition.0));
+                    let note = OffsetNote { topic_id: topic_id.map(Into::into), last };
+                    self.command(Command::Commit { partition, next_offset, note });
                 }
                 self.report();
             }
@@ -444,6 +458,7 @@ impl<D: Destination> StreamHandler<Event> for PartitionReader<D> {
                         appended_at_ms: VecDeque::new(),
                         opened_at: 0,
                         next_offset: 0,
+                        last: None,
                         delays: Delays::new(Duration::from_millis(50), Duration::from_secs(5)),
                         failures: 0,
                     };
@@ -488,10 +503,11 @@ impl<D: Destination> StreamHandler<Event> for PartitionReader<D> {
                     .records_total
                     .with_label_values(&[D::STAGE, outcome::PASSED])
                     .inc_by(batch.records.records.len() as u64);
-                let (to, bytes) = (batch.records.to, batch.records.bytes);
+                let RecordBatch { to, last, bytes, .. } = batch.records;
+                let handed_on = HandedOn { partition, opening, to, last, bytes };
                 let outcome = self.destination.hand_on(batch, token);
                 context.spawn(outcome.into_actor(self).map(move |outcome, actor, context| {
-                    actor.handed_on(partition, opening, to, bytes, outcome, context);
+                    actor.handed_on(handed_on, outcome, context);
                 }));
             }
             Event::Held(time) => metrics()

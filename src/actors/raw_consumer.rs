@@ -123,7 +123,7 @@ impl ToEnrichers {
             let known = environment.store.raw_positions(&cluster.id, topic).await.map_err(away)?;
             let known = known.into_iter().find(|row| row.partition == partition);
             let stored_id = known.as_ref().and_then(|row| row.topic_id.as_deref());
-            let start = known.as_ref().map(|row| row.start).unwrap_or_default();
+            let start = known.as_ref().map(|row| row.start.clone()).unwrap_or_default();
             let committed =
                 environment.admin.committed(&group, topic, &[partition], COMMITTED_PATIENCE).await?;
             let committed = committed.into_iter().next().ok_or_else(answer)?;
@@ -132,7 +132,7 @@ impl ToEnrichers {
                 return Err(another_log(topic));
             }
             let committed = committed.filter(|committed| speaks_of(committed, topic_id));
-            let next_offset = start.position(committed.as_ref().map(|committed| committed.next_offset));
+            let next_offset = start.position(committed.as_ref());
             let last = committed
                 .as_ref()
                 .filter(|committed| committed.next_offset == next_offset)
@@ -144,8 +144,8 @@ impl ToEnrichers {
             let Some(detail) = environment.missing_in(found, last).await? else {
                 return Ok((next_offset, note));
             };
-            let superseded_offset = committed.map(|committed| committed.next_offset);
-            let goes_on = RawStart { start_offset: ends.low, superseded_offset };
+            let superseded_commit = committed.map(|committed| committed.to_string());
+            let goes_on = RawStart { start_offset: ends.low, superseded_commit };
             let place = LostPlace::Enrichers { found: start, start: goes_on };
             let noted =
                 environment.note_loss(&cluster.id, topic_id, found, detail, place).await.map_err(away)?;
@@ -167,8 +167,13 @@ pub(super) fn speaks_of(committed: &Committed, topic_id: Option<&str>) -> bool {
 /// How often the start of a partition is looked for while others move it.
 const ATTEMPTS_TO_START: u32 = 3;
 
+/// The database is away, unless it refuses what waiting does not change: that counts as a failure.
 pub(super) fn away(error: StoreError) -> BatchError {
-    BatchError::Unavailable { dependency: "database", detail: error.to_string() }
+    let detail = error.to_string();
+    if error.may_pass() {
+        return BatchError::Unavailable { dependency: dependency::DATABASE, detail };
+    }
+    BatchError::Interrupted(detail)
 }
 
 /// The log is not the one that is known: the partition waits until the watch has found out what that means.

@@ -1,4 +1,8 @@
 //! Questions to the cluster: its id, its topics, the ends of its logs, what a group has committed.
+//!
+//! A question has an end even where librdkafka gives none: a thread of it that stands still holds up whoever asks. And a
+//! client that gets no answer for long is replaced by a fresh one ([`Admin::renew`]), so that a Kafka that is there is not
+//! taken for one that is away.
 
 use std::{
     collections::HashMap,
@@ -6,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use parking_lot::RwLock;
 use rdkafka::{
     ClientConfig, Message, Offset, TopicPartitionList,
     admin::AdminClient,
@@ -37,15 +42,46 @@ pub struct Committed {
     pub note: OffsetNote,
 }
 
+impl std::fmt::Display for Committed {
+    /// Writes what tells one commit from another, also of the same offset.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.next_offset, self.note)
+    }
+}
+
 /// How long the watch waits for an answer, however patient other requests are: a broker that stands still is away.
 const LOOK_PATIENCE: Duration = Duration::from_secs(3);
+
+/// How much longer than each of its own bounds a call may take with all that it asks.
+const CALLS: u32 = 4;
 
 /// A client for questions; every clone shares it.
 #[derive(Clone)]
 pub struct Admin {
+    clients: Arc<RwLock<Clients>>,
+    config: ClientConfig,
+    timeout: Duration,
+}
+
+#[derive(Clone)]
+struct Clients {
     client: Arc<AdminClient<Logged>>,
     /// Asks for log ends: a client of its own, because only a consumer can be told to read uncommitted.
     reader: Arc<BaseConsumer<Logged>>,
+}
+
+impl Clients {
+    fn new(config: &ClientConfig) -> Result<Self, KafkaFailure> {
+        Ok(Self {
+            client: Arc::new(config.create_with_context(Logged)?),
+            reader: Arc::new(config.create_with_context(Logged)?),
+        })
+    }
+}
+
+/// What a call works with, on a thread where it may block.
+struct Asking {
+    clients: Clients,
     config: ClientConfig,
     timeout: Duration,
 }
@@ -57,34 +93,52 @@ impl Admin {
         // Law 11 asks for ends that no open transaction holds back.
         config.set("isolation.level", "read_uncommitted");
         let config = overridden(config, settings);
-        Ok(Self {
-            client: Arc::new(config.create_with_context(Logged)?),
-            reader: Arc::new(config.create_with_context(Logged)?),
-            config,
-            timeout: settings.request_timeout,
-        })
+        let clients = Arc::new(RwLock::new(Clients::new(&config)?));
+        Ok(Self { clients, config, timeout: settings.request_timeout })
     }
 
     /// Returns librdkafka's own admin client.
-    pub fn client(&self) -> &AdminClient<Logged> {
-        &self.client
+    pub fn client(&self) -> Arc<AdminClient<Logged>> {
+        self.clients.read().client.clone()
+    }
+
+    /// Asks with fresh clients from now on. The old ones are ended on a thread of their own: one of theirs may stand still.
+    pub fn renew(&self) -> Result<(), KafkaFailure> {
+        let fresh = Clients::new(&self.config)?;
+        let old = std::mem::replace(&mut *self.clients.write(), fresh);
+        let ended = std::thread::Builder::new().name("admin-end".to_owned()).spawn(move || drop(old));
+        ended.map(drop).map_err(|error| KafkaFailure::Other(format!("no thread to end a client: {error}")))
     }
 
     async fn blocking<T: Send + 'static>(
         &self,
-        call: impl FnOnce(&Self) -> Result<T, KafkaFailure> + Send + 'static,
+        call: impl FnOnce(&Asking) -> Result<T, KafkaFailure> + Send + 'static,
     ) -> Result<T, KafkaFailure> {
-        let admin = self.clone();
-        spawn_blocking(move || call(&admin)).await.map_err(|error| KafkaFailure::Other(error.to_string()))?
+        self.blocking_within(self.timeout, call).await
+    }
+
+    /// Calls on a thread where it may block. The call bounds each of its waits by `patience`; all of it is bounded here.
+    async fn blocking_within<T: Send + 'static>(
+        &self,
+        patience: Duration,
+        call: impl FnOnce(&Asking) -> Result<T, KafkaFailure> + Send + 'static,
+    ) -> Result<T, KafkaFailure> {
+        let clients = self.clients.read().clone();
+        let asking = Asking { clients, config: self.config.clone(), timeout: patience };
+        match tokio::time::timeout(patience * CALLS, spawn_blocking(move || call(&asking))).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => Err(KafkaFailure::Other(error.to_string())),
+            Err(_) => Err(KafkaFailure::Unavailable("the client's own threads give no answer".to_owned())),
+        }
     }
 
     /// Returns the cluster's id: a Kafka whose volume was wiped has another one. It waits for a few seconds at most.
     pub async fn cluster_id(&self) -> Result<Arc<str>, KafkaFailure> {
-        self.blocking(|admin| {
-            let patience = admin.timeout.min(LOOK_PATIENCE);
+        self.blocking_within(self.timeout.min(LOOK_PATIENCE), |admin| {
+            let patience = admin.timeout;
             // A cluster id is kept by the client once known, so ask the brokers first whether they are there at all.
-            admin.client.inner().fetch_metadata(None, patience)?;
-            let id = admin.client.inner().fetch_cluster_id(patience);
+            admin.clients.client.inner().fetch_metadata(None, patience)?;
+            let id = admin.clients.client.inner().fetch_cluster_id(patience);
             id.map(Arc::from)
                 .ok_or_else(|| KafkaFailure::Unavailable("no answer with a cluster id".to_owned()))
         })
@@ -94,7 +148,7 @@ impl Admin {
     /// Returns every topic with its number of partitions.
     pub async fn topics(&self) -> Result<HashMap<String, i32>, KafkaFailure> {
         self.blocking(|admin| {
-            let metadata = admin.reader.client().fetch_metadata(None, admin.timeout)?;
+            let metadata = admin.clients.reader.client().fetch_metadata(None, admin.timeout)?;
             let count = |topic: &rdkafka::metadata::MetadataTopic| {
                 i32::try_from(topic.partitions().len()).unwrap_or(0)
             };
@@ -107,8 +161,8 @@ impl Admin {
     /// Returns those of these topics that exist, with the id of each. It waits for a few seconds at most.
     pub async fn describe(&self, names: &[&str]) -> Result<HashMap<String, DescribedTopic>, KafkaFailure> {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        self.blocking(move |admin| {
-            topic_ids::describe(admin.client.inner(), &names, admin.timeout.min(LOOK_PATIENCE))
+        self.blocking_within(self.timeout.min(LOOK_PATIENCE), move |admin| {
+            topic_ids::describe(admin.clients.client.inner(), &names, admin.timeout)
         })
         .await
     }
@@ -147,7 +201,7 @@ impl Admin {
         self.blocking(move |admin| {
             let ends = partitions.iter().map(|partition| {
                 let (low, high) =
-                    admin.reader.client().fetch_watermarks(&topic, *partition, admin.timeout)?;
+                    admin.clients.reader.client().fetch_watermarks(&topic, *partition, admin.timeout)?;
                 Ok(LogEnds { low, high })
             });
             ends.collect()
@@ -169,7 +223,7 @@ impl Admin {
         patience: Duration,
     ) -> Result<Vec<Option<Committed>>, KafkaFailure> {
         let (group, topic, partitions) = (group.to_owned(), topic.to_owned(), partitions.to_vec());
-        self.blocking(move |admin| {
+        self.blocking_within(self.timeout.max(patience), move |admin| {
             let consumer = admin.group_client(&group)?;
             // The list must be gone before the consumer is dropped, or the drop hangs: hence the inner scope.
             let committed = {
@@ -260,7 +314,7 @@ impl Admin {
         let group = group.to_owned();
         self.blocking(move |admin| {
             let list = patiently(admin.timeout, || {
-                Ok(admin.client.inner().fetch_group_list(Some(&group), admin.timeout)?)
+                Ok(admin.clients.client.inner().fetch_group_list(Some(&group), admin.timeout)?)
             })?;
             Ok(list
                 .groups()
@@ -312,7 +366,7 @@ impl Admin {
             for partition in &partitions {
                 wanted.add_partition_offset(&topic, *partition, Offset::Offset(time_ms))?;
             }
-            let found = admin.reader.offsets_for_times(wanted, admin.timeout)?;
+            let found = admin.clients.reader.offsets_for_times(wanted, admin.timeout)?;
             let offset = |(partition, ends): (&i32, &LogEnds)| {
                 let offset = match found.find_partition(&topic, *partition).map(|found| found.offset()) {
                     Some(Offset::Offset(offset)) if offset >= 0 => offset,
@@ -324,7 +378,9 @@ impl Admin {
         })
         .await
     }
+}
 
+impl Asking {
     fn group_client(&self, group: &str) -> Result<BaseConsumer<Logged>, KafkaFailure> {
         let mut config = self.config.clone();
         config

@@ -36,6 +36,7 @@ use super::{
     failure::KafkaFailure,
     group_member::{Assignment, Rebalance, config, leave, list_of},
     headers::{HeaderList, Origin},
+    offset_note::OffsetNote,
     record::RecordBatch,
 };
 use crate::{
@@ -73,8 +74,8 @@ pub enum Command {
     Close(Partition),
     /// A batch of the opening is done.
     Done { partition: Partition, opening: u64, bytes: usize },
-    /// Commit the position in the group, without a transaction.
-    Commit { partition: Partition, next_offset: i64 },
+    /// Commit the position in the group, without a transaction, with a note of the log that it speaks of.
+    Commit { partition: Partition, next_offset: i64, note: OffsetNote },
     /// Read nothing more; what is in flight may still be finished.
     Quiesce,
 }
@@ -314,10 +315,12 @@ impl Reader {
                     self.in_flight_bytes -= bytes;
                 }
             }
-            Command::Commit { partition: (topic, partition), next_offset } => {
+            Command::Commit { partition: (topic, partition), next_offset, note } => {
                 let mut list = TopicPartitionList::new();
-                let committed = list
-                    .add_partition_offset(&topic, partition, Offset::Offset(next_offset))
+                let mut position = list.add_partition(&topic, partition);
+                position.set_metadata(note.to_string());
+                let committed = position
+                    .set_offset(Offset::Offset(next_offset))
                     .and_then(|()| self.consumer.commit(&list, CommitMode::Async));
                 if let Err(error) = committed {
                     tracing::warn!(topic = &*topic, partition, %error, "offset was not committed, records will repeat");

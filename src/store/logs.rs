@@ -18,7 +18,10 @@ use tokio_postgres::Transaction;
 use uuid::Uuid;
 
 use super::{Position, Store, StoreError};
-use crate::{fault_point, kafka::Mark};
+use crate::{
+    fault_point,
+    kafka::{Committed, Mark},
+};
 
 /// Whoever looks for losses takes turns: two that note the same one would send a poll back twice.
 const LOSS_LOCK: i64 = 0x6e79_6333_3131_0004;
@@ -41,7 +44,7 @@ pub struct FoundLogs<'a> {
     pub raw: FoundLog,
     pub derived: Vec<FoundLog>,
     /// What the enrichers' group has committed, by raw partition; none as long as nobody has asked.
-    pub committed: Option<Vec<(i32, Option<i64>)>>,
+    pub committed: Option<Vec<(i32, Option<Committed>)>>,
 }
 
 /// What comparing the logs has led to.
@@ -56,18 +59,19 @@ pub enum TakenUp {
 }
 
 /// Where enriching starts while the group has committed nothing that counts.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RawStart {
     pub start_offset: i64,
-    /// A committed offset that is known to be worthless.
-    pub superseded_offset: Option<i64>,
+    /// A commit that is known to be worthless: its offset with the note beside it, because a log that grows again may
+    /// well reach the same offset.
+    pub superseded_commit: Option<String>,
 }
 
 impl RawStart {
-    /// Returns where the enrichers really are: a committed offset counts unless it is known to be worthless.
-    pub fn position(&self, committed: Option<i64>) -> i64 {
+    /// Returns where the enrichers really are: a commit counts unless it is known to be worthless.
+    pub fn position(&self, committed: Option<&Committed>) -> i64 {
         match committed {
-            Some(committed) if self.superseded_offset != Some(committed) => committed,
+            Some(committed) if self.superseded_commit != Some(committed.to_string()) => committed.next_offset,
             _ => self.start_offset,
         }
     }
@@ -106,7 +110,7 @@ pub struct LogLoss<'a> {
 }
 
 /// What pointed at the records that are gone, as it was found: it is only noted if it is still so.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LostPlace {
     /// A position in PostgreSQL goes on at `start_offset`, in a new epoch.
     Position { epoch: i64, next_offset: i64, start_offset: i64 },
@@ -185,7 +189,7 @@ impl Store {
         self.bounded(async {
             let rows = client
                 .query(
-                    "select kafka_partition, topic_id, start_offset, superseded_offset, acknowledged_end,
+                    "select kafka_partition, topic_id, start_offset, superseded_commit, acknowledged_end,
                             acknowledged_at_ms
                      from nyc311.raw_position where kafka_cluster_id = $1 and topic = $2
                      order by kafka_partition",
@@ -200,7 +204,7 @@ impl Store {
                 RawPosition {
                     partition: row.get(0),
                     topic_id: row.get(1),
-                    start: RawStart { start_offset: row.get(2), superseded_offset: row.get(3) },
+                    start: RawStart { start_offset: row.get(2), superseded_commit: row.get(3) },
                     acknowledged: end.map(|end| (end, mark(end))),
                 }
             };
@@ -216,7 +220,7 @@ impl Store {
             client
                 .execute(
                     "update nyc311.raw_position
-                     set start_offset = 0, superseded_offset = null, updated_at = now()
+                     set start_offset = 0, superseded_commit = null, updated_at = now()
                      where kafka_cluster_id = $1 and topic = $2",
                     &[&cluster_id, &topic],
                 )
@@ -495,18 +499,19 @@ async fn restart_positions(
 /// As [`restart_positions`], for the raw log. Kafka forgets the offsets of a deleted topic a moment later than the topic:
 /// until then they are known to be worthless.
 async fn restart_raw(transaction: &Transaction<'_>, found: &FoundLogs<'_>) -> Result<(), StoreError> {
-    let (partitions, superseded): (Vec<i32>, Vec<Option<i64>>) =
-        found.committed.iter().flatten().copied().unzip();
+    let commits = found.committed.iter().flatten();
+    let (partitions, superseded): (Vec<i32>, Vec<Option<String>>) =
+        commits.map(|(partition, commit)| (*partition, commit.as_ref().map(Committed::to_string))).unzip();
     transaction
         .execute(
             "insert into nyc311.raw_position as r
-                 (kafka_cluster_id, topic, kafka_partition, topic_id, superseded_offset, updated_at)
-             select $1, $2, kafka_partition, $3, superseded_offset, now()
-             from unnest($4::int[], $5::bigint[]) as a (kafka_partition, superseded_offset)
+                 (kafka_cluster_id, topic, kafka_partition, topic_id, superseded_commit, updated_at)
+             select $1, $2, kafka_partition, $3, superseded_commit, now()
+             from unnest($4::int[], $5::text[]) as a (kafka_partition, superseded_commit)
              order by kafka_partition
              on conflict (kafka_cluster_id, topic, kafka_partition) do update
              set topic_id = excluded.topic_id, acknowledged_end = null, acknowledged_at_ms = null,
-                 start_offset = 0, superseded_offset = excluded.superseded_offset, updated_at = now()",
+                 start_offset = 0, superseded_commit = excluded.superseded_commit, updated_at = now()",
             &[&found.cluster_id, &found.raw.topic, &found.raw.id, &partitions, &superseded],
         )
         .await?;
@@ -567,14 +572,14 @@ async fn move_from_loss(
             transaction
                 .query_opt(
                     "insert into nyc311.raw_position as r
-                         (kafka_cluster_id, topic, kafka_partition, topic_id, start_offset, superseded_offset,
+                         (kafka_cluster_id, topic, kafka_partition, topic_id, start_offset, superseded_commit,
                           updated_at)
                      values ($1, $2, $3, $4, $5, $6, now())
                      on conflict (kafka_cluster_id, topic, kafka_partition) do update
                      set topic_id = coalesce(r.topic_id, excluded.topic_id),
                          start_offset = excluded.start_offset,
-                         superseded_offset = excluded.superseded_offset, updated_at = now()
-                     where r.start_offset = $7 and r.superseded_offset is not distinct from $8
+                         superseded_commit = excluded.superseded_commit, updated_at = now()
+                     where r.start_offset = $7 and r.superseded_commit is not distinct from $8
                      returning start_offset, 0::bigint",
                     &[
                         cluster_id,
@@ -582,9 +587,9 @@ async fn move_from_loss(
                         partition,
                         &loss.topic_id,
                         &start.start_offset,
-                        &start.superseded_offset,
+                        &start.superseded_commit,
                         &found.start_offset,
-                        &found.superseded_offset,
+                        &found.superseded_commit,
                     ],
                 )
                 .await?
@@ -617,14 +622,21 @@ async fn move_from_loss(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kafka::OffsetNote;
 
     #[test]
-    fn a_committed_offset_counts_unless_it_is_known_to_be_worthless() {
-        let start = RawStart { start_offset: 40, superseded_offset: Some(900) };
+    fn a_commit_counts_unless_it_is_known_to_be_worthless() {
+        let commit = |next_offset, id: &str| Committed {
+            next_offset,
+            note: OffsetNote { topic_id: Some(id.into()), last: None },
+        };
+        let start = RawStart { start_offset: 40, superseded_commit: Some(commit(900, "old").to_string()) };
         assert_eq!(start.position(None), 40);
-        assert_eq!(start.position(Some(900)), 40);
-        assert_eq!(start.position(Some(41)), 41);
+        assert_eq!(start.position(Some(&commit(900, "old"))), 40);
+        assert_eq!(start.position(Some(&commit(41, "new"))), 41);
+        // The log that took its place has grown just as far.
+        assert_eq!(start.position(Some(&commit(900, "new"))), 900);
         assert_eq!(RawStart::default().position(None), 0);
-        assert_eq!(RawStart::default().position(Some(7)), 7);
+        assert_eq!(RawStart::default().position(Some(&commit(7, "new"))), 7);
     }
 }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use nyc311::config::{DatabaseSettings, Secret};
-use nyc311::kafka::Mark;
+use nyc311::kafka::{Committed, Mark, OffsetNote};
 use nyc311::store::polls::{
     LeaseError, NewPoll, PageRecord, PollState, Submitted, Trigger, Window, WindowOn,
 };
@@ -33,6 +33,11 @@ pub async fn claim(
     }
 }
 
+/// What a group has committed, without a word of the log.
+fn commit(next_offset: i64) -> Committed {
+    Committed { next_offset, note: OffsetNote::default() }
+}
+
 /// The topics of a cluster, all with this id.
 pub fn logs(id: Option<&str>, is_new: bool) -> FoundLogs<'static> {
     let log = |topic: &str| FoundLog { topic: topic.to_owned(), id: id.map(str::to_owned), is_new };
@@ -41,7 +46,7 @@ pub fn logs(id: Option<&str>, is_new: bool) -> FoundLogs<'static> {
         source: SOURCE,
         raw: log("raw"),
         derived: vec![log(TOPIC), log("dead_letter")],
-        committed: Some(vec![(0, Some(900)), (1, None)]),
+        committed: Some(vec![(0, Some(commit(900))), (1, None)]),
     }
 }
 
@@ -117,8 +122,8 @@ async fn another_raw_log_is_noted_once_and_what_was_committed_for_the_old_one_is
     assert_eq!(database.take_up_logs(&logs(Some("two"), false)).await.unwrap(), TakenUp::LossNoted);
     assert_eq!(database.poll(poll).await.unwrap().unwrap().counts.fetched, 0);
     let known = database.raw_positions(CLUSTER, "raw").await.unwrap();
-    let superseded = RawStart { start_offset: 0, superseded_offset: Some(900) };
-    assert_eq!((known[0].start, &known[0].acknowledged), (superseded, &None));
+    let superseded = RawStart { start_offset: 0, superseded_commit: Some(commit(900).to_string()) };
+    assert_eq!((&known[0].start, &known[0].acknowledged), (&superseded, &None));
     assert_eq!(known[1].start, RawStart::default());
 
     let leased = database.acquire_poll("a", Duration::from_secs(30)).await.unwrap().unwrap();
@@ -166,7 +171,7 @@ async fn a_loss_that_an_offset_has_told_of_is_noted_only_while_the_offset_is_sti
 #[tokio::test]
 async fn where_the_enrichers_go_on_after_a_loss_is_kept_so_that_no_start_notes_it_again() {
     let database = TestDatabase::create().await;
-    let start = RawStart { start_offset: 40, superseded_offset: Some(7) };
+    let start = RawStart { start_offset: 40, superseded_commit: Some(commit(7).to_string()) };
     let loss = LogLoss {
         cluster_id: CLUSTER,
         source: SOURCE,
@@ -174,7 +179,7 @@ async fn where_the_enrichers_go_on_after_a_loss_is_kept_so_that_no_start_notes_i
         partition: 0,
         topic_id: Some("one"),
         detail: "the log begins at 40".to_owned(),
-        place: LostPlace::Enrichers { found: RawStart::default(), start },
+        place: LostPlace::Enrichers { found: RawStart::default(), start: start.clone() },
     };
     assert!(database.note_log_loss(&loss).await.unwrap().is_some());
     let (poll, _) = running_poll(&database).await;
@@ -182,7 +187,7 @@ async fn where_the_enrichers_go_on_after_a_loss_is_kept_so_that_no_start_notes_i
     assert_eq!(database.note_log_loss(&loss).await.unwrap(), None);
     assert_eq!(database.poll(poll).await.unwrap().unwrap().counts.fetched, 5);
     let known = database.raw_positions(CLUSTER, "raw").await.unwrap();
-    assert_eq!((known[0].start, known[0].start.position(Some(7))), (start, 40));
+    assert_eq!((&known[0].start, known[0].start.position(Some(&commit(7)))), (&start, 40));
     database.forget_raw_starts(CLUSTER, "raw").await.unwrap();
     assert_eq!(database.raw_positions(CLUSTER, "raw").await.unwrap()[0].start, RawStart::default());
 }

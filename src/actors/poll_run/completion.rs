@@ -67,9 +67,9 @@ impl PollRun<'_> {
                 let known = environment.store.raw_positions(&self.cluster.id, raw).await?;
                 let reached = raw_ends.iter().zip(committed).all(|(end, committed)| {
                     let start = known.iter().find(|row| row.partition == end.partition);
-                    let start = start.map(|row| row.start).unwrap_or_default();
+                    let start = start.map(|row| row.start.clone()).unwrap_or_default();
                     let committed = committed.filter(|committed| speaks_of(committed, topic_id));
-                    start.position(committed.map(|committed| committed.next_offset)) >= end.end_offset
+                    start.position(committed.as_ref()) >= end.end_offset
                 });
                 if reached {
                     return Ok(());
