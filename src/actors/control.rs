@@ -103,12 +103,15 @@ impl View {
         let mut found = Vec::new();
         let group = enricher_group(&environment.settings);
         let patience = std::time::Duration::from_secs(2);
-        let committed = environment.admin.committed(&group, &kafka.raw_topic, &partitions, patience).await;
         let derived = [kafka.enriched_topic.as_str(), kafka.dead_letter_topic.as_str()];
-        let stored = match environment.admin.cluster_id().await {
-            Ok(cluster) => environment.store.positions(&cluster, &derived).await.ok(),
-            Err(_) => None,
+        let committed = environment.admin.committed(&group, &kafka.raw_topic, &partitions, patience);
+        let stored = async {
+            let cluster = environment.admin.cluster_id().await.ok()?;
+            // A database that stands still must not hide what the brokers say.
+            let positions = environment.store.positions(&cluster, &derived);
+            tokio::time::timeout(patience, positions).await.ok()?.ok()
         };
+        let (committed, stored) = tokio::join!(committed, stored);
         for topic in [kafka.raw_topic.as_str(), derived[0], derived[1]] {
             let ends = environment.admin.log_ends(topic, 0..count).await.ok();
             for partition in &partitions {
