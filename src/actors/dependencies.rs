@@ -1,15 +1,15 @@
 //! The watch of the dependencies: prepares the database and Kafka, looks at both once a second, and says who is away.
 //!
 //! What waiting cannot mend (a database newer than the program, a topic of another shape) ends the process with a clear
-//! text. The two are asked at the same time, each with a bound of a few seconds, so that one that stands still does
-//! not hide how the other is.
+//! text. Each is watched on its own, with a bound of a few seconds, so that one that stands still does not hide how the
+//! other is.
 
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::environment::Environment;
-use crate::telemetry::metrics::metrics;
+use super::environment::{Condition, Environment};
+use crate::telemetry::metrics::{dependency, metrics};
 
 /// How often the dependencies are looked at.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
@@ -23,21 +23,42 @@ const MEASURE_EVERY: Duration = Duration::from_secs(5);
 impl Environment {
     /// Prepares and watches the dependencies; returns only with what waiting cannot mend.
     pub async fn watch(&self) -> String {
-        let mut migrated = false;
+        tokio::select! {
+            fatal = self.watch_database() => fatal,
+            fatal = self.watch_kafka() => fatal,
+        }
+    }
+
+    async fn watch_database(&self) -> String {
         let mut measured: Option<Instant> = None;
+        loop {
+            let migrated = self.condition.borrow().migrated;
+            let look = if migrated { self.look_at_database().await } else { self.migrate().await };
+            let away = match look {
+                Ok(away) => away,
+                Err(fatal) => return fatal,
+            };
+            let is_away = away.is_some();
+            self.show(dependency::DATABASE, away, |now| &mut now.database);
+            if !is_away && measured.is_none_or(|at| at.elapsed() > MEASURE_EVERY) {
+                self.measure().await;
+                measured = Some(Instant::now());
+            }
+            tokio::time::sleep(if is_away { RETRY_EVERY } else { WATCH_EVERY }).await;
+        }
+    }
+
+    async fn watch_kafka(&self) -> String {
         let mut answered = Instant::now();
         loop {
-            let looks = if migrated {
-                tokio::join!(self.look_at_database(), self.look_at_kafka())
-            } else {
-                // Without the database a loss in Kafka could not be recorded.
-                tokio::join!(self.migrate(&mut migrated), async { Ok(self.reach_kafka().await) })
+            // Without the database a loss in Kafka could not be recorded.
+            let migrated = self.condition.borrow().migrated;
+            let look = if migrated { self.look_at_kafka().await } else { Ok(self.reach_kafka().await) };
+            let away = match look {
+                Ok(away) => away,
+                Err(fatal) => return fatal,
             };
-            let (database, kafka) = match looks {
-                (Err(fatal), _) | (_, Err(fatal)) => return fatal,
-                (Ok(database), Ok(kafka)) => (database, kafka),
-            };
-            if kafka.is_none() {
+            if away.is_none() {
                 answered = Instant::now();
             } else if answered.elapsed() > RENEW_EVERY {
                 answered = Instant::now();
@@ -45,43 +66,48 @@ impl Environment {
                     tracing::warn!(%error, "kafka cannot be asked by a fresh client");
                 }
             }
-            self.show(database, kafka);
-            let (away, known) = {
-                let now = self.condition.borrow();
-                (now.database.is_some() || now.kafka.is_some(), now.cluster.is_some())
-            };
-            if !away && known && measured.is_none_or(|at| at.elapsed() > MEASURE_EVERY) {
-                self.measure().await;
-                measured = Some(Instant::now());
-            }
-            if migrated && !away && !known {
-                // The database is there, and Kafka has not been compared with it yet.
+            let is_away = away.is_some();
+            self.show_kafka(away);
+            if !is_away && !migrated {
+                // As soon as the database is there, Kafka is compared with it.
+                tokio::select! {
+                    () = self.migrated() => {}
+                    () = tokio::time::sleep(WATCH_EVERY) => {}
+                }
                 continue;
             }
-            tokio::time::sleep(if away { RETRY_EVERY } else { WATCH_EVERY }).await;
+            tokio::time::sleep(if is_away { RETRY_EVERY } else { WATCH_EVERY }).await;
         }
     }
 
-    fn show(&self, database: Option<String>, kafka: Option<String>) {
-        metrics().dependency_up.with_label_values(&["database"]).set(i64::from(database.is_none()));
-        metrics().dependency_up.with_label_values(&["kafka"]).set(i64::from(kafka.is_none()));
+    /// Shows whether Kafka is there.
+    pub(super) fn show_kafka(&self, away: Option<String>) {
+        let was_there = self.condition.borrow().kafka.is_none();
+        if was_there && away.is_some() {
+            // Whoever was away may come back as an older copy of itself.
+            self.doubt_logs();
+        }
+        self.show(dependency::KAFKA, away, |now| &mut now.kafka);
+    }
+
+    fn show(
+        &self,
+        name: &str,
+        away: Option<String>,
+        place: impl FnOnce(&mut Condition) -> &mut Option<String>,
+    ) {
+        metrics().dependency_up.with_label_values(&[name]).set(i64::from(away.is_none()));
         self.condition.send_if_modified(|now| {
-            for (name, was, is) in [("database", &now.database, &database), ("kafka", &now.kafka, &kafka)] {
-                match (was, is) {
-                    (None, Some(detail)) => tracing::warn!(dependency = name, detail, "dependency is away"),
-                    (Some(_), None) => tracing::info!(dependency = name, "dependency is there"),
-                    (Some(was), Some(is)) if was != is => {
-                        tracing::warn!(dependency = name, detail = is, "dependency is away");
-                    }
-                    _ => {}
+            let shown = place(now);
+            match (&*shown, &away) {
+                (Some(_), None) => tracing::info!(dependency = name, "dependency is there"),
+                (was, Some(detail)) if was.as_ref() != Some(detail) => {
+                    tracing::warn!(dependency = name, detail, "dependency is away");
                 }
+                _ => {}
             }
-            if now.kafka.is_none() && kafka.is_some() {
-                // Whoever was away may come back as an older copy of itself.
-                self.doubt_logs();
-            }
-            let changed = now.database != database || now.kafka != kafka;
-            (now.database, now.kafka) = (database, kafka);
+            let changed = *shown != away;
+            *shown = away;
             changed
         });
     }
@@ -103,10 +129,9 @@ impl Environment {
         }
     }
 
-    async fn migrate(&self, migrated: &mut bool) -> Result<Option<String>, String> {
+    async fn migrate(&self) -> Result<Option<String>, String> {
         match self.store.migrate().await {
             Ok(_) => {
-                *migrated = true;
                 self.condition.send_modify(|now| now.migrated = true);
                 Ok(None)
             }

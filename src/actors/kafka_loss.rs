@@ -109,8 +109,12 @@ impl Environment {
         let described = self.admin.describe(&self.topic_names()).await?;
         let known = self.condition.borrow().cluster.clone();
         let same = known.as_ref().is_some_and(|known| known.id == id && self.are_known(known, &described));
-        if same && !doubted {
-            return Ok(());
+        if same {
+            // It has answered; comparing its logs with what the database knows may have to wait for that.
+            self.show_kafka(None);
+            if !doubted {
+                return Ok(());
+            }
         }
         let (described, lost) = self.take_up(&id, described).await?;
         self.look_for_shortened_logs(&id, &described).await?;

@@ -17,8 +17,13 @@
 //! from there on `published` stays, also where the poll goes on hours later, after a restart (which finds it behind
 //! the newest row that the poll has seen). Rows of a replica that lags are good, but it may lack others: from the first
 //! such page on neither cursor moves. The next poll reads from `published` again.
+//!
+//! What goes wrong ends in one of three ways, never in a page that is published again and again: what is away is waited
+//! for by its name; what Kafka refuses is tried [`REFUSALS`] times, then the poll fails with what Kafka said; what the
+//! database refuses fails the poll with what it said, and the stage where not even that can be written.
 
 mod completion;
+mod halt;
 mod prepared;
 mod succession;
 
@@ -34,7 +39,11 @@ use tokio::sync::watch;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use self::{prepared::Prepared, succession::Previous};
+use self::{
+    halt::{CANCELLED, Halt, failed},
+    prepared::Prepared,
+    succession::Previous,
+};
 use super::{
     drain::past_saving,
     environment::{Cluster, Environment},
@@ -81,60 +90,6 @@ pub struct PollRun<'a> {
     /// The poll had waited in the queue, so this run is its first.
     pub taken_from_queue: bool,
     pub stop: watch::Receiver<bool>,
-}
-
-/// Why a run cannot go on.
-enum Halt {
-    /// The poll fails with this.
-    Failed(PollError),
-    LeaseLost,
-    Stopped,
-    Interrupted(String),
-}
-
-impl From<LeaseError> for Halt {
-    fn from(error: LeaseError) -> Self {
-        match error {
-            LeaseError::Lost => Self::LeaseLost,
-            LeaseError::Store(error) => error.into(),
-        }
-    }
-}
-
-impl From<StoreError> for Halt {
-    fn from(error: StoreError) -> Self {
-        if error.may_pass() {
-            return Self::Interrupted(error.to_string());
-        }
-        failed("database_refused", error.to_string())
-    }
-}
-
-impl From<KafkaFailure> for Halt {
-    fn from(failure: KafkaFailure) -> Self {
-        match failure {
-            KafkaFailure::Unavailable(_) | KafkaFailure::Fatal(_) => Self::Interrupted(failure.to_string()),
-            refused => failed("kafka_refused", refused.to_string()),
-        }
-    }
-}
-
-#[cfg(feature = "fault-points")]
-impl From<crate::faults::Injected> for Halt {
-    fn from(fault: crate::faults::Injected) -> Self {
-        Self::Interrupted(fault.to_string())
-    }
-}
-
-impl From<BatchError> for Halt {
-    fn from(error: BatchError) -> Self {
-        Self::Interrupted(error.to_string())
-    }
-}
-
-fn failed(code: &str, detail: String) -> Halt {
-    let stage = stage::POLLER.to_owned();
-    Halt::Failed(PollError { code: code.to_owned(), stage, detail, http_status: None, retryable: false })
 }
 
 /// Where a run stands; all of it can be found again from the database.
@@ -516,6 +471,3 @@ fn too_large_detail(bytes: usize, kafka: &KafkaSettings) -> String {
          raise max.message.bytes of topic {topic} to {setting}"
     )
 }
-
-/// The code under which a cancellation ends the run; never stored.
-const CANCELLED: &str = "cancelled";

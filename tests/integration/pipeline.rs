@@ -192,12 +192,7 @@ async fn sigterm_drains_and_the_poll_goes_on_after_the_restart() {
     let mut service = Service::for_source(&simulator.resource_url(), &[("source.page_rows", "500")]).await;
     service.start().await;
     let id = service.submit(json!({})).await;
-    service
-        .wait_for("the poll has fetched something", async || {
-            let poll = service.get(&format!("/v1/polls/{id}")).await?;
-            (poll["counts"]["fetched"].as_i64()? > 1_000).then_some(())
-        })
-        .await;
+    service.fetched(&id, 1_000).await;
     assert_eq!(service.terminate().await, 0, "{}", service.log());
     assert!(service.log().contains("draining"));
     service.start().await;
@@ -532,12 +527,7 @@ async fn rows_that_became_visible_while_the_process_was_down_are_not_passed_over
     let mut service = Service::for_source(&simulator.resource_url(), &[("source.page_rows", "10")]).await;
     service.start().await;
     let id = service.submit(json!({})).await;
-    service
-        .wait_for("the poll is in the middle of the batch", async || {
-            let poll = service.get(&format!("/v1/polls/{id}")).await?;
-            (poll["counts"]["fetched"].as_i64()? >= 30).then_some(())
-        })
-        .await;
+    service.fetched(&id, 30).await;
     service.kill();
     // The rest of the batch appears, before and behind the place where the poll goes on.
     simulator.clock().advance(Duration::from_secs(5 * 3600));

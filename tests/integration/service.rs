@@ -138,6 +138,16 @@ impl Service {
         ends.iter().map(|ends| ends.high).sum()
     }
 
+    /// Sets a property of the raw topic by hand.
+    pub async fn configure_raw_topic(&self, name: &str, value: &str) {
+        use rdkafka::admin::{AdminOptions, AlterConfig, ResourceSpecifier};
+        let kafka = &self.settings.kafka;
+        let admin = nyc311::kafka::Admin::new(kafka).unwrap();
+        let change = AlterConfig::new(ResourceSpecifier::Topic(&kafka.raw_topic)).set(name, value);
+        let changed = admin.client().alter_configs([&change], &AdminOptions::new()).await.unwrap();
+        assert!(changed.iter().all(Result::is_ok), "{changed:?}");
+    }
+
     /// Kills all processes the hard way.
     pub fn kill(&mut self) {
         for mut process in self.processes.drain(..) {

@@ -6,6 +6,7 @@ use nyc311::simulator::{Simulator, SimulatorOptions, serve};
 use serde_json::{Value, json};
 
 use crate::freezer::{freeze, threads};
+use crate::pipeline::{row, simulate_lines};
 use crate::proxy::Proxy;
 use crate::service::{Service, assert_counts_add_up};
 
@@ -159,6 +160,26 @@ async fn a_page_that_the_database_refuses_fails_the_poll_and_is_published_once()
     service.database.execute("drop trigger refuse on nyc311.poll").await;
     service.poll().await;
     assert_eq!(service.database.number("select count(*) from nyc311.service_request").await, 1_000);
+}
+
+#[tokio::test]
+async fn a_page_that_kafka_refuses_fails_the_poll_with_what_kafka_said() {
+    let directory = tempfile::TempDir::new().unwrap();
+    // One of them states no borough, so its record has no key.
+    let simulator =
+        simulate_lines(&directory, &(0..6).map(|key| row(key, 1).to_string()).collect::<Vec<_>>());
+    let mut service = Service::for_source(&simulator.resource_url(), &[]).await;
+    service.start().await;
+    // A log that keeps the last record of each key takes none without.
+    service.configure_raw_topic("cleanup.policy", "compact").await;
+    let id = service.submit(json!({})).await;
+    let poll = service.finished(&id).await;
+    assert_eq!((&poll["state"], &poll["error"]["code"]), (&json!("failed"), &json!("kafka_refused")));
+    let detail = poll["error"]["detail"].as_str().unwrap();
+    assert!(detail.contains("InvalidRecord"), "{detail}");
+    service.configure_raw_topic("cleanup.policy", "delete").await;
+    service.poll().await;
+    assert_eq!(service.database.number("select count(*) from nyc311.service_request").await, 6);
 }
 
 #[tokio::test]

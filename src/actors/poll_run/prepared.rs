@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 use nyc311_domain::{RawHead, peek};
 
@@ -34,31 +35,20 @@ impl Prepared {
     /// Prepares the answer to the walk's request; none where it is the end of the source.
     pub(super) fn new(page: Page, walk: &Walk, environment: &Environment) -> Result<Option<Self>, Halt> {
         let mut rows = Vec::with_capacity(page.len());
-        let (mut last, mut newest_updated_at, mut newest_created_at) = (None, None, None);
+        let (mut newest_updated_at, mut newest_created_at) = (None, None);
         let mut succession = Succession::after(walk.request.after.as_ref());
         for value in page.rows() {
-            let salvage;
-            let mut head = peek(&value);
-            if head == RawHead::default() {
-                salvage = salvaged(&value);
-                head = peek(&salvage);
-            }
+            let salvage = salvage_of(&value);
+            let head = peek(salvage.as_deref().unwrap_or(&value));
             succession.note(&head);
             newest_updated_at = newest_updated_at.max(head.updated_at);
             newest_created_at = newest_created_at.max(head.created_at);
-            // Only a row with all three can be resumed from; one without is published all the same.
-            if let RawHead {
-                unique_key: Some(_), updated_at: Some(updated_at), row_id: Some(row_id), ..
-            } = &head
-            {
-                last = Some((*updated_at, row_id.clone().into_owned(), value.clone()));
-            }
             let (partition, borough) = (environment.partition_map.partition(&head, &value), head.borough);
             drop(head);
             rows.push(RawRow { value, borough, partition });
         }
-        let last = last.map(|(updated_at, row_id, row)| Cursor::of_row(updated_at, &row_id, &row));
         let last_index = succession.last();
+        let last = last_index.and_then(|index| cursor_behind(&rows[index].value));
         let is_full = rows.len() >= walk.request.limit;
         let is_last = match succession.verdict(&rows, &walk.previous, is_full) {
             Verdict::Advances => false,
@@ -79,6 +69,18 @@ impl Prepared {
             is_last,
         }))
     }
+}
+
+/// Returns what can be read of a row that is not quite JSON.
+fn salvage_of(value: &Bytes) -> Option<Vec<u8>> {
+    (peek(value) == RawHead::default()).then(|| salvaged(value))
+}
+
+/// Returns where the walk goes on behind a row that can be gone on from.
+fn cursor_behind(value: &Bytes) -> Option<Cursor> {
+    let salvage = salvage_of(value);
+    let head = peek(salvage.as_deref().unwrap_or(value));
+    Some(Cursor::of_row(head.updated_at?, &head.row_id?, value))
 }
 
 /// Rounds down to what PostgreSQL can hold: a durable cursor above the row that it comes from would pass over rows.

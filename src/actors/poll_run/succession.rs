@@ -41,14 +41,22 @@ pub(super) struct Succession<'a> {
     /// For each row, whether it has a time.
     timed: Vec<bool>,
     greatest: Option<(Timestamp, String)>,
-    /// The last row that can be gone on from.
-    last: Option<usize>,
-    /// It is another one than the page follows.
-    advances: bool,
+    /// The last row that can be gone on from, and the last one that can only because the page has no better: it lacks its
+    /// `unique_key`.
+    last: Option<Place>,
+    last_without_key: Option<Place>,
     /// A row has the time of the row that the page follows, or an earlier one.
     touches_cursor: bool,
     /// The first two rows that stand in the wrong order, in words.
     disorder: Option<String>,
+}
+
+/// A row that can be gone on from.
+#[derive(Clone, Copy)]
+struct Place {
+    index: usize,
+    /// It is another one than the page follows.
+    advances: bool,
 }
 
 const REMEDY: &str = "the source did not sort by :updated_at, :id as it was asked to ($order), and to go on would pass over \
@@ -64,7 +72,7 @@ impl<'a> Succession<'a> {
             timed: Vec::new(),
             greatest: after.map(before),
             last: None,
-            advances: false,
+            last_without_key: None,
             touches_cursor: false,
             disorder: None,
         }
@@ -78,9 +86,14 @@ impl<'a> Succession<'a> {
         self.timed.push(head.updated_at.is_some());
         let Some(updated_at) = head.updated_at else { return };
         self.touches_cursor |= self.after.is_some_and(|after| updated_at <= after.updated_at);
-        if head.unique_key.is_some() && head.row_id.is_some() {
-            self.last = Some(self.timed.len() - 1);
-            self.advances = !is_cursor;
+        // PostgreSQL, which keeps the cursor, takes no text with NUL.
+        if head.row_id.as_deref().is_some_and(|id| !id.contains('\0')) {
+            let place = Some(Place { index: self.timed.len() - 1, advances: !is_cursor });
+            if head.unique_key.is_some() {
+                self.last = place;
+            } else {
+                self.last_without_key = place;
+            }
         }
         let (row, key) = (self.timed.len(), head.unique_key.as_deref().unwrap_or("unknown"));
         match &mut self.greatest {
@@ -98,9 +111,13 @@ impl<'a> Succession<'a> {
         }
     }
 
+    fn place(&self) -> Option<Place> {
+        self.last.or(self.last_without_key)
+    }
+
     /// Returns which row the walk goes on from.
     pub(super) fn last(&self) -> Option<usize> {
-        self.last
+        self.place().map(|place| place.index)
     }
 
     /// Judges the page, of which every row has been noted.
@@ -134,17 +151,13 @@ impl<'a> Succession<'a> {
         if let Some(disorder) = self.disorder {
             return wrong("page_not_in_order", disorder);
         }
-        match (self.advances, is_full) {
-            (true, _) => Verdict::Advances,
-            (false, false) => Verdict::LastPage,
-            (false, true) => {
-                let stuck = match self.last {
-                    Some(_) => "ends where it began",
-                    None => "has no row with :updated_at, :id and unique_key to go on from",
-                };
-                wrong("page_does_not_advance", format!("a full page after {after} {stuck}"))
-            }
-        }
+        let stuck = match self.place() {
+            Some(Place { advances: true, .. }) => return Verdict::Advances,
+            _ if !is_full => return Verdict::LastPage,
+            Some(_) => "ends where it began",
+            None => "has no row with :updated_at and :id to go on from",
+        };
+        wrong("page_does_not_advance", format!("a full page after {after} {stuck}"))
     }
 
     /// Finds the rows that were on the page before, byte for byte.
@@ -226,6 +239,33 @@ mod tests {
     fn code(verdict: Verdict) -> &'static str {
         let Verdict::Wrong { code, .. } = verdict else { panic!("{verdict:?}") };
         code
+    }
+
+    #[test]
+    fn a_page_without_any_key_is_gone_on_from_by_its_times_and_ids() {
+        let rows = |texts: &[&str]| -> Vec<RawRow> {
+            let row = |text: &&str| RawRow { value: text.to_string().into(), borough: None, partition: 0 };
+            texts.iter().map(row).collect()
+        };
+        for (texts, last) in [
+            (vec![r#"{":updated_at":"2026-05-01T01:36:00Z",":id":"a"}"#], Some(0)),
+            (vec![r#"{":updated_at":"2026-05-01T01:36:00Z",":id":"a","unique_key":null}"#], Some(0)),
+            (
+                vec![
+                    r#"{":updated_at":"2026-05-01T01:36:00Z",":id":"a","unique_key":"1"}"#,
+                    r#"{":updated_at":"2026-05-01T01:36:00Z",":id":"b"}"#,
+                ],
+                Some(0),
+            ),
+            (vec![r#"{":updated_at":"2026-05-01T01:36:00Z",":id":"\u0000"}"#], None),
+        ] {
+            let rows = rows(&texts);
+            let mut succession = Succession::after(None);
+            rows.iter().for_each(|row| succession.note(&peek(&row.value)));
+            assert_eq!(succession.last(), last, "{texts:?}");
+            let verdict = succession.verdict(&rows, &Previous::default(), true);
+            assert_eq!(verdict == Verdict::Advances, last.is_some(), "{verdict:?}");
+        }
     }
 
     #[test]

@@ -1,0 +1,68 @@
+//! Why a run of a poll cannot go on, and what each failure of a neighbour or a dependency means for it.
+
+use crate::{
+    kafka::KafkaFailure,
+    messages::BatchError,
+    store::{
+        StoreError,
+        polls::{LeaseError, PollError},
+    },
+    telemetry::metrics::stage,
+};
+
+/// Why a run cannot go on.
+pub(super) enum Halt {
+    /// The poll fails with this.
+    Failed(PollError),
+    LeaseLost,
+    Stopped,
+    Interrupted(String),
+}
+
+impl From<LeaseError> for Halt {
+    fn from(error: LeaseError) -> Self {
+        match error {
+            LeaseError::Lost => Self::LeaseLost,
+            LeaseError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<StoreError> for Halt {
+    fn from(error: StoreError) -> Self {
+        if error.may_pass() {
+            return Self::Interrupted(error.to_string());
+        }
+        failed("database_refused", error.to_string())
+    }
+}
+
+impl From<KafkaFailure> for Halt {
+    fn from(failure: KafkaFailure) -> Self {
+        match failure {
+            KafkaFailure::Unavailable(_) | KafkaFailure::Fatal(_) => Self::Interrupted(failure.to_string()),
+            refused => failed("kafka_refused", refused.to_string()),
+        }
+    }
+}
+
+#[cfg(feature = "fault-points")]
+impl From<crate::faults::Injected> for Halt {
+    fn from(fault: crate::faults::Injected) -> Self {
+        Self::Interrupted(fault.to_string())
+    }
+}
+
+impl From<BatchError> for Halt {
+    fn from(error: BatchError) -> Self {
+        Self::Interrupted(error.to_string())
+    }
+}
+
+pub(super) fn failed(code: &str, detail: String) -> Halt {
+    let stage = stage::POLLER.to_owned();
+    Halt::Failed(PollError { code: code.to_owned(), stage, detail, http_status: None, retryable: false })
+}
+
+/// The code under which a cancellation ends the run; never stored.
+pub(super) const CANCELLED: &str = "cancelled";
