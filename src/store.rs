@@ -95,6 +95,16 @@ impl Store {
         })
     }
 
+    /// Tells whether a database that answers lacks the tables that were migrated: it was dropped and made anew.
+    pub async fn has_lost_its_tables(&self) -> Result<bool, StoreError> {
+        let answer = async {
+            let client = self.client().await?;
+            let row = client.query_one("select to_regclass('nyc311.poll') is null", &[]).await?;
+            Ok(row.get(0))
+        };
+        tokio::time::timeout(self.limits.connect, answer).await.unwrap_or(Ok(false))
+    }
+
     /// Returns the pool's connections: open, and of those idle.
     pub fn connections(&self) -> (usize, usize) {
         let status = self.pool.status();

@@ -1,6 +1,10 @@
 //! Control: the HTTP server as a stage, and the view of the pipeline that it shows.
 
-use std::{net::TcpListener, sync::Arc};
+use std::{
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
+    sync::Arc,
+    time::Duration,
+};
 
 use actix::prelude::*;
 use futures_util::{FutureExt, future::BoxFuture};
@@ -43,8 +47,39 @@ impl Actor for Control {
                     }
                 };
                 context.spawn(served.into_actor(self));
+                match self.listener.local_addr() {
+                    Ok(address) => {
+                        let patience = self.state.settings.supervision.hang_after;
+                        context.spawn(ask_itself(self.life.clone(), address, patience).into_actor(self));
+                    }
+                    Err(error) => self.life.fail(StageError::new("asking for the port", error)),
+                }
             }
             Err(error) => self.life.fail(StageError::new("starting http", error)),
+        }
+    }
+}
+
+/// Asks the server for a sign of life, as its users do: the thread that accepts connections may stand still. The stage is
+/// built anew then, with a thread of its own on the same port.
+async fn ask_itself(life: Life, mut address: SocketAddr, patience: Duration) {
+    if address.ip().is_unspecified() {
+        let loopback =
+            if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
+        address.set_ip(loopback);
+    }
+    let client = match reqwest::Client::builder().no_proxy().timeout(patience).build() {
+        Ok(client) => client,
+        Err(error) => {
+            return life.fail(StageError::new("creating a client for the server's own port", error));
+        }
+    };
+    let url = format!("http://{address}/healthz");
+    loop {
+        tokio::time::sleep(patience / 4).await;
+        if let Err(error) = client.get(&url).send().await {
+            let cause = format!("no answer within {patience:?}: {error}");
+            return life.fail(StageError::new("serving http", cause));
         }
     }
 }

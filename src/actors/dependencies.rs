@@ -16,27 +16,44 @@ const WATCH_EVERY: Duration = Duration::from_secs(1);
 /// How often one that is away is tried again: a quick return is what the first seconds after a start are about.
 const RETRY_EVERY: Duration = Duration::from_millis(250);
 /// How long Kafka may be away before it is asked by a fresh client, and how often again.
-const RENEW_EVERY: Duration = Duration::from_secs(20);
+const RENEW_EVERY: Duration = Duration::from_secs(10);
 /// How often what only the database knows is shown as a metric.
 const MEASURE_EVERY: Duration = Duration::from_secs(5);
 
+/// What waiting cannot mend.
+#[derive(Debug, thiserror::Error)]
+pub enum Fatal {
+    /// The settings, or what they lead to, have to be changed.
+    #[error("{0}")]
+    Unfit(String),
+    /// Somebody has dropped what this process had migrated. The next start makes it anew.
+    #[error("the tables of the database are gone; start the program again, and it makes them anew")]
+    TablesGone,
+}
+
 impl Environment {
     /// Prepares and watches the dependencies; returns only with what waiting cannot mend.
-    pub async fn watch(&self) -> String {
+    pub async fn watch(&self) -> Fatal {
         tokio::select! {
             fatal = self.watch_database() => fatal,
-            fatal = self.watch_kafka() => fatal,
+            unfit = self.watch_kafka() => Fatal::Unfit(unfit),
         }
     }
 
-    async fn watch_database(&self) -> String {
+    async fn watch_database(&self) -> Fatal {
         let mut measured: Option<Instant> = None;
         loop {
             let migrated = self.condition.borrow().migrated;
-            let look = if migrated { self.look_at_database().await } else { self.migrate().await };
-            let away = match look {
-                Ok(away) => away,
-                Err(fatal) => return fatal,
+            let away = if migrated {
+                if self.store.has_lost_its_tables().await.unwrap_or(false) {
+                    return Fatal::TablesGone;
+                }
+                self.store.ping().await.err().map(|error| error.to_string())
+            } else {
+                match self.migrate().await {
+                    Ok(away) => away,
+                    Err(unfit) => return Fatal::Unfit(unfit),
+                }
             };
             let is_away = away.is_some();
             self.show(dependency::DATABASE, away, |now| &mut now.database);
@@ -135,14 +152,6 @@ impl Environment {
                 self.condition.send_modify(|now| now.migrated = true);
                 Ok(None)
             }
-            Err(error) if error.needs_another_database() => Err(error.to_string()),
-            Err(error) => Ok(Some(error.to_string())),
-        }
-    }
-
-    async fn look_at_database(&self) -> Result<Option<String>, String> {
-        match self.store.ping().await {
-            Ok(()) => Ok(None),
             Err(error) if error.needs_another_database() => Err(error.to_string()),
             Err(error) => Ok(Some(error.to_string())),
         }

@@ -8,12 +8,14 @@ use crate::{messages::BatchError, supervision::Life};
 /// How often a drain looks whether what it needs is still there.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// Waits until the process has been told to stop while `dependency` is away: what needs it cannot be finished in the time
-/// that is left, and is given up at once. It is done again from the durable position at the next start.
+/// Waits until the process has been told to stop while `dependency` is away, or holds a stage up: what needs it cannot be
+/// finished in the time that is left, and is given up at once. It is done again from the durable position at the next start.
 pub async fn past_saving(life: &Life, environment: &Environment, dependency: &'static str) -> BatchError {
     life.board().told_to_stop().await;
     loop {
-        if environment.missing().iter().any(|missing| missing == dependency) {
+        if environment.missing().iter().any(|missing| missing == dependency)
+            || life.board().waits_for(dependency)
+        {
             let detail = "the process was told to stop".to_owned();
             return BatchError::Unavailable { dependency, detail };
         }

@@ -46,13 +46,14 @@ impl Actor for EnrichedPublisher {
 impl Handler<OpenPartition> for EnrichedPublisher {
     type Result = ResponseActFuture<Self, Result<OpenedPartition, BatchError>>;
 
-    fn handle(&mut self, OpenPartition { partition }: OpenPartition, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, OpenPartition(asked): OpenPartition, _: &mut Self::Context) -> Self::Result {
+        let partition = asked.partition;
         self.openings += 1;
         // Unique over the lives of this stage: a batch of an earlier life must not slip into a newer producer.
         let opening = (self.life.generation() << 32) | self.openings;
         // The old producer goes first: with the same transactional id it would be fenced anyway.
         self.producers.remove(&partition);
-        let opened = PartitionProducer::open(Arc::new(self.environment.settings.kafka.clone()), partition);
+        let opened = PartitionProducer::open(Arc::new(self.environment.settings.kafka.clone()), asked);
         Box::pin(opened.into_actor(self).map(move |producer, actor, _| {
             let producer = producer?;
             let newer = actor.producers.get(&partition).is_some_and(|(current, _)| *current > opening);

@@ -148,7 +148,8 @@ impl Environment {
             lost |= self.compare(id, &described, &[]).await?;
         }
         let created = topics::ensure(&self.admin, &self.settings.kafka).await?;
-        if !created.is_empty() {
+        if !created.is_empty() || described.len() < names.len() {
+            // Created by this process, or by another one meanwhile.
             described = self.admin.describe(&names).await?;
         }
         lost |= self.compare(id, &described, &created).await?;

@@ -30,6 +30,7 @@ use crate::{
         Mark, OffsetNote, RecordBatch,
         admin::LogEnds,
         consumer::{Command, ConsumerThread, Event, Partition, ReadBatch, Seat, Window},
+        member_client_id,
     },
     messages::BatchError,
     retry::Delays,
@@ -133,6 +134,8 @@ pub struct PartitionReader<D: Destination> {
     partitions: HashMap<Partition, Assigned<D::Token>>,
     attempts: u64,
     openings: u64,
+    /// When a batch was done last, of whatever partition.
+    done_at: Instant,
     drained: Vec<oneshot::Sender<()>>,
     draining: bool,
 }
@@ -164,6 +167,7 @@ impl<D: Destination> PartitionReader<D> {
             partitions: HashMap::new(),
             attempts: 0,
             openings: 0,
+            done_at: Instant::now(),
             drained: Vec::new(),
             draining: false,
         }
@@ -293,6 +297,7 @@ impl<D: Destination> PartitionReader<D> {
         let current = assigned.opening.is_some_and(|(current, _)| current == opening);
         match outcome {
             Ok(()) if current => {
+                self.done_at = Instant::now();
                 assigned.delays.reset();
                 assigned.failures = 0;
                 assigned.appended_at_ms.pop_front();
@@ -355,6 +360,7 @@ impl<D: Destination> PartitionReader<D> {
     /// Measures lag and age of the partitions that this process owns (others have no say about them), and looks whether
     /// they move.
     fn measure(&mut self, context: &mut Context<Self>) {
+        self.look_for_place(context);
         let now_ms = jiff::Timestamp::now().as_millisecond();
         let mut by_topic: HashMap<Arc<str>, Vec<i32>> = HashMap::new();
         for ((topic, partition), assigned) in &self.partitions {
@@ -380,6 +386,43 @@ impl<D: Destination> PartitionReader<D> {
         }
     }
 
+    /// Tells whether something that is waited for explains that nothing moves.
+    fn is_excused(&self) -> bool {
+        self.draining || !self.environment.missing().is_empty() || self.life.board().waits(D::PATH)
+    }
+
+    fn show_stalled(&self) {
+        let stalled = self.stalls.stalled().iter().filter(|stalled| stalled.stage == D::STAGE).count();
+        let stalled = i64::try_from(stalled).unwrap_or(i64::MAX);
+        metrics().stalled_partitions.with_label_values(&[D::STAGE]).set(stalled);
+    }
+
+    /// Looks whether a consumer without partitions has its place in the group.
+    fn look_for_place(&mut self, context: &mut Context<Self>) {
+        let settings = &self.environment.settings;
+        let Some(topic) = D::topics(settings).into_iter().next() else { return };
+        if !self.partitions.is_empty() {
+            return self.stalls.forget(D::STAGE, &topic, None);
+        }
+        let (admin, group, client_id) =
+            (self.environment.admin.clone(), D::group(settings), member_client_id(settings));
+        let settled = async move { admin.is_settled_member(&group, &client_id).await };
+        context.spawn(settled.into_actor(self).map(move |settled, actor, _| {
+            // Without an answer there is nothing to conclude; the next look follows soon.
+            let Ok(settled) = settled else { return };
+            let should_move = !settled && actor.partitions.is_empty() && !actor.is_excused();
+            let now = Instant::now();
+            let remedy = actor.stalls.look(D::STAGE, (&topic, None), None, should_move, now);
+            actor.show_stalled();
+            let still = format!("{topic}: this process has no place in the group");
+            match remedy {
+                Remedy::Nothing => {}
+                Remedy::Reopen | Remedy::Rebuild => actor.life.fail(StageError::new("reading", still)),
+                Remedy::EndProcess => end_hung(format!("{still}, the process ends")),
+            }
+        }));
+    }
+
     /// Looks whether a partition moves, and does what follows where it does not.
     fn look(&mut self, partition: Partition, ends: LogEnds, context: &mut Context<Self>) {
         let Some(assigned) = self.partitions.get(&partition) else { return };
@@ -393,10 +436,9 @@ impl<D: Destination> PartitionReader<D> {
         let excused =
             self.draining || !self.environment.missing().is_empty() || self.life.board().waits(D::PATH);
         let should_move = !excused && (lag > 0 || position.is_none());
-        let remedy = self.stalls.look(D::STAGE, (topic, number), position, should_move, Instant::now());
-        let stalled = self.stalls.stalled().iter().filter(|stalled| stalled.stage == D::STAGE).count();
-        let stalled = i64::try_from(stalled).unwrap_or(i64::MAX);
-        metrics().stalled_partitions.with_label_values(&[D::STAGE]).set(stalled);
+        let now = Instant::now();
+        let remedy = self.stalls.look(D::STAGE, (topic, Some(number)), position, should_move, now);
+        self.show_stalled();
         if remedy == Remedy::Nothing {
             return;
         }
@@ -470,7 +512,7 @@ impl<D: Destination> StreamHandler<Event> for PartitionReader<D> {
             Event::Revoked(partitions) => {
                 for partition in &partitions {
                     self.partitions.remove(partition);
-                    self.stalls.forget(D::STAGE, &partition.0, partition.1);
+                    self.stalls.forget(D::STAGE, &partition.0, Some(partition.1));
                     let labels = [&*partition.0, &partition.1.to_string()];
                     // A gauge that was never set cannot be removed; it is not shown either.
                     let _ = metrics().consumer_lag_records.remove_label_values(&labels);

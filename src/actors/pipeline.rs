@@ -18,6 +18,7 @@ use nyc311_domain::Borough;
 use super::{
     aggregator::Aggregator,
     control::{Control, View},
+    dependencies::Fatal,
     enriched_consumer::{EnrichedConsumer, ToAggregator},
     enriched_publisher::EnrichedPublisher,
     enricher::Enricher,
@@ -112,7 +113,10 @@ async fn supervise(settings: Arc<Settings>, roles: Roles, listener: Arc<TcpListe
         code = root.run(stop_signal(settings.clone(), board)) => code,
         fatal = watch => {
             tracing::error!("{fatal}");
-            EXIT_SETTINGS
+            match fatal {
+                Fatal::Unfit(_) => EXIT_SETTINGS,
+                Fatal::TablesGone => EXIT_GAVE_UP,
+            }
         }
         fatal = name => {
             tracing::error!("{fatal}");

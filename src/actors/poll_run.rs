@@ -51,12 +51,12 @@ use super::{
 };
 use crate::{
     config::KafkaSettings,
-    kafka::{KafkaFailure, Origin, RECORD_OVERHEAD_BYTES, max_row_bytes},
+    kafka::{Origin, RECORD_OVERHEAD_BYTES, max_row_bytes},
     messages::{BatchError, PublishedPage, RawPage},
     retry::Delays,
     socrata::{Cursor, Page, PageRequest, SocrataClient, SocrataError},
     store::{
-        Columns, DeadLetter, StoreError,
+        Columns, DeadLetter,
         polls::{Lease, LeaseError, PageRecord, Poll, PollError, PollState, WindowOn},
     },
     supervision::{Life, StageRef},
@@ -90,6 +90,12 @@ pub struct PollRun<'a> {
     /// The poll had waited in the queue, so this run is its first.
     pub taken_from_queue: bool,
     pub stop: watch::Receiver<bool>,
+}
+
+/// Returns what of a cursor outlives the run: PostgreSQL takes no text with NUL, so the poll goes on from an earlier page
+/// after a restart.
+fn durable(Cursor { updated_at, row_id, .. }: Cursor) -> Option<(Timestamp, String)> {
+    (!row_id.contains('\0')).then_some((updated_at, row_id))
 }
 
 /// Where a run stands; all of it can be found again from the database.
@@ -362,7 +368,7 @@ impl PollRun<'_> {
             page: walk.page,
             rows: prepared.rows.len() as u64,
             published: published.published,
-            cursor: prepared.last.clone().filter(|_| !walk.frozen).map(|last| (last.updated_at, last.row_id)),
+            cursor: prepared.last.clone().filter(|_| !walk.frozen).and_then(durable),
             newest_updated_at: prepared.newest_updated_at,
             newest_created_at: prepared.newest_created_at,
             published_updated_at: published_updated_at.filter(|_| moves_durable_cursor),

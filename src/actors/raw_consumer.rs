@@ -8,7 +8,13 @@
 //! begins behind that, records were lost that nobody had read. Noting that moves the start, in one transaction, so
 //! that the next opening finds nothing to note.
 
-use std::{cell::RefCell, collections::HashMap, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    cell::RefCell,
+    collections::{HashMap, HashSet},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::{FutureExt, future::LocalBoxFuture};
 
@@ -24,6 +30,7 @@ use crate::{
     kafka::{
         Committed, KafkaFailure, OffsetNote,
         consumer::{Partition, ReadBatch, Window},
+        transactional::Opening,
     },
     messages::{BatchError, OpenPartition, RawBatch},
     store::{LostPlace, RawStart, StoreError},
@@ -42,6 +49,8 @@ pub struct ToEnrichers {
     enrichers: Vec<StageRef<Enricher>>,
     /// What is to be committed beside the offset of each open partition.
     notes: RefCell<HashMap<i32, OffsetNote>>,
+    /// Partitions whose committed offset was not told when it was asked for last.
+    withheld: RefCell<HashSet<i32>>,
     /// Partitions without transactions whose commit was seen to lag: how far they were done then.
     lagging: RefCell<HashMap<Partition, i64>>,
 }
@@ -61,7 +70,14 @@ impl ToEnrichers {
         publisher: StageRef<EnrichedPublisher>,
         enrichers: Vec<StageRef<Enricher>>,
     ) -> Self {
-        Self { environment, publisher, enrichers, notes: RefCell::default(), lagging: RefCell::default() }
+        Self {
+            environment,
+            publisher,
+            enrichers,
+            notes: RefCell::default(),
+            withheld: RefCell::default(),
+            lagging: RefCell::default(),
+        }
     }
 
     fn enricher(&self, partition: i32) -> Option<&StageRef<Enricher>> {
@@ -125,8 +141,11 @@ impl ToEnrichers {
             let stored_id = known.as_ref().and_then(|row| row.topic_id.as_deref());
             let start = known.as_ref().map(|row| row.start.clone()).unwrap_or_default();
             let committed =
-                environment.admin.committed(&group, topic, &[partition], COMMITTED_PATIENCE).await?;
-            let committed = committed.into_iter().next().ok_or_else(answer)?;
+                environment.admin.committed(&group, topic, &[partition], COMMITTED_PATIENCE).await;
+            if committed.is_err() {
+                self.withheld.borrow_mut().insert(partition);
+            }
+            let committed = committed?.into_iter().next().ok_or_else(answer)?;
             if stored_id.zip(topic_id).is_some_and(|(stored, now)| stored != now) {
                 environment.doubt_logs();
                 return Err(another_log(topic));
@@ -221,7 +240,9 @@ impl Destination for ToEnrichers {
                 enricher.up().await;
             }
             self.publisher.up().await;
-            let opened = self.publisher.ask(OpenPartition { partition }).await??;
+            let withheld = self.withheld.borrow_mut().remove(&partition);
+            let withheld = withheld.then(|| enricher_group(&self.environment.settings));
+            let opened = self.publisher.ask(OpenPartition(Opening { partition, withheld })).await??;
             let (next_offset, note) = self.start_at(&cluster, partition).await?;
             self.notes.borrow_mut().insert(partition, note);
             Ok((next_offset, opened.opening))

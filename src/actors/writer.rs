@@ -83,8 +83,13 @@ async fn write(environment: &Environment, life: &Life, batch: &WriteBatch) -> Re
                 tokio::time::sleep(wait).await;
                 count_wait(stage::WRITER, waiting::DATABASE, began);
             }
-            Err(error @ WriteError::Fenced { .. }) => return Err(BatchError::Fenced(error.to_string())),
+            // Any other answer is one: the wait is over, whatever becomes of the batch.
+            Err(error @ WriteError::Fenced { .. }) => {
+                life.running();
+                return Err(BatchError::Fenced(error.to_string()));
+            }
             Err(WriteError::Store(error)) => {
+                life.running();
                 tracing::error!(%error, rows, "batch was not written");
                 return Err(BatchError::Interrupted(error.to_string()));
             }

@@ -14,6 +14,7 @@ use crate::actors::enricher_group;
 use crate::config::{Settings, parse_instant};
 use crate::kafka::{Admin, KafkaFailure, OffsetNote, PartitionMap};
 use crate::quantity;
+use crate::store::Store;
 
 /// How long members may take to leave their group. One with a stable name does not say that it leaves, so that it finds its partitions
 /// again after a restart; the session ends after 6 s.
@@ -74,19 +75,26 @@ pub async fn run(args: &RewindArgs, settings: &Settings) -> Result<i32, Failure>
     let partitions = partitions(args, settings)?;
     let admin = Admin::new(kafka)?;
     setup::expect_topic(&admin, kafka, setting, topic).await?;
-    let positions = positions(&admin, topic, &partitions, args.to).await?;
+    let targets = targets(&admin, topic, &partitions, args.to).await?;
+    let (store, cluster) = (setup::migrated_store(settings).await?, admin.cluster_id().await?);
+    let mut positions = Vec::new();
     match args.topic {
         Topic::Raw => {
-            let (store, cluster) = (setup::migrated_store(settings).await?, admin.cluster_id().await?);
-            rewind_group(&admin, settings, &positions).await?;
+            positions = rewind_group(&admin, settings, &store, &targets).await?;
             store.forget_raw_starts(&cluster, topic).await?;
         }
         Topic::Enriched => {
-            let (store, cluster) = (setup::migrated_store(settings).await?, admin.cluster_id().await?);
-            for (partition, next_offset) in &positions {
-                store.rewind_position(&cluster, topic, *partition, *next_offset).await?;
+            for Aim { partition, next_offset, low } in &targets {
+                let position = store.rewind_position(&cluster, topic, *partition, *next_offset, *low).await?;
+                positions.push((*partition, position.next_offset));
             }
         }
+    }
+    let stays = positions.iter().zip(&targets).find(|((_, now), aim)| *now < aim.next_offset);
+    if let Some(((partition, next_offset), _)) = stays {
+        output::note(&format!(
+            "partition {partition} stays at {next_offset}: a rewind goes back only, and what lies before the target was not read yet"
+        ));
     }
     match args.form.output {
         Format::Json => {
@@ -128,38 +136,54 @@ fn partitions(args: &RewindArgs, settings: &Settings) -> Result<Vec<i32>, Failur
     }
 }
 
+/// Where a partition is to go on, and where its log begins.
+struct Aim {
+    partition: i32,
+    next_offset: i64,
+    low: i64,
+}
+
 /// Finds the offset of each partition; one that lies outside its log would be refused by whoever reads it next.
-async fn positions(
-    admin: &Admin,
-    topic: &str,
-    partitions: &[i32],
-    to: Target,
-) -> Result<Vec<(i32, i64)>, Failure> {
+async fn targets(admin: &Admin, topic: &str, partitions: &[i32], to: Target) -> Result<Vec<Aim>, Failure> {
     let ends = admin.log_ends(topic, partitions.iter().copied()).await?;
-    match to {
-        Target::Start => {
-            Ok(partitions.iter().zip(&ends).map(|(partition, ends)| (*partition, ends.low)).collect())
+    let offsets: Vec<i64> = match to {
+        Target::Start => ends.iter().map(|ends| ends.low).collect(),
+        Target::Time(time) => {
+            let found = admin.offsets_at(topic, partitions, time.as_millisecond()).await?;
+            found.into_iter().map(|(_, offset)| offset).collect()
         }
-        Target::Time(time) => Ok(admin.offsets_at(topic, partitions, time.as_millisecond()).await?),
         Target::Offset(offset) => {
             let outside =
                 partitions.iter().zip(&ends).find(|(_, ends)| !(ends.low..=ends.high).contains(&offset));
-            match outside {
-                None => Ok(partitions.iter().map(|partition| (*partition, offset)).collect()),
-                Some((partition, ends)) => Err(Failure::new(
+            if let Some((partition, ends)) = outside {
+                return Err(Failure::new(
                     exit::NO,
                     format!(
                         "partition {partition} of {topic} holds the offsets {} to {}, and {offset} is not among them; name partitions with --partition",
                         ends.low, ends.high
                     ),
-                )),
+                ));
             }
+            vec![offset; partitions.len()]
         }
-    }
+    };
+    let aims = partitions.iter().zip(&ends).zip(offsets);
+    Ok(aims
+        .map(|((partition, ends), next_offset)| Aim { partition: *partition, next_offset, low: ends.low })
+        .collect())
 }
 
-/// Moves the enrichers' group. Kafka keeps its positions, and refuses to move those of a group at work.
-async fn rewind_group(admin: &Admin, settings: &Settings, positions: &[(i32, i64)]) -> Result<(), Failure> {
+/// How long what the group has committed may be withheld by an open transaction.
+const COMMITTED_PATIENCE: Duration = Duration::from_secs(20);
+
+/// Moves the enrichers' group back, and returns where its partitions are. Kafka keeps its positions, and refuses to move
+/// those of a group at work.
+async fn rewind_group(
+    admin: &Admin,
+    settings: &Settings,
+    store: &Store,
+    targets: &[Aim],
+) -> Result<Vec<(i32, i64)>, Failure> {
     let group = enricher_group(settings);
     let members = members_left(admin, &group).await?;
     if members > 0 {
@@ -173,7 +197,21 @@ async fn rewind_group(admin: &Admin, settings: &Settings, positions: &[(i32, i64
     }
     let raw = settings.kafka.raw_topic.as_str();
     let topic_id = admin.describe(&[raw]).await?.remove(raw).and_then(|topic| topic.id);
-    Ok(admin.commit(&group, raw, positions, &OffsetNote { topic_id, last: None }).await?)
+    let partitions: Vec<i32> = targets.iter().map(|aim| aim.partition).collect();
+    let committed = admin.committed(&group, raw, &partitions, COMMITTED_PATIENCE).await?;
+    let starts = store.raw_positions(&*admin.cluster_id().await?, raw).await?;
+    let positions: Vec<_> = targets
+        .iter()
+        .zip(committed)
+        .map(|(aim, committed)| {
+            let start = starts.iter().find(|row| row.partition == aim.partition);
+            let start = start.map(|row| row.start.clone()).unwrap_or_default();
+            let stands = start.position(committed.as_ref()).max(aim.low);
+            (aim.partition, aim.next_offset.min(stands))
+        })
+        .collect();
+    admin.commit(&group, raw, &positions, &OffsetNote { topic_id, last: None }).await?;
+    Ok(positions)
 }
 
 /// Returns how many members a group has when those that were stopped have had the time to leave.

@@ -325,6 +325,20 @@ impl Admin {
         .await
     }
 
+    /// Tells whether a client is a member of a group that is not just being balanced.
+    pub async fn is_settled_member(&self, group: &str, client_id: &str) -> Result<bool, KafkaFailure> {
+        let (group, client_id) = (group.to_owned(), client_id.to_owned());
+        self.blocking(move |admin| {
+            let list = admin.clients.client.inner().fetch_group_list(Some(&group), admin.timeout)?;
+            let found = list.groups().iter().find(|found| found.name() == group);
+            Ok(found.is_some_and(|found| {
+                found.state() == "Stable"
+                    && found.members().iter().any(|member| member.client_id() == client_id)
+            }))
+        })
+        .await
+    }
+
     /// Commits positions for a group without members; Kafka refuses it for a group with some.
     pub async fn commit(
         &self,

@@ -79,10 +79,16 @@ impl ConsumerContext for Assignment {
     }
 }
 
+/// Returns the name by which the brokers tell a member of this process from others.
+pub fn member_client_id(settings: &Settings) -> String {
+    format!("nyc311-{}", settings.instance.id)
+}
+
 /// Returns the settings of a group member.
 pub(super) fn config(settings: &Settings, group: &str) -> ClientConfig {
     let mut config = base(&settings.kafka);
     config
+        .set("client.id", member_client_id(settings))
         .set("group.id", group)
         .set("partition.assignment.strategy", "cooperative-sticky")
         .set("enable.auto.commit", "false")

@@ -14,6 +14,11 @@
 //! behind. Its waiter gets an error, the partition is opened anew, and the fresh producer's initialisation of the same
 //! id fences whatever the old thread may still do when it wakes.
 //!
+//! A broker that is stopped at the wrong moment may itself lose track of a transaction: its coordinator takes it for
+//! complete, while the partitions wait for its end for ever, the offsets of the group too. Kafka ends such a one with
+//! the next end of a transaction of the same producer on the same partitions. So where the committed offset is withheld
+//! though the id was initialised, the next opening begins a transaction there and aborts it ([`Opening::withheld`]).
+//!
 //! Without transactions (`kafka.transactions = false`) the records are flushed and the offset is committed after that
 //! by the consumer: a crash in between repeats the batch.
 
@@ -26,6 +31,7 @@ use parking_lot::Mutex;
 use rdkafka::{
     ClientContext, Offset, TopicPartitionList,
     config::RDKafkaLogLevel,
+    consumer::{BaseConsumer, Consumer},
     error::{KafkaError, RDKafkaErrorCode},
     producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext, PurgeConfig},
 };
@@ -65,6 +71,14 @@ pub struct Transaction {
     pub group: Option<Arc<GroupMetadata>>,
 }
 
+/// What a producer is opened for.
+#[derive(Debug, Clone)]
+pub struct Opening {
+    pub partition: i32,
+    /// The group whose offset of the partition was withheld when it was asked for last.
+    pub withheld: Option<String>,
+}
+
 enum Job {
     Publish(Transaction, oneshot::Sender<Result<(), KafkaFailure>>),
 }
@@ -77,11 +91,11 @@ pub struct PartitionProducer {
 impl PartitionProducer {
     /// Starts the thread and initialises the transactional id, which fences the previous owner and ends what it left
     /// open.
-    pub async fn open(settings: Arc<KafkaSettings>, partition: i32) -> Result<Self, KafkaFailure> {
+    pub async fn open(settings: Arc<KafkaSettings>, opening: Opening) -> Result<Self, KafkaFailure> {
         let (jobs, queue) = mpsc::channel(16);
         let (opened, open) = oneshot::channel();
-        let thread = std::thread::Builder::new().name(format!("producer-{partition}"));
-        let spawned = thread.spawn(move || match Worker::create(settings, partition) {
+        let thread = std::thread::Builder::new().name(format!("producer-{}", opening.partition));
+        let spawned = thread.spawn(move || match Worker::create(settings, &opening) {
             Ok(worker) => {
                 if opened.send(Ok(())).is_ok() {
                     worker.run(queue);
@@ -148,7 +162,10 @@ struct Worker {
 }
 
 impl Worker {
-    fn create(settings: Arc<KafkaSettings>, partition: i32) -> Result<Self, KafkaFailure> {
+    fn create(
+        settings: Arc<KafkaSettings>,
+        Opening { partition, withheld }: &Opening,
+    ) -> Result<Self, KafkaFailure> {
         let mut config = base(&settings);
         config
             .set("enable.idempotence", "true")
@@ -168,10 +185,40 @@ impl Worker {
         }
         let producer: BaseProducer<Deliveries> =
             overridden(config, &settings).create_with_context(Deliveries::default())?;
-        if settings.transactions {
-            producer.init_transactions(CALL_TIMEOUT)?;
+        let worker = Self { producer, partition: *partition, settings };
+        if worker.settings.transactions {
+            worker.producer.init_transactions(CALL_TIMEOUT)?;
+            if let Some(group) = withheld {
+                tracing::warn!(
+                    partition,
+                    "committed offset is withheld, a transaction that has no end is given one"
+                );
+                worker.end_lost_transaction(group)?;
+            }
         }
-        Ok(Self { settings, producer, partition })
+        Ok(worker)
+    }
+
+    /// Begins a transaction on all that one of this partition may hold, and aborts it.
+    fn end_lost_transaction(&self, group: &str) -> Result<(), KafkaFailure> {
+        let mut config = base(&self.settings);
+        config.set("group.id", group);
+        // It takes part in nothing: only the group's name is wanted of it.
+        let member: BaseConsumer = overridden(config, &self.settings).create()?;
+        let metadata = member.group_metadata();
+        let metadata = metadata.ok_or_else(|| KafkaFailure::Other("the group has no metadata".to_owned()))?;
+        self.producer.begin_transaction()?;
+        for topic in [&self.settings.enriched_topic, &self.settings.dead_letter_topic] {
+            let record = BaseRecord::<[u8], [u8]>::to(topic).partition(self.partition).payload(b"");
+            self.producer.send(record).map_err(|(error, _)| error)?;
+        }
+        self.producer.flush(CALL_TIMEOUT)?;
+        let mut positions = TopicPartitionList::new();
+        positions.add_partition_offset(&self.settings.raw_topic, self.partition, Offset::Offset(0))?;
+        // Refused or not, the group's partition of offsets has become part of the transaction.
+        let added = self.producer.send_offsets_to_transaction(&positions, &metadata, CALL_TIMEOUT);
+        tracing::debug!(partition = self.partition, ?added, "offset of the transaction without an end");
+        Ok(self.producer.abort_transaction(CALL_TIMEOUT)?)
     }
 
     fn run(self, mut queue: mpsc::Receiver<Job>) {

@@ -6,7 +6,7 @@ use actix::Message;
 use bytes::Bytes;
 
 use super::BatchError;
-use crate::kafka::{GroupMetadata, HeaderList, OffsetNote};
+use crate::kafka::{GroupMetadata, HeaderList, OffsetNote, transactional::Opening};
 
 /// A record of a derived topic.
 #[derive(Debug, Clone)]
@@ -33,11 +33,9 @@ pub struct PublishEnriched {
 
 /// Asks for a fresh transactional producer of a raw partition: whoever had one before is fenced, and what it left
 /// open is ended.
-#[derive(Message, Debug, Clone, Copy)]
+#[derive(Message, Debug, Clone)]
 #[rtype(result = "Result<OpenedPartition, BatchError>")]
-pub struct OpenPartition {
-    pub partition: i32,
-}
+pub struct OpenPartition(pub Opening);
 
 /// Names the opening; batches of an earlier one are refused.
 #[derive(Debug, Clone, Copy)]

@@ -78,13 +78,15 @@ impl Store {
         Ok(claimed)
     }
 
-    /// Sets a position anywhere, forward or back, in a new epoch that nobody owns yet.
+    /// Sets a position back, in a new epoch that nobody owns yet, and returns where it is. One that stands before
+    /// `next_offset` stays: what lies between was never written. A partition that was never seen starts at `initial`.
     pub async fn rewind_position(
         &self,
         cluster: &str,
         topic: &str,
         partition: i32,
         next_offset: i64,
+        initial: i64,
     ) -> Result<Position, StoreError> {
         let client = self.client().await?;
         self.bounded(async {
@@ -92,12 +94,14 @@ impl Store {
                 .query_one(
                     "insert into nyc311.consumer_position as p
                          (kafka_cluster_id, topic, kafka_partition, next_offset, epoch, owner, updated_at)
-                     values ($1, $2, $3, $4, 1, null, now())
+                     values ($1, $2, $3, $5, 1, null, now())
                      on conflict (kafka_cluster_id, topic, kafka_partition) do update
-                     set next_offset = excluded.next_offset, epoch = p.epoch + 1, owner = null,
-                         last_offset = null, last_appended_at_ms = null, updated_at = now()
+                     set next_offset = least(p.next_offset, $4), epoch = p.epoch + 1, owner = null,
+                         last_offset = case when p.next_offset <= $4 then p.last_offset end,
+                         last_appended_at_ms = case when p.next_offset <= $4 then p.last_appended_at_ms end,
+                         updated_at = now()
                      returning next_offset, epoch",
-                    &[&cluster, &topic, &partition, &next_offset],
+                    &[&cluster, &topic, &partition, &next_offset, &initial],
                 )
                 .await?;
             Ok(Position { next_offset: row.get(0), epoch: row.get(1) })

@@ -113,6 +113,11 @@ impl Board {
         waited_at.iter().any(|(key, at)| names.contains(&key.name) && lately(*at))
     }
 
+    /// Returns whether any stage waits for this dependency.
+    pub fn waits_for(&self, dependency: &str) -> bool {
+        self.stages.lock().values().any(|stage| stage.waiting_for.as_deref() == Some(dependency))
+    }
+
     /// Says that the process was told to stop.
     pub fn stop(&self) {
         self.told_to_stop.send_replace(true);

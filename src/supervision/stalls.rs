@@ -7,6 +7,9 @@
 //! | two | its stage is rebuilt, with a consumer of its own |
 //! | three | the process ends with [`super::EXIT_HUNG`], so that whoever runs it starts it anew |
 //!
+//! A consumer without any partition is watched in the same way: it may have as many members beside it as there are
+//! partitions, but it is to be a member itself. librdkafka can lose its place in a group without a word.
+//!
 //! The count outlives the incarnations of the stage. It begins anew when the position moves, and while a dependency is
 //! away. So every stall has an end that does not depend on anybody having foreseen its cause.
 
@@ -37,7 +40,8 @@ pub enum Remedy {
 pub struct Stalled {
     pub stage: &'static str,
     pub topic: Arc<str>,
-    pub partition: i32,
+    /// None where the stage is to read partitions of the topic, and its group has given it no place at all.
+    pub partition: Option<i32>,
 }
 
 /// What is known of a partition's progress.
@@ -49,7 +53,7 @@ struct Progress {
     remedies: u32,
 }
 
-type Key = (&'static str, Arc<str>, i32);
+type Key = (&'static str, Arc<str>, Option<i32>);
 
 /// The partitions of a process and how they move; every clone is the same.
 #[derive(Clone)]
@@ -64,6 +68,11 @@ impl Stalls {
         Self { after, partitions: Arc::default() }
     }
 
+    /// Returns how long a partition may stand still.
+    pub fn after(&self) -> Duration {
+        self.after
+    }
+
     /// Returns how often the positions are to be looked at.
     pub fn look_every(&self) -> Duration {
         (self.after / 3).min(Duration::from_secs(5))
@@ -74,7 +83,7 @@ impl Stalls {
     pub fn look(
         &self,
         stage: &'static str,
-        (topic, partition): (&Arc<str>, i32),
+        (topic, partition): (&Arc<str>, Option<i32>),
         position: Option<i64>,
         should_move: bool,
         now: Instant,
@@ -101,7 +110,7 @@ impl Stalls {
     }
 
     /// Forgets a partition that this process no longer reads.
-    pub fn forget(&self, stage: &'static str, topic: &Arc<str>, partition: i32) {
+    pub fn forget(&self, stage: &'static str, topic: &Arc<str>, partition: Option<i32>) {
         self.partitions.lock().remove(&(stage, topic.clone(), partition));
     }
 
@@ -140,7 +149,7 @@ mod tests {
 
         fn look(&self, second: u64, position: Option<i64>, should_move: bool) -> Remedy {
             let now = self.began + Duration::from_secs(second);
-            self.stalls.look("writer", (&self.topic, 0), position, should_move, now)
+            self.stalls.look("writer", (&self.topic, Some(0)), position, should_move, now)
         }
     }
 
@@ -189,7 +198,7 @@ mod tests {
         let watch = Watch::new();
         watch.look(0, Some(7), true);
         watch.look(10, Some(7), true);
-        watch.stalls.forget("writer", &watch.topic, 0);
+        watch.stalls.forget("writer", &watch.topic, Some(0));
         assert!(watch.stalls.stalled().is_empty());
     }
 }

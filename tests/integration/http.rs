@@ -534,7 +534,8 @@ async fn readiness_says_what_is_in_the_way() {
     );
 
     // Every stage runs, nothing is away, and yet nothing flows.
-    *view.stalled.lock() = vec![Stalled { stage: "raw_consumer", topic: "nyc311.raw".into(), partition: 3 }];
+    *view.stalled.lock() =
+        vec![Stalled { stage: "raw_consumer", topic: "nyc311.raw".into(), partition: Some(3) }];
     let stalled = json!([{"stage": "raw_consumer", "topic": "nyc311.raw", "partition": 3}]);
     let still = endpoint.get("/readyz").await;
     assert_eq!(

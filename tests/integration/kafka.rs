@@ -10,7 +10,7 @@ use nyc311::{
         consumer::{Command, ConsumerThread, Event, Seat, Window},
         raw_producer::RawProducer,
         topics,
-        transactional::{PartitionProducer, Transaction},
+        transactional::{Opening, PartitionProducer, Transaction},
     },
     messages::{DerivedRecord, RawRow},
 };
@@ -264,7 +264,7 @@ async fn a_transaction_that_fails_with_records_queued_is_given_up_at_once() {
     thread.send(Command::Open { partition, assignment: 1, next_offset: 0, opening: 1 });
     let (batch, _, metadata) = next_batch(&mut events).await;
 
-    let producer = PartitionProducer::open(kafka.clone(), 2).await.unwrap();
+    let producer = PartitionProducer::open(kafka.clone(), opening(None)).await.unwrap();
     let mut records: Vec<_> = (0..5_000).map(derived).collect();
     records.push(DerivedRecord { value: Bytes::from(vec![b' '; 8 << 20]), ..derived(5_000) });
     let transaction =
@@ -272,10 +272,14 @@ async fn a_transaction_that_fails_with_records_queued_is_given_up_at_once() {
     let began = std::time::Instant::now();
     let refused = producer.publish(transaction(records, metadata.clone())).await;
     assert!(matches!(refused, Err(KafkaFailure::TooLarge)), "{refused:?}");
-    let producer = PartitionProducer::open(kafka.clone(), 2).await.unwrap();
+    let producer = PartitionProducer::open(kafka.clone(), opening(None)).await.unwrap();
     producer.publish(transaction(vec![derived(1)], metadata)).await.unwrap();
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     topics.delete().await;
+}
+
+fn opening(withheld: Option<String>) -> Opening {
+    Opening { partition: 2, withheld }
 }
 
 fn derived(number: usize) -> DerivedRecord {
@@ -304,7 +308,7 @@ async fn records_and_offsets_are_committed_together_and_the_old_owner_is_fenced(
     thread.send(Command::Open { partition, assignment: 1, next_offset: 0, opening: 1 });
     let (batch, _, metadata) = next_batch(&mut events).await;
 
-    let first = PartitionProducer::open(kafka.clone(), 2).await.unwrap();
+    let first = PartitionProducer::open(kafka.clone(), opening(None)).await.unwrap();
     let transaction = |numbers: std::ops::Range<usize>, next_offset| Transaction {
         records: numbers.map(derived).collect(),
         next_offset,
@@ -316,10 +320,16 @@ async fn records_and_offsets_are_committed_together_and_the_old_owner_is_fenced(
         topics.admin.committed(&group, &kafka.raw_topic, &[2], Duration::from_secs(10)).await.unwrap();
     assert_eq!(committed, [Some(Committed { next_offset: 50, note: OffsetNote::default() })]);
 
-    let second = PartitionProducer::open(kafka.clone(), 2).await.unwrap();
+    let second = PartitionProducer::open(kafka.clone(), opening(None)).await.unwrap();
     let fenced = first.publish(transaction(50..60, 60)).await;
     assert!(matches!(fenced, Err(KafkaFailure::Fenced(_))), "{fenced:?}");
     second.publish(transaction(60..61, 61)).await.unwrap();
+    // The end that is given to a lost transaction leaves no record and moves no offset.
+    let third = PartitionProducer::open(kafka.clone(), opening(Some(group.clone()))).await.unwrap();
+    let committed =
+        topics.admin.committed(&group, &kafka.raw_topic, &[2], Duration::from_secs(10)).await.unwrap();
+    assert_eq!(committed[0].as_ref().unwrap().next_offset, 61);
+    third.publish(transaction(61..62, 62)).await.unwrap();
 
     let seat = own_seat();
     let (reader, mut derived_events) = start(&topics, &seat, &kafka.enriched_topic, "derived");
@@ -340,7 +350,7 @@ async fn records_and_offsets_are_committed_together_and_the_old_owner_is_fenced(
             bytes: batch.bytes,
         });
     }
-    let expected: Vec<_> = (0..50).chain(60..61).map(|number| number.to_string()).collect();
+    let expected: Vec<_> = (0..50).chain(60..62).map(|number| number.to_string()).collect();
     assert_eq!(seen, expected);
     topics.delete().await;
 }

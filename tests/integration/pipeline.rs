@@ -304,7 +304,7 @@ async fn a_rewind_changes_nothing_and_better_rules_reach_old_rows() {
     let rewind = async || {
         for topic in [&kafka.enriched_topic, &kafka.dead_letter_topic] {
             for partition in 0..5 {
-                store.rewind_position(&cluster, topic, partition, 0).await.unwrap();
+                store.rewind_position(&cluster, topic, partition, 0, 0).await.unwrap();
             }
         }
         service

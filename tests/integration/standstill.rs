@@ -12,7 +12,7 @@ use crate::service::{Service, assert_counts_add_up};
 
 /// Short bounds: a test waits for each of them.
 const IMPATIENT: [(&str, &str); 3] =
-    [("source.page_rows", "500"), ("supervision.hang_after", "2s"), ("supervision.stalled_after", "4s")];
+    [("source.page_rows", "500"), ("supervision.hang_after", "4s"), ("supervision.stalled_after", "5s")];
 
 fn city(rows: u64) -> Simulator {
     serve(&SimulatorOptions { rows, ..SimulatorOptions::default() }).unwrap()
@@ -89,6 +89,23 @@ async fn a_frozen_producer_is_left_behind() {
 #[tokio::test]
 async fn a_frozen_supervisor_ends_the_process_and_the_poll_goes_on() {
     a_poll_ends_though_a_thread_stands_still("nyc311", 0, Mended::ByANewProcess).await;
+}
+
+#[tokio::test]
+async fn a_frozen_thread_that_accepts_connections_is_left_behind() {
+    let mut service = Service::for_source("http://127.0.0.1:1/resource/erm2-nwe9.json", &IMPATIENT).await;
+    service.start().await;
+    let thread = threads(service.pid(), "actix-server ac")[0];
+    let frozen = freeze(thread);
+    service
+        .wait_for("the control stage is built anew", async || {
+            let pipeline = service.get("/v1/pipeline").await?;
+            (pipeline["stages"][0]["restarts"].as_u64()? > 0).then_some(())
+        })
+        .await;
+    assert!(service.log().contains("serving http: no answer within 4s"), "{}", service.log());
+    drop(frozen);
+    assert_eq!(service.terminate().await, 0);
 }
 
 #[tokio::test]
@@ -199,6 +216,45 @@ async fn a_poll_that_can_neither_go_on_nor_be_ended_fails_its_stage() {
     service.database.execute("alter table nyc311.poll rename column error_detail to elsewhere").await;
     assert_eq!(service.ended().await, 70, "{}", service.log());
     assert!(service.log().contains("error_detail"), "{}", service.log());
+}
+
+#[tokio::test]
+async fn a_database_whose_tables_are_gone_ends_the_process_and_the_next_start_makes_them_anew() {
+    let simulator = city(1_000);
+    let mut service = Service::for_source(&simulator.resource_url(), &[]).await;
+    service.start().await;
+    service.poll().await;
+    service.database.execute("drop schema nyc311 cascade").await;
+    assert_eq!(service.ended().await, 70, "{}", service.log());
+    service.start().await;
+    service.poll().await;
+    assert_eq!(service.database.number("select count(*) from nyc311.service_request").await, 1_000);
+}
+
+#[tokio::test]
+async fn a_drain_does_not_wait_for_a_lock_that_holds_the_writer_up() {
+    let simulator = city(20_000);
+    let mut service = Service::for_source(&simulator.resource_url(), &[("source.page_rows", "500")]).await;
+    service.start().await;
+    let id = service.submit(json!({})).await;
+    service.fetched(&id, 1_000).await;
+    let mut holder = service.database.client().await.unwrap();
+    let lock = holder.transaction().await.unwrap();
+    lock.execute("lock table nyc311.service_request in access exclusive mode", &[]).await.unwrap();
+    service
+        .wait_for("the writer says that it waits", async || {
+            let readiness = service.get("/readyz").await?;
+            (readiness["stages"]["writer"] == "waiting").then_some(())
+        })
+        .await;
+    let began = Instant::now();
+    assert_eq!(service.terminate().await, 0, "{}", service.log());
+    assert!(began.elapsed() < Duration::from_secs(12), "{:?}\n{}", began.elapsed(), service.log());
+    lock.rollback().await.unwrap();
+    service.start().await;
+    let poll = service.finished(&id).await;
+    assert_eq!(poll["state"], "succeeded", "{poll:#}");
+    assert_counts_add_up(&poll);
 }
 
 #[tokio::test]

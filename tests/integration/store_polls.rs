@@ -328,10 +328,15 @@ async fn a_claim_keeps_the_position_and_begins_an_epoch_and_a_rewind_moves_it() 
     assert_eq!((first.next_offset, first.epoch), (42, 1));
     let second = claim(&database, ("c", "t", 0), "b", 0).await;
     assert_eq!((second.next_offset, second.epoch), (42, 2));
-    let rewound = database.rewind_position("c", "t", 0, 7).await.unwrap();
+    let rewound = database.rewind_position("c", "t", 0, 7, 0).await.unwrap();
     assert_eq!((rewound.next_offset, rewound.epoch), (7, 3));
+    // Forward would pass over what was never written.
+    let rewound = database.rewind_position("c", "t", 0, 40, 0).await.unwrap();
+    assert_eq!((rewound.next_offset, rewound.epoch), (7, 4));
+    let unseen = database.rewind_position("c", "unseen", 0, 40, 3).await.unwrap();
+    assert_eq!((unseen.next_offset, unseen.epoch), (3, 1));
     claim(&database, ("c", "other", 1), "b", 0).await;
     let rows = database.positions("c", &["t"]).await.unwrap();
     assert_eq!(rows.len(), 1);
-    assert_eq!((rows[0].next_offset, rows[0].epoch, rows[0].owner.as_deref()), (7, 3, None));
+    assert_eq!((rows[0].next_offset, rows[0].epoch, rows[0].owner.as_deref()), (7, 4, None));
 }

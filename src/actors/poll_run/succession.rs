@@ -86,8 +86,7 @@ impl<'a> Succession<'a> {
         self.timed.push(head.updated_at.is_some());
         let Some(updated_at) = head.updated_at else { return };
         self.touches_cursor |= self.after.is_some_and(|after| updated_at <= after.updated_at);
-        // PostgreSQL, which keeps the cursor, takes no text with NUL.
-        if head.row_id.as_deref().is_some_and(|id| !id.contains('\0')) {
+        if head.row_id.is_some() {
             let place = Some(Place { index: self.timed.len() - 1, advances: !is_cursor });
             if head.unique_key.is_some() {
                 self.last = place;
@@ -257,7 +256,7 @@ mod tests {
                 ],
                 Some(0),
             ),
-            (vec![r#"{":updated_at":"2026-05-01T01:36:00Z",":id":"\u0000"}"#], None),
+            (vec![r#"{":updated_at":"2026-05-01T01:36:00Z","unique_key":"1"}"#], None),
         ] {
             let rows = rows(&texts);
             let mut succession = Succession::after(None);
