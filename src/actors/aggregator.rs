@@ -283,11 +283,12 @@ fn fold(mut rows: Vec<IncomingRow>) -> (Vec<IncomingRow>, Folded) {
     for row in rows {
         match kept.last_mut() {
             Some(last) if last.identity.same_version(&row.identity) => {
-                // Sorted by revision within a version: the later one has the better rules.
-                *folded.entry((last.poll_id, last.raw_partition)).or_default() += 1;
                 let replay_of = last.replay_of.or(row.replay_of);
-                *last = row;
+                // Sorted by revision within a version: a later one has better rules. Of equals the first stands, as in
+                // the tables, where a version that is known already changes nothing.
+                let folds = if row.identity > last.identity { std::mem::replace(last, row) } else { row };
                 last.replay_of = replay_of;
+                *folded.entry((folds.poll_id, folds.raw_partition)).or_default() += 1;
             }
             _ => kept.push(row),
         }
@@ -382,6 +383,15 @@ mod tests {
         let seen: Vec<_> =
             kept.iter().map(|row| (row.identity.unique_key, &*row.identity.source_version)).collect();
         assert_eq!(seen, [(1, "a"), (2, "z"), (2, "b")]);
+        assert_eq!(folded, [(None, 0, 1)]);
+    }
+
+    #[test]
+    fn of_one_version_under_one_revision_the_first_is_kept() {
+        let at = "2026-01-01T00:00:00Z";
+        let (first, second) = (IncomingRow { offset: 1, ..row(1, at, "a", 2) }, row(1, at, "a", 2));
+        let (kept, folded) = fold(vec![first, IncomingRow { offset: 2, ..second }]);
+        assert_eq!((kept.len(), kept[0].offset), (1, 1));
         assert_eq!(folded, [(None, 0, 1)]);
     }
 

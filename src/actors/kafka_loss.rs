@@ -118,6 +118,11 @@ impl Environment {
         }
         let (described, lost) = self.take_up(&id, described).await?;
         self.look_for_shortened_logs(&id, &described).await?;
+        if described.len() < self.topic_names().len() {
+            // Another process has only just created them.
+            let detail = "the topics are not known to the brokers yet".to_owned();
+            return Err(KafkaFailure::Unavailable(detail).into());
+        }
         let topic_ids = Arc::new(ids(&described));
         if topic_ids.len() < self.topic_names().len() {
             static SAID: Once = Once::new();

@@ -30,7 +30,6 @@ use crate::{
         Mark, OffsetNote, RecordBatch,
         admin::LogEnds,
         consumer::{Command, ConsumerThread, Event, Partition, ReadBatch, Seat, Window},
-        member_client_id,
     },
     messages::BatchError,
     retry::Delays,
@@ -397,27 +396,34 @@ impl<D: Destination> PartitionReader<D> {
         metrics().stalled_partitions.with_label_values(&[D::STAGE]).set(stalled);
     }
 
-    /// Looks whether a consumer without partitions has its place in the group.
+    /// Looks, for a consumer without partitions, whether others have them: a group that has given out less than there is
+    /// waits for somebody, and librdkafka can lose its place in one without a word.
     fn look_for_place(&mut self, context: &mut Context<Self>) {
         let settings = &self.environment.settings;
-        let Some(topic) = D::topics(settings).into_iter().next() else { return };
+        let topics = D::topics(settings);
+        let Some(topic) = topics.first().cloned() else { return };
         if !self.partitions.is_empty() {
             return self.stalls.forget(D::STAGE, &topic, None);
         }
-        let (admin, group, client_id) =
-            (self.environment.admin.clone(), D::group(settings), member_client_id(settings));
-        let settled = async move { admin.is_settled_member(&group, &client_id).await };
-        context.spawn(settled.into_actor(self).map(move |settled, actor, _| {
+        let expected =
+            topics.len() * usize::try_from(self.environment.partition_map.partitions()).unwrap_or(0);
+        let (admin, group) = (self.environment.admin.clone(), D::group(settings));
+        let given_out = async move { admin.assigned_partitions(&group, &topics).await };
+        context.spawn(given_out.into_actor(self).map(move |given_out, actor, _| {
             // Without an answer there is nothing to conclude; the next look follows soon.
-            let Ok(settled) = settled else { return };
-            let should_move = !settled && actor.partitions.is_empty() && !actor.is_excused();
+            let Ok(given_out) = given_out else { return };
+            let should_move = given_out < expected && actor.partitions.is_empty() && !actor.is_excused();
             let now = Instant::now();
             let remedy = actor.stalls.look(D::STAGE, (&topic, None), None, should_move, now);
             actor.show_stalled();
-            let still = format!("{topic}: this process has no place in the group");
+            let still =
+                format!("{topic}: nobody has been given {} partitions", expected - given_out.min(expected));
             match remedy {
                 Remedy::Nothing => {}
-                Remedy::Reopen | Remedy::Rebuild => actor.life.fail(StageError::new("reading", still)),
+                Remedy::Reopen | Remedy::Rebuild => {
+                    actor.seat.renew();
+                    actor.life.fail(StageError::new("reading", still));
+                }
                 Remedy::EndProcess => end_hung(format!("{still}, the process ends")),
             }
         }));

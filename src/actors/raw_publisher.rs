@@ -6,7 +6,7 @@ use actix::prelude::*;
 
 use super::{drain::past_saving, environment::Environment};
 use crate::{
-    kafka::{HeaderList, KafkaFailure, raw_producer::RawProducer},
+    kafka::{HeaderList, raw_producer::RawProducer},
     messages::{BatchError, PublishedPage, RawPage},
     supervision::{Drain, Life, StageError},
     telemetry::metrics::{dependency, metrics, outcome, stage},
@@ -37,6 +37,13 @@ impl Actor for RawPublisher {
             life.fail(StageError::new("publishing", "kafka is not the one it was"));
         };
         context.spawn(watched.into_actor(self));
+        self.renew_producer();
+    }
+}
+
+impl RawPublisher {
+    /// Makes a producer; the one before it, if any, is ended.
+    fn renew_producer(&mut self) {
         match RawProducer::new(&self.environment.settings.kafka) {
             Ok(producer) => self.producer = Some(Rc::new(producer)),
             Err(failure) => self.life.fail(StageError::new("creating the producer", failure)),
@@ -55,14 +62,9 @@ impl Handler<RawPage> for RawPublisher {
                 producer.ok_or_else(|| BatchError::Interrupted("there is no producer".to_owned()))?;
             let headers = HeaderList { origin: Some(page.origin), ..HeaderList::default() };
             let published = tokio::select! {
-                published = producer.publish(&page.rows, &headers) => published,
+                published = producer.publish(&page.rows, &headers) => published?,
                 lost = past_saving(&life, &environment, dependency::KAFKA) => return Err(lost),
             };
-            let published = published.inspect_err(|failure| {
-                if matches!(failure, KafkaFailure::Fatal(_) | KafkaFailure::Fenced(_)) {
-                    life.fail(StageError::new("publishing", failure));
-                }
-            })?;
             let metrics = metrics();
             metrics.batch_rows.with_label_values(&[stage::RAW_PUBLISHER]).observe(page.rows.len() as f64);
             metrics
@@ -71,7 +73,14 @@ impl Handler<RawPage> for RawPublisher {
                 .inc_by(published.published);
             Ok(published)
         };
-        AtomicResponse::new(Box::pin(publish.into_actor(self)))
+        AtomicResponse::new(Box::pin(publish.into_actor(self).map(|published, actor, _| {
+            if published.is_err() {
+                // Whatever it was, an outage or a broken sequence: the next page is not to inherit it. A producer whose
+                // epoch the brokers no longer take only times out, as if they were away.
+                actor.renew_producer();
+            }
+            published
+        })))
     }
 }
 

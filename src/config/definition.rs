@@ -459,9 +459,9 @@ pub const DEFINITIONS: &[Definition] = &[
     Definition {
         path: "supervision.window",
         kind: Kind::Duration { min: seconds(1), max: hours(24) },
-        default: "60s",
+        default: "2m",
         meaning: "The window in which restarts are counted.",
-        reason: "Shorter than a back-off it would never fill.",
+        reason: "Shorter than the back-offs of supervision.max_restarts together it would never fill.",
     },
     Definition {
         path: "supervision.backoff_initial",

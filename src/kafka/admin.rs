@@ -15,6 +15,7 @@ use rdkafka::{
     ClientConfig, Message, Offset, TopicPartitionList,
     admin::AdminClient,
     consumer::{BaseConsumer, CommitMode, Consumer},
+    groups::GroupInfo,
 };
 use tokio::task::spawn_blocking;
 
@@ -325,16 +326,14 @@ impl Admin {
         .await
     }
 
-    /// Tells whether a client is a member of a group that is not just being balanced.
-    pub async fn is_settled_member(&self, group: &str, client_id: &str) -> Result<bool, KafkaFailure> {
-        let (group, client_id) = (group.to_owned(), client_id.to_owned());
+    /// Returns how many partitions of these topics the members of a group have been given, all together.
+    pub async fn assigned_partitions(&self, group: &str, topics: &[Arc<str>]) -> Result<usize, KafkaFailure> {
+        let (group, topics) = (group.to_owned(), topics.to_vec());
         self.blocking(move |admin| {
             let list = admin.clients.client.inner().fetch_group_list(Some(&group), admin.timeout)?;
-            let found = list.groups().iter().find(|found| found.name() == group);
-            Ok(found.is_some_and(|found| {
-                found.state() == "Stable"
-                    && found.members().iter().any(|member| member.client_id() == client_id)
-            }))
+            let members =
+                list.groups().iter().filter(|found| found.name() == group).flat_map(GroupInfo::members);
+            Ok(members.map(|member| assigned(member.assignment().unwrap_or_default(), &topics)).sum())
         })
         .await
     }
@@ -406,6 +405,36 @@ impl Asking {
     }
 }
 
+/// Counts the partitions of `topics` in what Kafka's consumer protocol says of a member: a version, then for each topic
+/// its name and its partitions. What is not of that form assigns nothing.
+fn assigned(assignment: &[u8], topics: &[Arc<str>]) -> usize {
+    fn take<'a>(rest: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
+        let (taken, left) = rest.split_at_checked(length)?;
+        *rest = left;
+        Some(taken)
+    }
+    fn number(rest: &mut &[u8], length: usize) -> Option<usize> {
+        let bytes = take(rest, length)?;
+        Some(bytes.iter().fold(0, |number, byte| (number << 8) | usize::from(*byte)))
+    }
+    let mut rest = assignment;
+    let mut count = || {
+        take(&mut rest, 2)?;
+        let mut found = 0;
+        for _ in 0..number(&mut rest, 4)? {
+            let length = number(&mut rest, 2)?;
+            let name = take(&mut rest, length)?;
+            let partitions = number(&mut rest, 4)?;
+            take(&mut rest, partitions.checked_mul(4)?)?;
+            if topics.iter().any(|topic| topic.as_bytes() == name) {
+                found += partitions;
+            }
+        }
+        Some(found)
+    };
+    count().unwrap_or(0)
+}
+
 /// Asks again while the answer is that the group's coordinator is not ready, which it is not in the first moments of a
 /// broker or of a broker's first group.
 fn patiently<T>(
@@ -420,5 +449,26 @@ fn patiently<T>(
             }
             answer => return answer,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_assignment_is_counted_by_topic_and_a_broken_one_counts_nothing() {
+        let topics = [Arc::from("raw"), Arc::from("other")];
+        let mut bytes = vec![0, 1, 0, 0, 0, 2];
+        for (name, partitions) in [("raw", 3), ("foreign", 2)] {
+            bytes.extend_from_slice(&(name.len() as u16).to_be_bytes());
+            bytes.extend_from_slice(name.as_bytes());
+            bytes.extend_from_slice(&(partitions as u32).to_be_bytes());
+            (0..partitions).for_each(|partition: u32| bytes.extend_from_slice(&partition.to_be_bytes()));
+        }
+        assert_eq!(assigned(&bytes, &topics), 3);
+        assert_eq!(assigned(&bytes[..bytes.len() - 1], &topics), 0);
+        assert_eq!(assigned(&[], &topics), 0);
+        assert_eq!(assigned(&[0, 1, 0xff, 0xff, 0xff, 0xff], &topics), 0);
     }
 }

@@ -34,7 +34,7 @@ use rdkafka::{
 use super::{
     batch_builder::BatchBuilder,
     failure::KafkaFailure,
-    group_member::{Assignment, Rebalance, config, leave, list_of},
+    group_member::{Assignment, Rebalance, SESSION_TIMEOUT, config, leave, list_of},
     headers::{HeaderList, Origin},
     offset_note::OffsetNote,
     record::RecordBatch,
@@ -107,6 +107,8 @@ pub enum Event {
 pub struct Seat {
     watchdog: Watchdog,
     taken: Mutex<Option<Taken>>,
+    /// The next one is to be a new member of its group, and not to inherit what the group knows of its name.
+    renewed: AtomicBool,
 }
 
 struct Taken {
@@ -121,7 +123,25 @@ const LEAVE_WITHIN: Duration = Duration::from_secs(30);
 impl Seat {
     /// Makes a seat whose threads the watchdog watches.
     pub fn new(watchdog: Watchdog) -> Self {
-        Self { watchdog, taken: Mutex::new(None) }
+        Self { watchdog, taken: Mutex::new(None), renewed: AtomicBool::new(false) }
+    }
+
+    /// Lets the session of the present member end before the next one begins. A member with a stable name that returns
+    /// within its session gets what it had, also where that was nothing.
+    pub fn renew(&self) {
+        self.renewed.store(true, Ordering::Relaxed);
+    }
+}
+
+/// How much later than a session's end the brokers may notice it.
+const SESSION_MARGIN: Duration = Duration::from_secs(1);
+
+/// Sleeps with signs of life.
+fn rest(time: Duration, beat: &Beat) {
+    let began = Instant::now();
+    while began.elapsed() < time {
+        beat.turn();
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 
@@ -161,11 +181,15 @@ impl ConsumerThread {
         let superseded = Arc::new(AtomicBool::new(false));
         let (name, told_to_leave) = (format!("consumer-{group}"), superseded.clone());
         let beat = seat.watchdog.watch(name.as_str());
+        let renewed = seat.renewed.swap(false, Ordering::Relaxed);
         let mut taken = seat.taken.lock();
         let predecessor = taken.take();
         let thread = std::thread::Builder::new().name(name).spawn(move || {
             if let Some(predecessor) = predecessor {
                 predecessor.leave(&beat);
+            }
+            if renewed {
+                rest(SESSION_TIMEOUT + SESSION_MARGIN, &beat);
             }
             match config.create_with_context::<_, BaseConsumer<Assignment>>(Assignment::default()) {
                 Ok(consumer) => Reader {

@@ -5,7 +5,7 @@
 //! | kind | what it is | what follows |
 //! |---|---|---|
 //! | [`KafkaFailure::Unavailable`] | brokers away, no leader, no coordinator, a timeout | waited for by name: the stage says `kafka`, readiness too |
-//! | [`KafkaFailure::Fatal`] | librdkafka has given the client up | the client is rebuilt: its stage fails, and too many failures end the process (70) |
+//! | [`KafkaFailure::Fatal`] | librdkafka has given the client up | the client is rebuilt, and what it had in flight is done again |
 //! | [`KafkaFailure::Fenced`] | a newer owner of the id | the partition is opened anew from the durable position; a consumer's stage is rebuilt |
 //! | [`KafkaFailure::TooLarge`] | one record is too large | that record is a dead letter |
 //! | [`KafkaFailure::Mismatch`] | settings or topics that cannot work | the process ends with 78 and a remedy |

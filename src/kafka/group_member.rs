@@ -1,6 +1,6 @@
 //! A member of a consumer group: its settings, and how it takes a rebalance.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use rdkafka::{
@@ -79,16 +79,13 @@ impl ConsumerContext for Assignment {
     }
 }
 
-/// Returns the name by which the brokers tell a member of this process from others.
-pub fn member_client_id(settings: &Settings) -> String {
-    format!("nyc311-{}", settings.instance.id)
-}
+/// After how long without a word a member is taken for dead; Kafka's default is 45 s.
+pub(super) const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// Returns the settings of a group member.
 pub(super) fn config(settings: &Settings, group: &str) -> ClientConfig {
     let mut config = base(&settings.kafka);
     config
-        .set("client.id", member_client_id(settings))
         .set("group.id", group)
         .set("partition.assignment.strategy", "cooperative-sticky")
         .set("enable.auto.commit", "false")
@@ -97,8 +94,7 @@ pub(super) fn config(settings: &Settings, group: &str) -> ClientConfig {
         .set("isolation.level", "read_committed")
         // Positions step over control records only at the end of a partition, and only with this.
         .set("enable.partition.eof", "true")
-        // A dead member is noticed after 6 s; 45 s is the default.
-        .set("session.timeout.ms", "6000")
+        .set("session.timeout.ms", SESSION_TIMEOUT.as_millis().to_string())
         .set("heartbeat.interval.ms", "1500")
         // librdkafka's defaults would hold 64 MB per consumer and fetch 50 MB at once.
         .set("queued.max.messages.kbytes", "6144")

@@ -21,7 +21,6 @@ pub mod transactional;
 pub use admin::{Admin, Committed};
 pub use consumer::GroupMetadata;
 pub use failure::KafkaFailure;
-pub use group_member::member_client_id;
 pub use headers::{HeaderList, Origin, from_hex, millis, to_hex};
 pub use offset_note::OffsetNote;
 pub use partition_map::PartitionMap;

@@ -7,8 +7,7 @@
 //! | two | its stage is rebuilt, with a consumer of its own |
 //! | three | the process ends with [`super::EXIT_HUNG`], so that whoever runs it starts it anew |
 //!
-//! A consumer without any partition is watched in the same way: it may have as many members beside it as there are
-//! partitions, but it is to be a member itself. librdkafka can lose its place in a group without a word.
+//! A consumer without any partition is watched in the same way: others may have them all, but somebody is to.
 //!
 //! The count outlives the incarnations of the stage. It begins anew when the position moves, and while a dependency is
 //! away. So every stall has an end that does not depend on anybody having foreseen its cause.
