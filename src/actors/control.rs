@@ -68,12 +68,14 @@ async fn ask_itself(life: Life, mut address: SocketAddr, patience: Duration) {
             if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
         address.set_ip(loopback);
     }
-    let client = match reqwest::Client::builder().no_proxy().timeout(patience).build() {
-        Ok(client) => client,
-        Err(error) => {
-            return life.fail(StageError::new("creating a client for the server's own port", error));
-        }
-    };
+    // A connection for each question: it is the accepting of new ones that is asked for.
+    let client =
+        match reqwest::Client::builder().no_proxy().timeout(patience).pool_max_idle_per_host(0).build() {
+            Ok(client) => client,
+            Err(error) => {
+                return life.fail(StageError::new("creating a client for the server's own port", error));
+            }
+        };
     let url = format!("http://{address}/healthz");
     loop {
         tokio::time::sleep(patience / 4).await;

@@ -2,11 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use nyc311::kafka::consumer::{ConsumerThread, Window};
 use nyc311::simulator::{Simulator, SimulatorOptions, serve};
 use serde_json::{Value, json};
 
-use crate::cluster::{eventually, own_seat};
 use crate::freezer::{freeze, threads};
 use crate::pipeline::{row, simulate_lines};
 use crate::proxy::Proxy;
@@ -154,34 +152,6 @@ async fn a_table_that_somebody_locks_again_and_again_holds_nothing_up_for_good()
     assert_counts_add_up(&poll);
     assert_eq!(service.database.number("select count(*) from nyc311.service_request").await, 30_000);
     service.ready().await;
-}
-
-#[tokio::test]
-async fn a_member_that_returns_to_a_group_that_has_given_it_nothing_gets_its_partitions() {
-    let simulator = city(1_000);
-    let mut service = Service::for_source(&simulator.resource_url(), &IMPATIENT).await;
-    let kafka = &service.settings.kafka;
-    let admin = nyc311::kafka::Admin::new(kafka).unwrap();
-    let group = format!("{}-enricher", kafka.group_prefix);
-    // A member of the same name that was there before the topics were.
-    let topics = vec![std::sync::Arc::from(kafka.raw_topic.as_str())];
-    let window = Window {
-        batch_rows: 1,
-        batch_bytes: 1,
-        batches_per_partition: 1,
-        bytes: 1,
-        linger: Duration::from_millis(1),
-    };
-    let (early, _events) =
-        ConsumerThread::start(&own_seat(), &service.settings, &group, topics, window).unwrap();
-    eventually("the early member joins", async || {
-        (admin.group_members(&group).await.unwrap() == 1).then_some(())
-    })
-    .await;
-    drop(early);
-    service.start().await;
-    service.poll().await;
-    assert_eq!(service.database.number("select count(*) from nyc311.service_request").await, 1_000);
 }
 
 /// Has the database refuse every move of a poll's cursor.
