@@ -199,7 +199,7 @@ async fn rewind_group(
     let topic_id = admin.describe(&[raw]).await?.remove(raw).and_then(|topic| topic.id);
     let partitions: Vec<i32> = targets.iter().map(|aim| aim.partition).collect();
     let committed = admin.committed(&group, raw, &partitions, COMMITTED_PATIENCE).await?;
-    let starts = store.raw_positions(&*admin.cluster_id().await?, raw).await?;
+    let starts = store.raw_positions(&admin.cluster_id().await?, raw).await?;
     let positions: Vec<_> = targets
         .iter()
         .zip(committed)

@@ -460,10 +460,10 @@ mod tests {
     fn an_assignment_is_counted_by_topic_and_a_broken_one_counts_nothing() {
         let topics = [Arc::from("raw"), Arc::from("other")];
         let mut bytes = vec![0, 1, 0, 0, 0, 2];
-        for (name, partitions) in [("raw", 3), ("foreign", 2)] {
+        for (name, partitions) in [("raw", 3_u32), ("foreign", 2)] {
             bytes.extend_from_slice(&(name.len() as u16).to_be_bytes());
             bytes.extend_from_slice(name.as_bytes());
-            bytes.extend_from_slice(&(partitions as u32).to_be_bytes());
+            bytes.extend_from_slice(&partitions.to_be_bytes());
             (0..partitions).for_each(|partition: u32| bytes.extend_from_slice(&partition.to_be_bytes()));
         }
         assert_eq!(assigned(&bytes, &topics), 3);
