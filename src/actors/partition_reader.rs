@@ -9,6 +9,8 @@
 //! Progress is watched, not only life: a partition that has records to read and stands still although nothing that it
 //! waits for is away is opened anew, then this stage is rebuilt, then the process ends (`supervision::Stalls`).
 
+mod progress;
+
 use std::{
     collections::{HashMap, VecDeque},
     rc::Rc,
@@ -28,12 +30,11 @@ use crate::{
     config::Settings,
     kafka::{
         Mark, OffsetNote, RecordBatch,
-        admin::LogEnds,
         consumer::{Command, ConsumerThread, Event, Partition, ReadBatch, Seat, Window},
     },
     messages::BatchError,
     retry::Delays,
-    supervision::{Drain, Life, Remedy, StageError, Stalls, end_hung},
+    supervision::{Drain, Life, StageError, Stalls},
     telemetry::metrics::{dependency, metrics, outcome, waiting},
 };
 
@@ -354,119 +355,6 @@ impl<D: Destination> PartitionReader<D> {
                 }
             }
         }));
-    }
-
-    /// Measures lag and age of the partitions that this process owns (others have no say about them), and looks whether
-    /// they move.
-    fn measure(&mut self, context: &mut Context<Self>) {
-        self.look_for_place(context);
-        let now_ms = jiff::Timestamp::now().as_millisecond();
-        let mut by_topic: HashMap<Arc<str>, Vec<i32>> = HashMap::new();
-        for ((topic, partition), assigned) in &self.partitions {
-            let labels = [&**topic, &partition.to_string()];
-            let oldest = assigned.appended_at_ms.iter().flatten().next();
-            let age_seconds = oldest.map_or(0.0, |appended_at| (now_ms - appended_at).max(0) as f64 / 1000.0);
-            metrics().oldest_uncommitted_record_age_seconds.with_label_values(&labels).set(age_seconds);
-            by_topic.entry(topic.clone()).or_default().push(*partition);
-        }
-        for (topic, partitions) in by_topic {
-            let admin = self.environment.admin.clone();
-            let ends = async move {
-                let ends = admin.log_ends(&topic, partitions.iter().copied()).await;
-                (topic, partitions, ends)
-            };
-            context.spawn(ends.into_actor(self).map(|(topic, partitions, ends), actor, context| {
-                // Without an answer the gauges keep what they showed, and readiness says that Kafka is away.
-                let Ok(ends) = ends else { return };
-                for (partition, ends) in partitions.into_iter().zip(ends) {
-                    actor.look((topic.clone(), partition), ends, context);
-                }
-            }));
-        }
-    }
-
-    /// Tells whether something that is waited for explains that nothing moves.
-    fn is_excused(&self) -> bool {
-        self.draining || !self.environment.missing().is_empty() || self.life.board().waits(D::PATH)
-    }
-
-    fn show_stalled(&self) {
-        let stalled = self.stalls.stalled().iter().filter(|stalled| stalled.stage == D::STAGE).count();
-        let stalled = i64::try_from(stalled).unwrap_or(i64::MAX);
-        metrics().stalled_partitions.with_label_values(&[D::STAGE]).set(stalled);
-    }
-
-    /// Looks, for a consumer without partitions, whether others have them: a group that has given out less than there is
-    /// waits for somebody, and librdkafka can lose its place in one without a word.
-    fn look_for_place(&mut self, context: &mut Context<Self>) {
-        let settings = &self.environment.settings;
-        let topics = D::topics(settings);
-        let Some(topic) = topics.first().cloned() else { return };
-        if !self.partitions.is_empty() {
-            return self.stalls.forget(D::STAGE, &topic, None);
-        }
-        let expected =
-            topics.len() * usize::try_from(self.environment.partition_map.partitions()).unwrap_or(0);
-        let (admin, group) = (self.environment.admin.clone(), D::group(settings));
-        let given_out = async move { admin.assigned_partitions(&group, &topics).await };
-        context.spawn(given_out.into_actor(self).map(move |given_out, actor, _| {
-            // Without an answer there is nothing to conclude; the next look follows soon.
-            let Ok(given_out) = given_out else { return };
-            let should_move = given_out < expected && actor.partitions.is_empty() && !actor.is_excused();
-            let now = Instant::now();
-            let remedy = actor.stalls.look(D::STAGE, (&topic, None), None, should_move, now);
-            actor.show_stalled();
-            let still =
-                format!("{topic}: nobody has been given {} partitions", expected - given_out.min(expected));
-            match remedy {
-                Remedy::Nothing => {}
-                Remedy::Reopen | Remedy::Rebuild => {
-                    actor.seat.renew();
-                    actor.life.fail(StageError::new("reading", still));
-                }
-                Remedy::EndProcess => end_hung(format!("{still}, the process ends")),
-            }
-        }));
-    }
-
-    /// Looks whether a partition moves, and does what follows where it does not.
-    fn look(&mut self, partition: Partition, ends: LogEnds, context: &mut Context<Self>) {
-        let Some(assigned) = self.partitions.get(&partition) else { return };
-        let (topic, number) = (&partition.0, partition.1);
-        let position = assigned.opening.map(|_| assigned.next_offset);
-        let lag = position.map_or(0, |position| (ends.high - position.max(ends.low)).max(0));
-        if position.is_some() {
-            let labels = [&**topic, &number.to_string()];
-            metrics().consumer_lag_records.with_label_values(&labels).set(lag);
-        }
-        let excused =
-            self.draining || !self.environment.missing().is_empty() || self.life.board().waits(D::PATH);
-        let should_move = !excused && (lag > 0 || position.is_none());
-        let now = Instant::now();
-        let remedy = self.stalls.look(D::STAGE, (topic, Some(number)), position, should_move, now);
-        self.show_stalled();
-        if remedy == Remedy::Nothing {
-            return;
-        }
-        let still = format!("{topic}/{number} makes no progress at {position:?}, {lag} records behind");
-        tracing::error!(
-            stage = D::STAGE,
-            topic = &**topic,
-            partition = number,
-            position,
-            lag,
-            ?remedy,
-            "partition makes no progress though nothing that it waits for is away"
-        );
-        match remedy {
-            Remedy::Nothing => {}
-            Remedy::Reopen => {
-                self.command(Command::Close(partition.clone()));
-                self.open(partition, Duration::ZERO, context);
-            }
-            Remedy::Rebuild => self.life.fail(StageError::new("reading", still)),
-            Remedy::EndProcess => end_hung(format!("{still}, the process ends")),
-        }
     }
 
     fn answer_drained(&mut self) {

@@ -13,6 +13,8 @@
 //! thread stops taking records, and when that lasts it pauses the partitions and keeps polling, so that the group does
 //! not expel it. librdkafka's own queue is bounded by the settings of `group_member`.
 
+mod seat;
+
 use std::{
     collections::HashMap,
     sync::{
@@ -23,7 +25,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use parking_lot::Mutex;
 use rdkafka::{
     Message, Offset, TopicPartitionList,
     consumer::{BaseConsumer, CommitMode, Consumer, ConsumerGroupMetadata},
@@ -34,15 +35,15 @@ use rdkafka::{
 use super::{
     batch_builder::BatchBuilder,
     failure::KafkaFailure,
-    group_member::{Assignment, Rebalance, SESSION_TIMEOUT, config, leave, list_of},
+    group_member::{Assignment, Rebalance, config, leave, list_of},
     headers::{HeaderList, Origin},
     offset_note::OffsetNote,
     record::RecordBatch,
 };
-use crate::{
-    config::Settings,
-    supervision::{Beat, Watchdog, end_hung},
-};
+use crate::{config::Settings, supervision::Beat};
+
+pub use seat::Seat;
+use seat::Seated;
 
 /// The identity of a group member at the moment a batch was read.
 pub type GroupMetadata = ConsumerGroupMetadata;
@@ -103,63 +104,6 @@ pub enum Event {
     Fatal(KafkaFailure),
 }
 
-/// The seat of a consumer: one incarnation at a time, because two members of one name would fence each other.
-pub struct Seat {
-    watchdog: Watchdog,
-    taken: Mutex<Option<Taken>>,
-    /// The next one is to be a new member of its group, and not to inherit what the group knows of its name.
-    renewed: AtomicBool,
-}
-
-struct Taken {
-    thread: std::thread::JoinHandle<()>,
-    /// Tells the thread to leave, also where the actor that it works for hangs and never lets go.
-    superseded: Arc<AtomicBool>,
-}
-
-/// How long a predecessor may take to leave its group before the process is ended over it.
-const LEAVE_WITHIN: Duration = Duration::from_secs(30);
-
-impl Seat {
-    /// Makes a seat whose threads the watchdog watches.
-    pub fn new(watchdog: Watchdog) -> Self {
-        Self { watchdog, taken: Mutex::new(None), renewed: AtomicBool::new(false) }
-    }
-
-    /// Lets the session of the present member end before the next one begins. A member with a stable name that returns
-    /// within its session gets what it had, also where that was nothing.
-    pub fn renew(&self) {
-        self.renewed.store(true, Ordering::Relaxed);
-    }
-}
-
-/// How much later than a session's end the brokers may notice it.
-const SESSION_MARGIN: Duration = Duration::from_secs(1);
-
-/// Sleeps with signs of life.
-fn rest(time: Duration, beat: &Beat) {
-    let began = Instant::now();
-    while began.elapsed() < time {
-        beat.turn();
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
-impl Taken {
-    /// Has the thread leave, and waits for it.
-    fn leave(self, beat: &Beat) {
-        self.superseded.store(true, Ordering::Relaxed);
-        let began = Instant::now();
-        while !self.thread.is_finished() {
-            if began.elapsed() > LEAVE_WITHIN {
-                end_hung(format!("a consumer thread did not leave its group within {LEAVE_WITHIN:?}"));
-            }
-            beat.turn();
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-}
-
 /// The actor's side of the thread. Dropping it ends the thread.
 pub struct ConsumerThread {
     commands: mpsc::Sender<Command>,
@@ -178,19 +122,7 @@ impl ConsumerThread {
         // Unbounded as a type, bounded by the window: every batch in it counts as in flight.
         let (events, received) = tokio::sync::mpsc::unbounded_channel();
         let config = config(settings, group);
-        let superseded = Arc::new(AtomicBool::new(false));
-        let (name, told_to_leave) = (format!("consumer-{group}"), superseded.clone());
-        let beat = seat.watchdog.watch(name.as_str());
-        let renewed = seat.renewed.swap(false, Ordering::Relaxed);
-        let mut taken = seat.taken.lock();
-        let predecessor = taken.take();
-        let thread = std::thread::Builder::new().name(name).spawn(move || {
-            if let Some(predecessor) = predecessor {
-                predecessor.leave(&beat);
-            }
-            if renewed {
-                rest(SESSION_TIMEOUT + SESSION_MARGIN, &beat);
-            }
+        seat.take(format!("consumer-{group}"), move |Seated { beat, superseded }| {
             match config.create_with_context::<_, BaseConsumer<Assignment>>(Assignment::default()) {
                 Ok(consumer) => Reader {
                     beat,
@@ -199,7 +131,7 @@ impl ConsumerThread {
                     window,
                     orders,
                     events,
-                    superseded: told_to_leave,
+                    superseded,
                     assigned: HashMap::new(),
                     assignments: 0,
                     opened: HashMap::new(),
@@ -213,7 +145,6 @@ impl ConsumerThread {
                 Err(error) => drop(events.send(Event::Fatal(error.into()))),
             }
         })?;
-        *taken = Some(Taken { thread, superseded });
         Ok((Self { commands }, received))
     }
 
