@@ -80,6 +80,8 @@ async fn ask_itself(life: Life, mut address: SocketAddr, patience: Duration) {
     loop {
         tokio::time::sleep(patience / 4).await;
         if let Err(error) = client.get(&url).send().await {
+            // Said first: the end of a server whose thread stands still may itself take a new thread.
+            tracing::warn!(%error, "the http server gives itself no answer");
             let cause = format!("no answer within {patience:?}: {error}");
             return life.fail(StageError::new("serving http", cause));
         }
