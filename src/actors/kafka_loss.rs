@@ -22,20 +22,16 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Once},
-    time::Duration,
 };
 
 use super::{
     environment::{Cluster, Environment},
-    raw_consumer::enricher_group,
+    raw_consumer::{COMMITTED_PATIENCE, enricher_group},
 };
 use crate::{
     kafka::{DescribedTopic, KafkaFailure, Mark, admin::LogEnds, topics},
     store::{FoundLog, FoundLogs, LogLoss, LostPlace, Position, StoreError, TakenUp},
 };
-
-/// How long what the group has committed may be withheld by an open transaction.
-const COMMITTED_PATIENCE: Duration = Duration::from_secs(10);
 
 enum Trouble {
     Kafka(KafkaFailure),

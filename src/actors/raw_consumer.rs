@@ -61,7 +61,7 @@ pub fn enricher_group(settings: &Settings) -> String {
 }
 
 /// How long the committed offset may be withheld by a transaction of somebody else.
-const COMMITTED_PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const COMMITTED_PATIENCE: Duration = Duration::from_secs(10);
 
 impl ToEnrichers {
     /// Puts the consumer in front of the enrichers, which are in the order of the boroughs.
