@@ -39,7 +39,7 @@ lint: ## Check format and lints, warnings denied
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
 
-deny: ## Check licences, bans and sources of all dependencies
+deny: ## Check licences, bans and sources of all dependencies, and that each is used
 	@scripts/deny
 
 clean: ## Stop the private servers and delete their data and all builds
