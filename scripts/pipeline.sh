@@ -32,13 +32,16 @@ occupy_folder() {
     flock -n 8 || die "this runs already, in $dir"
 }
 
+# Builds the program: `build_program release` for speed, `build_program dev` for a quick start.
 build_program() {
+    local profile=$1 folder=$1 features=()
+    [ "$profile" != dev ] || { folder=debug && features=(--no-default-features); }
     need_build_tools
     say "building (a few minutes the first time)"
-    GIT_COMMIT=$(scripts/commit) cargo build --release --quiet --bin nyc311 8>&-
+    GIT_COMMIT=$(scripts/commit) cargo build --profile "$profile" "${features[@]}" --quiet --bin nyc311 8>&-
     # What a killed script has left running. Its rows are safe: whatever it had not stored is read again.
     local what built
-    built=$(cargo metadata --format-version 1 --no-deps | sed -nE 's/.*"target_directory":"([^"]*)".*/\1/p')/release/nyc311
+    built=$(cargo metadata --format-version 1 --no-deps | sed -nE 's/.*"target_directory":"([^"]*)".*/\1/p')/$folder/nyc311
     local -a leftovers
     mapfile -t leftovers < <(for what in run poll simulate rewind; do processes_with "$program $what"; done)
     [ ${#leftovers[@]} -eq 0 ] || end_processes 5 "${leftovers[@]}"

@@ -4,7 +4,8 @@ pub mod metrics;
 
 use std::io::{IsTerminal as _, stderr};
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config::{LogFormat, LogSettings};
@@ -23,22 +24,20 @@ pub fn init(settings: &LogSettings) {
         LogFormat::Text if colours => LogEscapes::ColouredText,
         LogFormat::Text => LogEscapes::Text,
     };
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter(&settings.level))
-        .with_writer(move || LogWriter(stderr(), escapes));
+    let lines = tracing_subscriber::fmt::layer().with_writer(move || LogWriter(stderr(), escapes));
+    let registry = tracing_subscriber::registry().with(filter(&settings.level));
     let started = match settings.format {
-        LogFormat::Json => builder.json().flatten_event(true).with_current_span(true).finish().try_init(),
-        LogFormat::Text => builder.with_ansi(colours).finish().try_init(),
+        LogFormat::Json => {
+            registry.with(lines.json().flatten_event(true).with_current_span(true)).try_init()
+        }
+        LogFormat::Text => registry.with(lines.with_ansi(colours)).try_init(),
     };
     if started.is_err() {
         tracing::debug!("the log runs already");
     }
 }
 
-fn filter(level: &str) -> EnvFilter {
-    let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
-    match format!("{QUIET}=warn").parse() {
-        Ok(quiet) if !level.contains(QUIET) => filter.add_directive(quiet),
-        _ => filter,
-    }
+fn filter(level: &str) -> Targets {
+    let filter: Targets = level.parse().unwrap_or_else(|_| Targets::new().with_default(LevelFilter::INFO));
+    if level.contains(QUIET) { filter } else { filter.with_target(QUIET, LevelFilter::WARN) }
 }

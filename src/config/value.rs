@@ -181,7 +181,7 @@ fn parse(definition: &Definition, written: &Written) -> Result<Value, String> {
         }
         Kind::Choice(choices) if choices.contains(&text) => Ok(Value::Text(text.to_owned())),
         Kind::Choice(_) => Err("is none of the choices".to_owned()),
-        Kind::LogFilter => match tracing_subscriber::EnvFilter::try_new(text) {
+        Kind::LogFilter => match text.parse::<tracing_subscriber::filter::Targets>() {
             Ok(_) if !text.is_empty() => Ok(Value::Text(text.to_owned())),
             Ok(_) => Err("is empty".to_owned()),
             Err(_) => Err("is not a filter of the log".to_owned()),
