@@ -27,9 +27,7 @@ pub fn init(settings: &LogSettings) {
     let lines = tracing_subscriber::fmt::layer().with_writer(move || LogWriter(stderr(), escapes));
     let registry = tracing_subscriber::registry().with(filter(&settings.level));
     let started = match settings.format {
-        LogFormat::Json => {
-            registry.with(lines.json().flatten_event(true).with_current_span(true)).try_init()
-        }
+        LogFormat::Json => registry.with(lines.json().flatten_event(true).with_current_span(true)).try_init(),
         LogFormat::Text => registry.with(lines.with_ansi(colours)).try_init(),
     };
     if started.is_err() {
