@@ -17,5 +17,3 @@ mod poller;
 mod raw_consumer;
 mod raw_publisher;
 mod writer;
-
-pub use raw_consumer::enricher_group;

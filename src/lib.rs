@@ -39,6 +39,7 @@ mod causes;
 pub mod cli;
 pub mod config;
 pub mod faults;
+pub mod hex;
 pub mod http;
 pub mod kafka;
 pub mod messages;

@@ -12,13 +12,15 @@ mod trigger_poll;
 mod write_batch;
 
 pub use enriched_batch::EnrichedBatch;
-pub use publish_enriched::{DerivedRecord, OpenPartition, OpenedPartition, PublishEnriched};
+pub use publish_enriched::{OpenPartition, OpenedPartition, PublishEnriched};
 pub use raw_batch::RawBatch;
-pub use raw_page::{PublishedPage, RawPage, RawRow};
+pub use raw_page::RawPage;
 pub use trigger_poll::TriggerPoll;
 pub use write_batch::WriteMerged;
 
 use crate::kafka::KafkaFailure;
+use crate::store::StoreError;
+use crate::telemetry::metrics::dependency;
 
 /// Why a batch was not done.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -40,11 +42,22 @@ impl From<crate::supervision::StageGone> for BatchError {
     }
 }
 
+/// The database is away, unless it refuses what waiting does not change: that counts as a failure.
+impl From<StoreError> for BatchError {
+    fn from(error: StoreError) -> Self {
+        let detail = error.to_string();
+        if error.may_pass() {
+            return Self::Unavailable { dependency: dependency::DATABASE, detail };
+        }
+        Self::Interrupted(detail)
+    }
+}
+
 impl From<KafkaFailure> for BatchError {
     fn from(failure: KafkaFailure) -> Self {
         match failure {
             KafkaFailure::Fenced(detail) => Self::Fenced(detail),
-            KafkaFailure::Unavailable(detail) => Self::Unavailable { dependency: "kafka", detail },
+            KafkaFailure::Unavailable(detail) => Self::Unavailable { dependency: dependency::KAFKA, detail },
             other => Self::Interrupted(other.to_string()),
         }
     }

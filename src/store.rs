@@ -21,7 +21,7 @@ pub use dead_letters::DeadLetter;
 pub use drift::{Columns, Term};
 pub use error::StoreError;
 pub use instances::{InstanceClaim, InstanceHold, InstanceOwner, InstanceRun};
-pub use logs::{Acknowledged, FoundLog, FoundLogs, LogLoss, LostPlace, RawPosition, RawStart, TakenUp};
+pub use logs::{FoundLog, FoundLogs, LogLoss, LostPlace, RawPosition, RawStart, TakenUp};
 pub use migrations::Migrated;
 pub use positions::{Claim, Position, PositionRow};
 pub use replays::{LetterKey, LetterSelection, StoredLetter};

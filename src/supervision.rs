@@ -11,6 +11,7 @@
 //! Neighbours never hold an `Addr`, which dies with its actor, but a [`StageRef`], which survives.
 
 mod board;
+mod child;
 mod exit;
 mod group;
 mod policy;
@@ -22,10 +23,11 @@ mod tests;
 mod watchdog;
 
 pub use board::{Board, StageKey, StageState, StageStatus};
+pub use child::{Child, Drain, Fault};
 pub use exit::{ExitReason, StageError};
-pub use group::{Child, Group};
+pub use group::Group;
 pub use policy::RestartPolicy;
 pub use root::{EXIT_GAVE_UP, EXIT_HUNG, Root};
-pub use stage::{Drain, Fault, Life, Stage, StageGone, StageRef, install_panic_hook};
+pub use stage::{Life, Stage, StageGone, StageRef, install_panic_hook};
 pub use stalls::{Remedy, Stalled, Stalls};
 pub use watchdog::{Beat, Watchdog, end_hung};

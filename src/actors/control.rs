@@ -9,9 +9,10 @@ use std::{
 use actix::prelude::*;
 use futures_util::{FutureExt, future::BoxFuture};
 
-use super::{environment::Environment, poller::Poller, raw_consumer::enricher_group};
+use super::{environment::Environment, poller::Poller};
 use crate::{
     http::{ControlState, PartitionStatus, PipelineView, serve},
+    kafka::groups::enricher_group,
     messages::TriggerPoll,
     supervision::{Board, Drain, Life, StageError, StageRef, StageStatus, Stalled, Stalls},
 };
@@ -140,7 +141,7 @@ impl View {
         let count = environment.partition_map.partitions();
         let partitions: Vec<i32> = (0..count).collect();
         let mut found = Vec::new();
-        let group = enricher_group(&environment.settings);
+        let group = enricher_group(kafka);
         let patience = std::time::Duration::from_secs(2);
         let derived = [kafka.enriched_topic.as_str(), kafka.dead_letter_topic.as_str()];
         let committed = environment.admin.committed(&group, &kafka.raw_topic, &partitions, patience);

@@ -11,15 +11,15 @@ use futures_util::{FutureExt, future::LocalBoxFuture};
 use super::{
     aggregator::Aggregator,
     environment::{Cluster, Environment},
-    kafka_loss::Found,
+    kafka_loss::{Found, another_log},
     partition_reader::{Destination, OpenPosition, PartitionReader},
-    raw_consumer::{another_log, away},
 };
 use crate::{
     config::Settings,
     kafka::{
-        KafkaFailure,
-        consumer::{Partition, ReadBatch, Window},
+        KafkaFailure, Partition,
+        consumer::{ReadBatch, Window},
+        groups::writer_group,
     },
     messages::{BatchError, EnrichedBatch},
     store::{Claim, LostPlace},
@@ -45,7 +45,7 @@ impl Destination for ToAggregator {
     const NEEDS: &'static str = dependency::DATABASE;
 
     fn group(settings: &Settings) -> String {
-        format!("{}-writer", settings.kafka.group_prefix)
+        writer_group(&settings.kafka)
     }
 
     fn topics(settings: &Settings) -> Vec<Arc<str>> {
@@ -78,7 +78,7 @@ impl Destination for ToAggregator {
             let owner = &environment.settings.instance.id;
             let topic_id = cluster.topic_id(&topic);
             let claim = store.claim_position(&cluster.id, &topic, topic_id, partition, owner, 0);
-            let (claimed, last) = match claim.await.map_err(away)? {
+            let (claimed, last) = match claim.await? {
                 Claim::Taken { position, last } => (position, last),
                 Claim::OtherLog => {
                     environment.doubt_logs();
@@ -96,8 +96,7 @@ impl Destination for ToAggregator {
                 return Ok((next_offset, epoch));
             };
             let place = LostPlace::Position { epoch, next_offset, start_offset: ends.low };
-            let noted =
-                environment.note_loss(&cluster.id, topic_id, found, detail, place).await.map_err(away)?;
+            let noted = environment.note_loss(&cluster.id, topic_id, found, detail, place).await?;
             match noted {
                 Some(moved) => Ok((moved.next_offset, moved.epoch)),
                 None => Err(BatchError::Fenced("the position was taken over meanwhile".to_owned())),

@@ -11,8 +11,8 @@ use nyc311_domain::{Borough, Rejection, ServiceRequest};
 
 use super::enriched_publisher::EnrichedPublisher;
 use crate::{
-    kafka::{HeaderList, Record},
-    messages::{BatchError, DerivedRecord, PublishEnriched, RawBatch},
+    kafka::{DerivedRecord, HeaderList, Record},
+    messages::{BatchError, PublishEnriched, RawBatch},
     supervision::{Drain, Life, StageRef},
     telemetry::metrics::{metrics, outcome, stage},
 };

@@ -11,11 +11,12 @@ use std::{
     },
 };
 
+use jiff::Timestamp;
 use tokio::sync::watch;
+use uuid::Uuid;
 
-use super::instance::this_run;
 use crate::{
-    config::Settings,
+    config::{Settings, hostname},
     kafka::{Admin, PartitionMap, TopicId},
     store::{InstanceRun, Store},
     supervision::{Life, StageError},
@@ -140,5 +141,16 @@ impl Environment {
         if gone {
             std::future::pending::<()>().await;
         }
+    }
+}
+
+/// Describes this life of the process.
+fn this_run(settings: &Settings) -> InstanceRun {
+    InstanceRun {
+        instance_id: settings.instance.id.clone(),
+        run_id: Uuid::new_v4(),
+        host: hostname(),
+        process_id: std::process::id(),
+        started_at: Timestamp::now(),
     }
 }

@@ -8,12 +8,8 @@
 
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
-use uuid::Uuid;
-
 use super::environment::Environment;
 use crate::{
-    config::{Settings, hostname},
     retry::Delays,
     store::{InstanceClaim, InstanceHold, InstanceOwner, InstanceRun},
 };
@@ -25,17 +21,6 @@ const RENEW_EVERY: Duration = Duration::from_secs(1);
 const LEASE: Duration = Duration::from_secs(10);
 /// How often the owner's connection, and the owner of a name that is taken, are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
-
-/// Describes this life of the process.
-pub(super) fn this_run(settings: &Settings) -> InstanceRun {
-    InstanceRun {
-        instance_id: settings.instance.id.clone(),
-        run_id: Uuid::new_v4(),
-        host: hostname(),
-        process_id: std::process::id(),
-        started_at: Timestamp::now(),
-    }
-}
 
 /// Another owner, as long as it was watched without a gap.
 struct Watched {

@@ -24,13 +24,17 @@ use std::{
     sync::{Arc, Once},
 };
 
-use super::{
-    environment::{Cluster, Environment},
-    raw_consumer::{COMMITTED_PATIENCE, enricher_group},
-};
+use super::environment::{Cluster, Environment};
 use crate::{
-    kafka::{DescribedTopic, KafkaFailure, Mark, admin::LogEnds, topics},
+    kafka::{
+        DescribedTopic, KafkaFailure, Mark,
+        admin::LogEnds,
+        groups::{COMMITTED_PATIENCE, enricher_group},
+        topics,
+    },
+    messages::BatchError,
     store::{FoundLog, FoundLogs, LogLoss, LostPlace, Position, StoreError, TakenUp},
+    telemetry::metrics::dependency,
 };
 
 enum Trouble {
@@ -47,6 +51,14 @@ impl From<KafkaFailure> for Trouble {
 impl From<StoreError> for Trouble {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
+    }
+}
+
+/// The log is not the one that is known: the partition waits until the watch has found out what that means.
+pub(super) fn another_log(topic: &str) -> BatchError {
+    BatchError::Unavailable {
+        dependency: dependency::KAFKA,
+        detail: format!("topic {topic} is not the one that is known"),
     }
 }
 
@@ -178,7 +190,7 @@ impl Environment {
                 TakenUp::LossNoted => return Ok(true),
                 TakenUp::AskForCommitted => {
                     let partitions: Vec<i32> = (0..self.partition_map.partitions()).collect();
-                    let group = enricher_group(&self.settings);
+                    let group = enricher_group(kafka);
                     let committed = self
                         .admin
                         .committed(&group, &kafka.raw_topic, &partitions, COMMITTED_PATIENCE)

@@ -29,8 +29,8 @@ use super::{
 use crate::{
     config::Settings,
     kafka::{
-        Mark, OffsetNote, RecordBatch,
-        consumer::{Command, ConsumerThread, Event, Partition, ReadBatch, Seat, Window},
+        Mark, OffsetNote, Partition, RecordBatch,
+        consumer::{Command, ConsumerThread, Event, ReadBatch, Seat, Window},
     },
     messages::BatchError,
     retry::Delays,

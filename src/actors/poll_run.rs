@@ -51,8 +51,8 @@ use super::{
 };
 use crate::{
     config::KafkaSettings,
-    kafka::{Origin, RECORD_OVERHEAD_BYTES, max_row_bytes},
-    messages::{BatchError, PublishedPage, RawPage},
+    kafka::{Origin, PublishedPage, RECORD_OVERHEAD_BYTES, max_row_bytes},
+    messages::{BatchError, RawPage},
     retry::Delays,
     socrata::{Cursor, Page, PageRequest, SocrataClient, SocrataError},
     store::{

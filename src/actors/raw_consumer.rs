@@ -22,18 +22,19 @@ use super::{
     enriched_publisher::EnrichedPublisher,
     enricher::Enricher,
     environment::{Cluster, Environment},
-    kafka_loss::Found,
+    kafka_loss::{Found, another_log},
     partition_reader::{Destination, OpenPosition, PartitionReader},
 };
 use crate::{
     config::Settings,
     kafka::{
-        Committed, KafkaFailure, OffsetNote,
-        consumer::{Partition, ReadBatch, Window},
+        KafkaFailure, OffsetNote, Partition,
+        consumer::{ReadBatch, Window},
+        groups::{COMMITTED_PATIENCE, enricher_group},
         transactional::Opening,
     },
     messages::{BatchError, OpenPartition, RawBatch},
-    store::{LostPlace, RawStart, StoreError},
+    store::{LostPlace, RawStart},
     supervision::StageRef,
     telemetry::metrics::{dependency, stage},
 };
@@ -54,14 +55,6 @@ pub struct ToEnrichers {
     /// Partitions without transactions whose commit was seen to lag: how far they were done then.
     lagging: RefCell<HashMap<Partition, i64>>,
 }
-
-/// Returns the consumer group of the enrichers.
-pub fn enricher_group(settings: &Settings) -> String {
-    format!("{}-enricher", settings.kafka.group_prefix)
-}
-
-/// How long the committed offset may be withheld by a transaction of somebody else.
-pub(super) const COMMITTED_PATIENCE: Duration = Duration::from_secs(10);
 
 impl ToEnrichers {
     /// Puts the consumer in front of the enrichers, which are in the order of the boroughs.
@@ -89,7 +82,7 @@ impl ToEnrichers {
     async fn find_uncommitted(&self, open: Vec<OpenPosition<u64>>) -> Vec<Partition> {
         let settings = &self.environment.settings;
         let partitions: Vec<i32> = open.iter().map(|open| open.partition.1).collect();
-        let (group, topic) = (enricher_group(settings), &settings.kafka.raw_topic);
+        let (group, topic) = (enricher_group(&settings.kafka), &settings.kafka.raw_topic);
         // Without an answer there is nothing to conclude; the next look follows soon.
         let Ok(committed) =
             self.environment.admin.committed(&group, topic, &partitions, COMMITTED_PATIENCE).await
@@ -130,13 +123,13 @@ impl ToEnrichers {
         let environment = &self.environment;
         let settings = &environment.settings;
         let topic = &settings.kafka.raw_topic;
-        let group = enricher_group(settings);
+        let group = enricher_group(&settings.kafka);
         let topic_id = cluster.topic_id(topic);
         let answer = || BatchError::from(KafkaFailure::Unavailable("no answer with offsets".to_owned()));
         // What is known of the partition is read first, the ends of the log last: offsets only grow, so that a process that
         // stood still in between finds nothing beyond its log that is not.
         for _ in 0..ATTEMPTS_TO_START {
-            let known = environment.store.raw_positions(&cluster.id, topic).await.map_err(away)?;
+            let known = environment.store.raw_positions(&cluster.id, topic).await?;
             let known = known.into_iter().find(|row| row.partition == partition);
             let stored_id = known.as_ref().and_then(|row| row.topic_id.as_deref());
             let start = known.as_ref().map(|row| row.start.clone()).unwrap_or_default();
@@ -150,7 +143,7 @@ impl ToEnrichers {
                 environment.doubt_logs();
                 return Err(another_log(topic));
             }
-            let committed = committed.filter(|committed| speaks_of(committed, topic_id));
+            let committed = committed.filter(|committed| committed.speaks_of(topic_id));
             let next_offset = start.position(committed.as_ref());
             let last = committed
                 .as_ref()
@@ -166,8 +159,7 @@ impl ToEnrichers {
             let superseded_commit = committed.map(|committed| committed.to_string());
             let goes_on = RawStart { start_offset: ends.low, superseded_commit };
             let place = LostPlace::Enrichers { found: start, start: goes_on };
-            let noted =
-                environment.note_loss(&cluster.id, topic_id, found, detail, place).await.map_err(away)?;
+            let noted = environment.note_loss(&cluster.id, topic_id, found, detail, place).await?;
             if noted.is_some() {
                 return Ok((ends.low, OffsetNote { last: None, ..note }));
             }
@@ -177,31 +169,8 @@ impl ToEnrichers {
     }
 }
 
-/// Tells whether an offset is one of this log. What was committed for a deleted topic is forgotten by Kafka a moment later
-/// than the topic.
-pub(super) fn speaks_of(committed: &Committed, topic_id: Option<&str>) -> bool {
-    committed.note.topic_id.as_deref().zip(topic_id).is_none_or(|(of_log, now)| of_log == now)
-}
-
 /// How often the start of a partition is looked for while others move it.
 const ATTEMPTS_TO_START: u32 = 3;
-
-/// The database is away, unless it refuses what waiting does not change: that counts as a failure.
-pub(super) fn away(error: StoreError) -> BatchError {
-    let detail = error.to_string();
-    if error.may_pass() {
-        return BatchError::Unavailable { dependency: dependency::DATABASE, detail };
-    }
-    BatchError::Interrupted(detail)
-}
-
-/// The log is not the one that is known: the partition waits until the watch has found out what that means.
-pub(super) fn another_log(topic: &str) -> BatchError {
-    BatchError::Unavailable {
-        dependency: "kafka",
-        detail: format!("topic {topic} is not the one that is known"),
-    }
-}
 
 impl Destination for ToEnrichers {
     type Token = u64;
@@ -211,7 +180,7 @@ impl Destination for ToEnrichers {
     const NEEDS: &'static str = dependency::KAFKA;
 
     fn group(settings: &Settings) -> String {
-        enricher_group(settings)
+        enricher_group(&settings.kafka)
     }
 
     fn topics(settings: &Settings) -> Vec<Arc<str>> {
@@ -241,7 +210,7 @@ impl Destination for ToEnrichers {
             }
             self.publisher.up().await;
             let withheld = self.withheld.borrow_mut().remove(&partition);
-            let withheld = withheld.then(|| enricher_group(&self.environment.settings));
+            let withheld = withheld.then(|| enricher_group(&self.environment.settings.kafka));
             let opened = self.publisher.ask(OpenPartition(Opening { partition, withheld })).await??;
             let (next_offset, note) = self.start_at(&cluster, partition).await?;
             self.notes.borrow_mut().insert(partition, note);

@@ -6,8 +6,8 @@ use actix::prelude::*;
 
 use super::{drain::past_saving, environment::Environment};
 use crate::{
-    kafka::{HeaderList, raw_producer::RawProducer},
-    messages::{BatchError, PublishedPage, RawPage},
+    kafka::{HeaderList, PublishedPage, raw_producer::RawProducer},
+    messages::{BatchError, RawPage},
     supervision::{Drain, Life, StageError},
     telemetry::metrics::{dependency, metrics, outcome, stage},
 };

@@ -16,8 +16,7 @@ use super::setup;
 use crate::config::{KafkaSettings, Settings};
 use crate::kafka::raw_producer::RawProducer;
 use crate::kafka::topics::derived_max_bytes;
-use crate::kafka::{Admin, HeaderList, KafkaFailure, PartitionMap};
-use crate::messages::RawRow;
+use crate::kafka::{Admin, HeaderList, KafkaFailure, PartitionMap, RawRow};
 use crate::quantity;
 use crate::store::{LetterKey, LetterSelection, StoredLetter};
 use crate::telemetry::metrics::stage;
@@ -54,7 +53,7 @@ pub struct ReplayArgs {
 }
 
 fn key(text: &str) -> Result<LetterKey, String> {
-    crate::kafka::from_hex(text).ok_or_else(|| "is not 64 hexadecimal digits".to_owned())
+    crate::hex::from_hex(text).ok_or_else(|| "is not 64 hexadecimal digits".to_owned())
 }
 
 pub async fn run(args: &ReplayArgs, settings: &Settings) -> Result<i32, Failure> {
@@ -200,7 +199,7 @@ impl<'a> Sender<'a> {
 }
 
 fn show(outcomes: &[(StoredLetter, &'static str)], format: Format) {
-    let hex = |key: &LetterKey| crate::kafka::to_hex(key);
+    let hex = |key: &LetterKey| crate::hex::to_hex(key);
     if format == Format::Json {
         let letters: Vec<Value> = outcomes
             .iter()

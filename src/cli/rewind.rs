@@ -10,8 +10,8 @@ use tokio::time::{Instant, sleep};
 use super::exit::{self, Failure};
 use super::output::{self, Format, OutputArgs};
 use super::setup;
-use crate::actors::enricher_group;
 use crate::config::{Settings, parse_instant};
+use crate::kafka::groups::enricher_group;
 use crate::kafka::{Admin, KafkaFailure, OffsetNote, PartitionMap};
 use crate::quantity;
 use crate::store::Store;
@@ -184,7 +184,7 @@ async fn rewind_group(
     store: &Store,
     targets: &[Aim],
 ) -> Result<Vec<(i32, i64)>, Failure> {
-    let group = enricher_group(settings);
+    let group = enricher_group(&settings.kafka);
     let members = members_left(admin, &group).await?;
     if members > 0 {
         return Err(Failure::new(

@@ -43,6 +43,14 @@ pub struct Committed {
     pub note: OffsetNote,
 }
 
+impl Committed {
+    /// Tells whether the offset is one of this log. What was committed for a deleted topic is forgotten by Kafka a moment
+    /// later than the topic.
+    pub fn speaks_of(&self, topic_id: Option<&str>) -> bool {
+        self.note.topic_id.as_deref().zip(topic_id).is_none_or(|(of_log, now)| of_log == now)
+    }
+}
+
 impl std::fmt::Display for Committed {
     /// Writes what tells one commit from another, also of the same offset.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -7,11 +7,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::{
-    consumer::Partition,
-    headers::HeaderList,
-    record::{Mark, Record, RecordBatch},
-};
+use super::headers::HeaderList;
+use super::record::{Mark, Partition, Record, RecordBatch};
 
 pub(super) struct BatchBuilder {
     /// Where the batch starts.

@@ -38,7 +38,7 @@ use super::{
     group_member::{Assignment, Rebalance, config, leave, list_of},
     headers::{HeaderList, Origin},
     offset_note::OffsetNote,
-    record::RecordBatch,
+    record::{Partition, RecordBatch},
 };
 use crate::{config::Settings, supervision::Beat};
 
@@ -62,9 +62,6 @@ pub struct Window {
     /// How long a batch that is not full waits for more.
     pub linger: Duration,
 }
-
-/// A partition of a topic.
-pub type Partition = (Arc<str>, i32);
 
 /// What the actor tells the thread.
 #[derive(Debug)]

@@ -11,10 +11,8 @@ use rdkafka::{
     types::RDKafkaRespErr,
 };
 
-use super::{
-    client::{base, log, overridden},
-    consumer::Partition,
-};
+use super::client::{base, log, overridden};
+use super::record::Partition;
 use crate::config::Settings;
 
 /// What the group told this member.

@@ -7,6 +7,8 @@ use rdkafka::message::{BorrowedHeaders, Header, Headers as _, OwnedHeaders};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use crate::hex::{from_hex, to_hex};
+
 pub const POLL_ID: &str = "nyc311-poll-id";
 pub const PAGE: &str = "nyc311-page";
 pub const FETCHED_AT: &str = "nyc311-fetched-at";
@@ -114,28 +116,6 @@ impl HeaderList {
         .into_iter()
         .filter_map(|(name, value)| Some((name, value?)))
     }
-}
-
-/// Renders bytes as lower-case hexadecimal digits.
-pub fn to_hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-/// Reads 64 hexadecimal digits.
-pub fn from_hex(text: &str) -> Option<[u8; 32]> {
-    if text.len() != 64 || !text.is_ascii() {
-        return None;
-    }
-    let mut sha = [0; 32];
-    for (index, byte) in sha.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&text[2 * index..2 * index + 2], 16).ok()?;
-    }
-    Some(sha)
 }
 
 #[cfg(test)]

@@ -28,13 +28,10 @@ use super::{
     client::{base, log, overridden},
     failure::KafkaFailure,
     headers::HeaderList,
+    record::{Acknowledged, PublishedPage, RawRow},
     topics::max_row_bytes,
 };
-use crate::{
-    config::KafkaSettings,
-    messages::{PublishedPage, RawRow},
-    store::Acknowledged,
-};
+use crate::config::KafkaSettings;
 
 /// How long librdkafka itself tries to deliver a row before the page is reported as failed.
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(30);

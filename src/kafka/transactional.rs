@@ -42,11 +42,11 @@ use super::{
     consumer::GroupMetadata,
     failure::KafkaFailure,
     offset_note::OffsetNote,
+    record::DerivedRecord,
     topics::derived_max_bytes,
 };
 use crate::{
     config::KafkaSettings,
-    messages::DerivedRecord,
     telemetry::metrics::{metrics, transaction},
 };
 

@@ -3,19 +3,10 @@
 use std::sync::Arc;
 
 use actix::Message;
-use bytes::Bytes;
 
 use super::BatchError;
-use crate::kafka::{GroupMetadata, HeaderList, OffsetNote, transactional::Opening};
-
-/// A record of a derived topic.
-#[derive(Debug, Clone)]
-pub struct DerivedRecord {
-    pub dead_letter: bool,
-    pub key: Option<Bytes>,
-    pub value: Bytes,
-    pub headers: HeaderList,
-}
+use crate::kafka::transactional::Opening;
+use crate::kafka::{DerivedRecord, GroupMetadata, OffsetNote};
 
 /// Derived records and the raw positions that they cover: one Kafka transaction, answered when it is committed.
 #[derive(Message)]

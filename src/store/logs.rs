@@ -12,44 +12,22 @@
 //!
 //! A topic that is missing is evidence too, so that is noted before it is created anew.
 
+mod found;
 mod known;
 mod moves;
 
 use tokio_postgres::Transaction;
-use uuid::Uuid;
 
+pub use self::found::{FoundLog, FoundLogs, LogLoss, LostPlace, RawStart};
 use self::known::Known;
 pub(super) use self::moves::{SentBack, send_back};
 use self::moves::{adopt, move_from_loss, restart_positions, restart_raw};
 use super::{Position, Store, StoreError};
-use crate::{
-    fault_point,
-    kafka::{Committed, Mark},
-};
+use crate::fault_point;
+use crate::kafka::{Acknowledged, Mark};
 
 /// Whoever looks for losses takes turns: two that note the same one would send a poll back twice.
 const LOSS_LOCK: i64 = 0x6e79_6333_3131_0004;
-
-/// One of the three topics, as Kafka has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FoundLog {
-    pub topic: String,
-    /// None where the broker has no ids.
-    pub id: Option<String>,
-    /// The topic is missing, or had to be created.
-    pub is_new: bool,
-}
-
-/// The topics of a cluster as a look has found them.
-#[derive(Debug, Clone)]
-pub struct FoundLogs<'a> {
-    pub cluster_id: &'a str,
-    pub source: &'a str,
-    pub raw: FoundLog,
-    pub derived: Vec<FoundLog>,
-    /// What the enrichers' group has committed, by raw partition; none as long as nobody has asked.
-    pub committed: Option<Vec<(i32, Option<Committed>)>>,
-}
 
 /// What comparing the logs has led to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,25 +40,6 @@ pub enum TakenUp {
     AskForCommitted,
 }
 
-/// Where enriching starts while the group has committed nothing that counts.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct RawStart {
-    pub start_offset: i64,
-    /// A commit that is known to be worthless: its offset with the note beside it, because a log that grows again may
-    /// well reach the same offset.
-    pub superseded_commit: Option<String>,
-}
-
-impl RawStart {
-    /// Returns where the enrichers really are: a commit counts unless it is known to be worthless.
-    pub fn position(&self, committed: Option<&Committed>) -> i64 {
-        match committed {
-            Some(committed) if self.superseded_commit != Some(committed.to_string()) => committed.next_offset,
-            _ => self.start_offset,
-        }
-    }
-}
-
 /// What is known of a raw partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RawPosition {
@@ -89,41 +48,6 @@ pub struct RawPosition {
     pub start: RawStart,
     /// The end of what Kafka has acknowledged, and the last record before it.
     pub acknowledged: Option<(i64, Option<Mark>)>,
-}
-
-/// Rows of one page that Kafka has acknowledged, in one raw partition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Acknowledged {
-    pub partition: i32,
-    pub first_offset: i64,
-    /// The offset behind the last of them.
-    pub end_offset: i64,
-    pub last_appended_at_ms: Option<i64>,
-}
-
-/// A loss that an offset has told of.
-#[derive(Debug, Clone)]
-pub struct LogLoss<'a> {
-    pub cluster_id: &'a str,
-    pub source: &'a str,
-    pub topic: &'a str,
-    pub partition: i32,
-    pub topic_id: Option<&'a str>,
-    pub detail: String,
-    pub place: LostPlace,
-}
-
-/// What pointed at the records that are gone, as it was found: it is only noted if it is still so.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LostPlace {
-    /// A position in PostgreSQL goes on at `start_offset`, in a new epoch.
-    Position { epoch: i64, next_offset: i64, start_offset: i64 },
-    /// The enrichers go on at `start`.
-    Enrichers { found: RawStart, start: RawStart },
-    /// The raw log does not have what it had acknowledged.
-    Acknowledged { end_offset: i64 },
-    /// The end of a poll lies outside the raw log; the lease says whose poll it is.
-    PollEnd { poll_id: Uuid, token: Uuid },
 }
 
 impl Store {
@@ -312,26 +236,4 @@ pub(super) async fn note_set_back(
 async fn take_turns(transaction: &Transaction<'_>) -> Result<(), StoreError> {
     transaction.execute("select pg_advisory_xact_lock($1)", &[&LOSS_LOCK]).await?;
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::kafka::OffsetNote;
-
-    #[test]
-    fn a_commit_counts_unless_it_is_known_to_be_worthless() {
-        let commit = |next_offset, id: &str| Committed {
-            next_offset,
-            note: OffsetNote { topic_id: Some(id.into()), last: None },
-        };
-        let start = RawStart { start_offset: 40, superseded_commit: Some(commit(900, "old").to_string()) };
-        assert_eq!(start.position(None), 40);
-        assert_eq!(start.position(Some(&commit(900, "old"))), 40);
-        assert_eq!(start.position(Some(&commit(41, "new"))), 41);
-        // The log that took its place has grown just as far.
-        assert_eq!(start.position(Some(&commit(900, "new"))), 900);
-        assert_eq!(RawStart::default().position(None), 0);
-        assert_eq!(RawStart::default().position(Some(&commit(7, "new"))), 7);
-    }
 }

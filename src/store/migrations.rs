@@ -5,7 +5,7 @@
 //! turns: it cannot outlive a stopped process, as a session-level one would.
 
 use super::{Store, StoreError, drift};
-use crate::kafka::{from_hex, to_hex};
+use crate::hex::{from_hex, to_hex};
 use nyc311_domain::quality;
 use sha2::{Digest, Sha256};
 use std::time::Duration;

@@ -7,31 +7,15 @@ use std::{
 };
 
 use futures_util::{FutureExt, StreamExt, future::LocalBoxFuture, stream::FuturesUnordered};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
 use super::{
-    board::{Board, StageKey, StageState},
+    board::{StageKey, StageState},
+    child::Child,
     exit::ExitReason,
     policy::{Intensity, RestartDelay, RestartPolicy},
-    stage::Fault,
 };
 use crate::telemetry::metrics::metrics;
-
-/// What a supervisor needs of a stage, whatever its actor.
-pub trait Child: Send + Sync {
-    fn key(&self) -> StageKey;
-    fn board(&self) -> &Board;
-    /// Starts an incarnation; the receiver tells how it ended.
-    fn start(self: Arc<Self>) -> (u64, oneshot::Receiver<ExitReason>);
-    /// Asks the incarnation to finish what it holds.
-    fn drain(&self) -> LocalBoxFuture<'static, ()>;
-    fn kill(&self);
-    fn inject(&self, fault: Fault);
-    /// Returns how long the Arbiter thread has not turned, and asks it to turn.
-    fn standing_still(&self) -> Duration;
-    /// Gives the Arbiter thread up.
-    fn abandon(&self);
-}
 
 /// What a group is told to do with itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

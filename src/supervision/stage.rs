@@ -16,23 +16,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
     board::{Board, StageKey, StageState},
+    child::{Child, Drain, Fault},
     exit::{ExitReason, StageError, panic_text, remember_panic_location},
-    group::Child,
 };
-
-/// Asks a stage to finish what it holds and to answer when nothing is in flight any more.
-#[derive(Message, Debug, Clone, Copy)]
-#[rtype(result = "()")]
-pub struct Drain;
-
-/// What a test or an operator can do to a stage on purpose.
-#[derive(Debug, Clone, Copy)]
-pub enum Fault {
-    Panic,
-    Error,
-    /// Blocks the Arbiter thread.
-    Hang(Duration),
-}
 
 /// How long an answer of a dependency may take before the stage says that it waits.
 const SLOW_AFTER: Duration = Duration::from_secs(5);

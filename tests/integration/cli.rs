@@ -731,7 +731,7 @@ async fn rewind_of_the_raw_topic_is_refused_while_somebody_reads_it() {
     let committed: Vec<_> = committed.into_iter().map(|committed| committed.unwrap().next_offset).collect();
     assert_eq!(committed, [0; 5]);
 
-    let row = |borough: &str| nyc311::messages::RawRow {
+    let row = |borough: &str| nyc311::kafka::RawRow {
         value: format!(r#"{{"unique_key":"1","borough":"{borough}"}}"#).into(),
         borough: None,
         partition: 3,

@@ -3,16 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use nyc311::{
-    kafka::{
-        Admin, Committed, HeaderList, KafkaFailure, OffsetNote, RecordBatch,
-        admin::LogEnds,
-        consumer::{Command, ConsumerThread, Event, Seat, Window},
-        raw_producer::RawProducer,
-        topics,
-        transactional::{Opening, PartitionProducer, Transaction},
-    },
-    messages::{DerivedRecord, RawRow},
+use nyc311::kafka::{
+    Admin, Committed, DerivedRecord, HeaderList, KafkaFailure, OffsetNote, RawRow, RecordBatch,
+    admin::LogEnds,
+    consumer::{Command, ConsumerThread, Event, Seat, Window},
+    raw_producer::RawProducer,
+    topics,
+    transactional::{Opening, PartitionProducer, Transaction},
 };
 use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
 use tokio::sync::mpsc::UnboundedReceiver;

@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use nyc311::{
-    actors::enricher_group,
-    kafka::{Admin, KafkaFailure, Mark, OffsetNote, topics},
-};
+use nyc311::kafka::{Admin, KafkaFailure, Mark, OffsetNote, topics};
 use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
     admin::AdminOptions,
@@ -147,7 +144,7 @@ async fn a_log_tells_whether_it_still_holds_the_record_that_was_seen() {
 async fn a_committed_offset_is_withheld_while_a_transaction_holds_a_newer_one() {
     let topics = Topics::create(&[]).await;
     let (kafka, admin) = (&topics.settings.kafka, &topics.admin);
-    let group = enricher_group(&topics.settings);
+    let group = nyc311::kafka::groups::enricher_group(&topics.settings.kafka);
     let note = OffsetNote { topic_id: Some("an-id".into()), last: None };
     admin.commit(&group, &kafka.raw_topic, &[(0, 7)], &note).await.unwrap();
     let producer: BaseProducer = ClientConfig::new()
@@ -404,7 +401,7 @@ async fn a_lost_commit_of_the_last_batch_is_made_up_for_without_transactions() {
     // As if the last commits had failed: the group stands where it stood before. A transaction of nobody's may say so
     // while the group is at work.
     let kafka = &service.settings.kafka;
-    let (group, raw) = (enricher_group(&service.settings), names(&service)[0]);
+    let (group, raw) = (nyc311::kafka::groups::enricher_group(&service.settings.kafka), names(&service)[0]);
     let producer: BaseProducer = ClientConfig::new()
         .set("bootstrap.servers", &kafka.bootstrap_servers)
         .set("transactional.id", format!("{group}-other"))
@@ -440,7 +437,7 @@ async fn a_note_travels_with_the_offset_of_a_transaction() {
     let admin = Admin::new(&service.settings.kafka).unwrap();
     let raw = names(&service)[0];
     let id = admin.describe(&[raw]).await.unwrap()[raw].id.clone();
-    let group = enricher_group(&service.settings);
+    let group = nyc311::kafka::groups::enricher_group(&service.settings.kafka);
     let committed = admin.committed(&group, raw, &[0, 1, 2, 3, 4], Duration::from_secs(10)).await.unwrap();
     for (partition, committed) in (0..).zip(committed) {
         let Some(committed) = committed else { continue };

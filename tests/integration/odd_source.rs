@@ -10,8 +10,7 @@ use std::{
 };
 
 use nyc311::{
-    kafka::{HeaderList, Origin, max_row_bytes, raw_producer::RawProducer},
-    messages::RawRow,
+    kafka::{HeaderList, Origin, RawRow, max_row_bytes, raw_producer::RawProducer},
     simulator::{Simulator, SimulatorOptions, serve},
 };
 use serde_json::{Value, json};
@@ -102,7 +101,7 @@ async fn a_row_that_is_not_quite_json_costs_itself_alone() {
         assert_eq!(found.len(), odd.len());
         // By key, and so by payload.
         for ((row, (member, reason, field)), found) in odd.iter().zip(odd_members()).zip(found) {
-            let expected = json!({"sha": nyc311::kafka::to_hex(&Sha256::digest(row)), "reason": reason, "stage": "enricher", "field": field, "told": true});
+            let expected = json!({"sha": nyc311::hex::to_hex(&Sha256::digest(row)), "reason": reason, "stage": "enricher", "field": field, "told": true});
             assert_eq!(*found, expected, "{}", String::from_utf8_lossy(member));
         }
 

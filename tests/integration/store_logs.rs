@@ -6,9 +6,7 @@ use nyc311::kafka::{Committed, Mark, OffsetNote};
 use nyc311::store::polls::{
     LeaseError, NewPoll, PageRecord, PollState, Submitted, Trigger, Window, WindowOn,
 };
-use nyc311::store::{
-    Acknowledged, Claim, FoundLog, FoundLogs, LogLoss, LostPlace, Position, RawStart, Store, TakenUp,
-};
+use nyc311::store::{Claim, FoundLog, FoundLogs, LogLoss, LostPlace, Position, RawStart, Store, TakenUp};
 use serde_json::json;
 use std::time::Duration;
 use uuid::Uuid;
@@ -63,7 +61,7 @@ fn page(number: u64, raw_topic_id: &str, offsets: std::ops::Range<i64>) -> PageR
         cluster_id: CLUSTER.to_owned(),
         raw_topic: "raw".to_owned(),
         raw_topic_id: Some(raw_topic_id.to_owned()),
-        acknowledged: vec![Acknowledged {
+        acknowledged: vec![nyc311::kafka::Acknowledged {
             partition: 0,
             first_offset: offsets.start,
             end_offset: offsets.end,

@@ -11,10 +11,7 @@ use actix::prelude::*;
 
 use super::{Destination, PartitionReader};
 use crate::{
-    kafka::{
-        admin::LogEnds,
-        consumer::{Command, Partition},
-    },
+    kafka::{Partition, admin::LogEnds, consumer::Command},
     supervision::{Remedy, StageError, end_hung},
     telemetry::metrics::metrics,
 };

@@ -7,10 +7,8 @@ use std::time::Duration;
 
 use super::{Halt, PollRun};
 use crate::{
-    actors::{
-        kafka_loss::Found,
-        raw_consumer::{enricher_group, speaks_of},
-    },
+    actors::kafka_loss::Found,
+    kafka::groups::enricher_group,
     store::{LostPlace, polls::RawEnd},
 };
 
@@ -55,7 +53,8 @@ impl PollRun<'_> {
 
     async fn wait_until_enriched(&self, raw_ends: &[RawEnd]) -> Result<(), Halt> {
         let environment = self.environment;
-        let (raw, group) = (&environment.settings.kafka.raw_topic, enricher_group(&environment.settings));
+        let (raw, group) =
+            (&environment.settings.kafka.raw_topic, enricher_group(&environment.settings.kafka));
         let partitions: Vec<i32> = raw_ends.iter().map(|end| end.partition).collect();
         let topic_id = self.cluster.topic_id(raw);
         let mut pause = Pause::new();
@@ -68,7 +67,7 @@ impl PollRun<'_> {
                 let reached = raw_ends.iter().zip(committed).all(|(end, committed)| {
                     let start = known.iter().find(|row| row.partition == end.partition);
                     let start = start.map(|row| row.start.clone()).unwrap_or_default();
-                    let committed = committed.filter(|committed| speaks_of(committed, topic_id));
+                    let committed = committed.filter(|committed| committed.speaks_of(topic_id));
                     start.position(committed.as_ref()) >= end.end_offset
                 });
                 if reached {

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     actors::environment::Environment,
-    messages::RawRow,
+    kafka::RawRow,
     socrata::{Cursor, Page, salvaged},
 };
 

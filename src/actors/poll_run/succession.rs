@@ -11,7 +11,7 @@ use std::{collections::HashMap, sync::Arc};
 use jiff::Timestamp;
 use nyc311_domain::RawHead;
 
-use crate::{messages::RawRow, socrata::Cursor};
+use crate::{kafka::RawRow, socrata::Cursor};
 
 /// What becomes of a page.
 #[derive(Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::FoundLogs;
+use super::found::FoundLogs;
 use crate::store::StoreError;
 
 /// The logs that positions and cursors speak of.

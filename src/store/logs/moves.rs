@@ -3,7 +3,7 @@
 use tokio_postgres::Transaction;
 use uuid::Uuid;
 
-use super::{FoundLog, FoundLogs, LogLoss, LostPlace};
+use super::found::{FoundLog, FoundLogs, LogLoss, LostPlace};
 use crate::{
     kafka::Committed,
     store::{Position, StoreError},

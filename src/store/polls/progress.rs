@@ -7,9 +7,10 @@
 
 use super::{ARRIVED, FROZEN_COUNTS, LeaseError};
 use crate::fault_point;
+use crate::kafka::Acknowledged;
 use crate::store::dead_letters::{self, DeadLetter};
 use crate::store::drift::{self, Columns};
-use crate::store::logs::{self, Acknowledged, RawLog};
+use crate::store::logs::{self, RawLog};
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::metrics;
 use jiff::Timestamp;

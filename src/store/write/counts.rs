@@ -1,7 +1,7 @@
 //! Counts what a write does to the rows of each poll, by the raw partition that carried them.
 
-use super::DeadLetter;
 use super::statements::COUNT_BY_POLL;
+use crate::store::DeadLetter;
 use crate::store::StoreError;
 use std::collections::BTreeMap;
 use tokio_postgres::{Row, Transaction};

@@ -3,8 +3,9 @@
 //! The bytes of all rows lie one after another, so that a part of the batch, which the search for a
 //! refused row needs, is a copy of slices.
 
+use super::batch::{IncomingRow, WriteSummary};
 use super::statements::COLUMNS;
-use super::{DeadLetter, IncomingRow, WriteSummary};
+use crate::store::DeadLetter;
 use crate::store::drift::Terms;
 use bytes::{BufMut, Bytes, BytesMut};
 use jiff::Timestamp;

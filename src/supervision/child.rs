@@ -1,0 +1,41 @@
+//! What a supervisor and a stage know of each other.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::Message;
+use futures_util::future::LocalBoxFuture;
+use tokio::sync::oneshot;
+
+use super::board::{Board, StageKey};
+use super::exit::ExitReason;
+
+/// Asks a stage to finish what it holds and to answer when nothing is in flight any more.
+#[derive(Message, Debug, Clone, Copy)]
+#[rtype(result = "()")]
+pub struct Drain;
+
+/// What a test or an operator can do to a stage on purpose.
+#[derive(Debug, Clone, Copy)]
+pub enum Fault {
+    Panic,
+    Error,
+    /// Blocks the Arbiter thread.
+    Hang(Duration),
+}
+
+/// What a supervisor needs of a stage, whatever its actor.
+pub trait Child: Send + Sync {
+    fn key(&self) -> StageKey;
+    fn board(&self) -> &Board;
+    /// Starts an incarnation; the receiver tells how it ended.
+    fn start(self: Arc<Self>) -> (u64, oneshot::Receiver<ExitReason>);
+    /// Asks the incarnation to finish what it holds.
+    fn drain(&self) -> LocalBoxFuture<'static, ()>;
+    fn kill(&self);
+    fn inject(&self, fault: Fault);
+    /// Returns how long the Arbiter thread has not turned, and asks it to turn.
+    fn standing_still(&self) -> Duration;
+    /// Gives the Arbiter thread up.
+    fn abandon(&self);
+}
