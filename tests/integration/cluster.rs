@@ -1,6 +1,9 @@
 //! The real Kafka that tests talk to: topics and groups of each test's own.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use nyc311::{
     config::Settings,
@@ -60,6 +63,16 @@ impl Topics {
         let names = [kafka.raw_topic.as_str(), &kafka.enriched_topic, &kafka.dead_letter_topic];
         self.admin.client().delete_topics(&names, &rdkafka::admin::AdminOptions::new()).await.unwrap();
     }
+}
+
+/// Returns the client that tests ask HTTP servers with. It reads no certificates, which takes a client without
+/// optimisation longer than a hundred answers, and keeps no connection, which would belong to another test's runtime.
+pub fn http_client() -> reqwest::Client {
+    static CLIENT: LazyLock<reqwest::Client> = LazyLock::new(|| {
+        let builder = reqwest::Client::builder().tls_built_in_root_certs(false);
+        builder.pool_max_idle_per_host(0).build().expect("a client without certificates")
+    });
+    CLIENT.clone()
 }
 
 /// Waits until `condition` yields something, for a minute at most.

@@ -17,6 +17,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::api_description::{check_answer, check_problem, description};
+use crate::cluster::http_client;
 use crate::store_database::TestDatabase;
 
 const TOKEN: &str = "correct-horse-battery-staple";
@@ -148,7 +149,7 @@ impl Endpoint {
     ) -> Answer {
         let (template, query) = path.split_once('?').unwrap_or((path, ""));
         let url = format!("{}{}?{query}", self.url, template.replace("{id}", id));
-        let mut builder = reqwest::Client::new().request(Method::from_bytes(method.as_bytes()).unwrap(), url);
+        let mut builder = http_client().request(Method::from_bytes(method.as_bytes()).unwrap(), url);
         if let Some(token) = self.token {
             builder = builder.bearer_auth(token);
         }
@@ -376,7 +377,7 @@ async fn token_is_needed_for_everything_but_probes_metrics_and_description() {
     for path in ["/healthz", "/readyz", "/metrics", "/openapi.json"] {
         assert_eq!(endpoint.get(path).await.status, 200, "{path}");
     }
-    let unknown = reqwest::get(format!("{}/v1/nowhere", endpoint.url)).await.unwrap();
+    let unknown = http_client().get(format!("{}/v1/nowhere", endpoint.url)).send().await.unwrap();
     assert_eq!(unknown.status(), 401);
 }
 
@@ -388,7 +389,7 @@ async fn what_is_not_there_is_not_found() {
         endpoint.with_poll("DELETE", id).await.is_problem(404, "poll-not-found");
     }
     for path in ["/", "/v1", "/v1/poll", "/v2/polls"] {
-        let answer = reqwest::get(format!("{}{path}", endpoint.url)).await.unwrap();
+        let answer = http_client().get(format!("{}{path}", endpoint.url)).send().await.unwrap();
         assert_eq!(answer.status(), 404, "{path}");
         check_problem(&answer.text().await.unwrap());
     }
@@ -406,11 +407,8 @@ async fn other_methods_are_refused_with_those_that_are_described() {
         if described.contains(&"GET".to_owned()) {
             described.insert(1, "HEAD".to_owned());
         }
-        let answer = reqwest::Client::new()
-            .put(format!("{}{}", endpoint.url, path.replace("{id}", "x")))
-            .send()
-            .await
-            .unwrap();
+        let answer =
+            http_client().put(format!("{}{}", endpoint.url, path.replace("{id}", "x"))).send().await.unwrap();
         assert_eq!(answer.status(), 405, "{path}");
         assert_eq!(answer.headers()["allow"], described.join(", "), "{path}");
         check_problem(&answer.text().await.unwrap());

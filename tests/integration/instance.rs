@@ -158,14 +158,14 @@ async fn a_start_asks_the_database_few_questions_so_that_a_slow_one_does_not_hol
     let simulator = city(100);
     let mut service = Service::for_source(&simulator.resource_url(), &[]).await;
     let (proxy, through) = Proxy::in_front_of(service.database.settings.url.expose()).await;
-    proxy.delay(Duration::from_millis(200));
+    proxy.delay(Duration::from_millis(50));
     for what in ["the first start", "a restart"] {
         let (began, before) = (Instant::now(), proxy.sent());
         service.spawn(&["run"], &[("NYC311_DATABASE__URL", &through)]);
         service.ready().await;
         let (took, questions) = (began.elapsed(), proxy.sent() - before);
         println!("{what}: ready after {took:?}, {questions} messages to the database");
-        assert!(took < Duration::from_secs(60), "{what} took {took:?}, {questions} messages");
+        assert!(took < Duration::from_secs(15), "{what} took {took:?}, {questions} messages");
         service.kill();
     }
 }

@@ -42,7 +42,7 @@ async fn assert_whole(service: &Service, id: &str) {
     assert_eq!(poll["state"], "succeeded", "{poll:#}\n{}", service.log());
     assert_counts_add_up(&poll);
     assert_eq!(stored(service).await, ROWS, "{poll:#}\n{}", service.log());
-    service.assert_rollups_equal_a_recount().await;
+    service.assert_recounts().await;
 }
 
 /// Waits until the poll has read the source to its end.

@@ -15,6 +15,7 @@ mod instance;
 mod kafka;
 mod kafka_loss;
 mod odd_source;
+mod oracle;
 mod pipeline;
 mod proxy;
 mod service;

@@ -109,7 +109,7 @@ async fn a_row_that_is_not_quite_json_costs_itself_alone() {
         let again = service.poll().await;
         assert_eq!(again["counts"]["stored"], 0, "{again:#}");
         assert_eq!(service.tables().await, before);
-        service.assert_rollups_equal_a_recount().await;
+        service.assert_recounts().await;
     }
 }
 

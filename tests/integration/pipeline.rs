@@ -131,7 +131,7 @@ async fn every_version_ends_in_the_tables_and_a_second_poll_changes_nothing() {
         database.number("select count(*) from nyc311.service_request where source_version = 'rv-0003'").await,
         200
     );
-    service.assert_rollups_equal_a_recount().await;
+    service.assert_recounts().await;
 
     let before = service.tables().await;
     let poll = service.poll().await;
@@ -182,7 +182,7 @@ async fn a_service_killed_at_any_moment_ends_in_the_same_tables() {
     let poll = service.finished(&id).await;
     assert_eq!(poll["state"], "succeeded", "{poll:#}");
     assert_counts_add_up(&poll);
-    service.assert_rollups_equal_a_recount().await;
+    service.assert_recounts().await;
     assert_eq!(service.tables().await, undisturbed.tables().await);
 }
 
@@ -200,7 +200,7 @@ async fn sigterm_drains_and_the_poll_goes_on_after_the_restart() {
     assert_eq!((&poll["state"], &poll["attempt"]), (&json!("succeeded"), &json!(1)), "{poll:#}");
     assert_eq!(poll["counts"]["republished"], 0, "a drain leaves nothing to publish again: {poll:#}");
     assert_counts_add_up(&poll);
-    service.assert_rollups_equal_a_recount().await;
+    service.assert_recounts().await;
 }
 
 #[tokio::test]
@@ -323,10 +323,10 @@ async fn a_rewind_changes_nothing_and_better_rules_reach_old_rows() {
         .database
         .execute("update nyc311.service_request set rules_revision = 0, agency = 'OLD', borough = null")
         .await;
-    service.assert_rollups_equal_a_recount().await;
+    service.assert_recounts().await;
     rewind().await;
     assert_eq!(service.tables().await, fresh);
-    service.assert_rollups_equal_a_recount().await;
+    service.assert_recounts().await;
 }
 
 #[tokio::test]
@@ -362,7 +362,7 @@ async fn what_kafka_loses_between_published_and_stored_is_read_from_the_source_a
     assert_counts_add_up(&poll);
     let stored = service.database.number("select count(*) from nyc311.service_request").await;
     assert_eq!(stored, 5_000, "{poll:#}\n{}", service.log());
-    service.assert_rollups_equal_a_recount().await;
+    service.assert_recounts().await;
 }
 
 #[tokio::test]
@@ -379,7 +379,7 @@ async fn three_processes_of_one_role_each_share_the_work() {
     service.ready().await;
     let poll = service.poll().await;
     assert_eq!(poll["counts"]["fetched"], poll["counts"]["stored"]);
-    service.assert_rollups_equal_a_recount().await;
+    service.assert_recounts().await;
 }
 
 #[tokio::test]
@@ -485,7 +485,7 @@ async fn a_database_that_stands_still_is_named_alone_and_the_poll_goes_on_when_i
     assert_eq!(poll["state"], "succeeded", "{poll:#}\n{}", service.log());
     assert_counts_add_up(&poll);
     service.ready().await;
-    service.assert_rollups_equal_a_recount().await;
+    service.assert_recounts().await;
 }
 
 #[tokio::test]

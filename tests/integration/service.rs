@@ -11,7 +11,11 @@ use nyc311::config::Settings;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{cluster::own_names, store_database::TestDatabase};
+use crate::{
+    cluster::{http_client, own_names},
+    oracle::{self, Tables},
+    store_database::TestDatabase,
+};
 
 /// A service of a test's own. Dropping it kills the process.
 pub struct Service {
@@ -203,20 +207,20 @@ impl Service {
     pub async fn get(&self, path: &str) -> Option<Value> {
         let url = format!("http://{}{path}", self.settings.http.listen);
         // A thread of the server may stand still: asked again, another one answers.
-        let answer = reqwest::Client::new().get(url).timeout(Duration::from_secs(10)).send().await.ok()?;
+        let answer = http_client().get(url).timeout(Duration::from_secs(10)).send().await.ok()?;
         serde_json::from_str(&answer.text().await.ok()?).ok()
     }
 
     /// Reads what is no JSON.
     pub async fn text(&self, path: &str) -> String {
         let url = format!("http://{}{path}", self.settings.http.listen);
-        reqwest::get(url).await.unwrap().text().await.unwrap()
+        http_client().get(url).send().await.unwrap().text().await.unwrap()
     }
 
     /// Submits a poll and returns its id.
     pub async fn submit(&self, body: Value) -> String {
         let url = format!("http://{}/v1/polls", self.settings.http.listen);
-        let request = reqwest::Client::new().post(url).header("content-type", "application/json");
+        let request = http_client().post(url).header("content-type", "application/json");
         let answer = request.body(body.to_string()).send().await.unwrap();
         assert_eq!(answer.status(), 202);
         let poll: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
@@ -253,45 +257,14 @@ impl Service {
         }
     }
 
-    /// Returns everything that the tables say, without our own clocks and origins (law 6), as one text.
-    pub async fn tables(&self) -> String {
-        let sql = "
-            select coalesce(jsonb_agg(to_jsonb(t) - 'first_seen_at' - 'last_changed_at' order by t.unique_key), '[]')::text
-            from nyc311.service_request t
-            union all
-            select coalesce(jsonb_agg(to_jsonb(h) - 'first_seen_at'
-                order by h.unique_key, h.source_updated_at, h.source_version), '[]')::text
-            from nyc311.service_request_history h
-            union all
-            select coalesce(jsonb_agg(to_jsonb(d) order by d.day, d.borough, d.agency, d.complaint_type), '[]')::text
-            from nyc311.rollup_daily d where (d.opened, d.closed, d.closed_undated, d.still_open) <> (0, 0, 0, 0)
-            union all
-            select coalesce(jsonb_agg(jsonb_build_array(payload_sha256, reason, field, unique_key, state)
-                order by payload_sha256), '[]')::text
-            from nyc311.dead_letter";
-        let rows = self.database.client().await.unwrap().query(sql, &[]).await.unwrap();
-        rows.iter().map(|row| row.get::<_, String>(0)).collect::<Vec<_>>().join("\n")
+    /// Returns everything that the tables say, without the program's own clocks and origins (promise 6).
+    pub async fn tables(&self) -> Tables {
+        oracle::tables(&self.database).await
     }
 
-    /// Asserts law 7.
-    pub async fn assert_rollups_equal_a_recount(&self) {
-        // A cell of zeros equals no cell.
-        for (rollup, zero) in [
-            ("rollup_daily", "(opened, closed, closed_undated, still_open) = (0, 0, 0, 0)"),
-            ("rollup_response_monthly", "(by_opened, by_closed) = (0, 0)"),
-        ] {
-            let differing = self
-                .database
-                .json(&format!(
-                    "select * from (
-                        (select 'kept', * from nyc311.{rollup} except select 'kept', * from nyc311.{rollup}_recount)
-                        union all
-                        (select 'recounted', * from nyc311.{rollup}_recount
-                         except select 'recounted', * from nyc311.{rollup})) d where not {zero}"
-                ))
-                .await;
-            assert_eq!(differing, json!([]), "{rollup} differs from its recount");
-        }
+    /// Asserts that everything that is kept equals its recount (promise 7).
+    pub async fn assert_recounts(&self) {
+        oracle::assert_recounts(&self.database).await;
     }
 }
 

@@ -1,10 +1,13 @@
-//! Gives each test a PostgreSQL database of its own, and drops it afterwards.
+//! Gives each test a PostgreSQL database of its own; the next run drops it.
 
 use nyc311::config::{DatabaseSettings, Secret};
 use nyc311::store::Store;
 use std::ops::Deref;
 
-/// A migrated database that lives as long as this value.
+/// How the databases of tests are called, before the id of the process that made them.
+const PREFIX: &str = "nyc311_test_";
+
+/// A migrated database of a test's own.
 pub struct TestDatabase {
     store: Store,
     name: String,
@@ -26,8 +29,9 @@ impl TestDatabase {
 
     /// Creates a database without any table, by `create database NAME` and these options.
     pub async fn create_with(options: &str) -> Self {
-        let name = format!("nyc311_test_{}", uuid::Uuid::new_v4().simple());
         let admin = server_url();
+        drop_leftovers(&admin).await;
+        let name = format!("{PREFIX}{}_{}", std::process::id(), uuid::Uuid::new_v4().simple());
         run_sql(&admin, &format!("create database {name} {options}")).await;
         let mut url = admin;
         let database = url.rfind('/').filter(|slash| *slash > url.find("//").map_or(0, |at| at + 1));
@@ -74,16 +78,27 @@ impl Deref for TestDatabase {
     }
 }
 
-impl Drop for TestDatabase {
-    fn drop(&mut self) {
-        let drop_database = format!("drop database if exists {} with (force)", self.name);
-        // the test's runtime may be on its way out: drop on a thread of its own
-        let dropped = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(run_sql(&server_url(), &drop_database));
-        });
-        dropped.join().unwrap();
-    }
+/// Drops the databases of test runs that have ended, once in a run. A database is not dropped at the end of its test:
+/// that waits for every session of the server, and a process that another test has stopped keeps its own busy.
+async fn drop_leftovers(server: &str) {
+    static ONCE: tokio::sync::OnceCell<()> = tokio::sync::OnceCell::const_new();
+    let dropped = ONCE.get_or_init(async || {
+        let (client, connection) = tokio_postgres::connect(server, tokio_postgres::NoTls).await.unwrap();
+        let connection = tokio::spawn(connection);
+        let found =
+            client.query("select datname from pg_database where starts_with(datname, $1)", &[&PREFIX]);
+        for row in found.await.unwrap() {
+            let name: String = row.get(0);
+            let process = name[PREFIX.len()..].split('_').next().unwrap_or_default();
+            if !std::path::Path::new("/proc").join(process).exists() {
+                // Another run may be at it too.
+                let _ = client.batch_execute(&format!("drop database if exists {name} with (force)")).await;
+            }
+        }
+        drop(client);
+        connection.await.unwrap().unwrap();
+    });
+    dropped.await;
 }
 
 fn server_url() -> String {

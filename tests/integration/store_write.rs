@@ -1,6 +1,7 @@
 //! The write transaction: law 6 (the tables are a function of the set of versions), law 7 (rollups equal
 //! a recount), fencing, refused rows, counts.
 
+use crate::oracle::{Tables, assert_recounts, tables};
 use crate::store_database::TestDatabase;
 use crate::store_logs::claim;
 use crate::store_rows::{CLUSTER, TOPIC, advance, batch, incoming, request};
@@ -12,78 +13,6 @@ use nyc311_domain::{QualityFlags, ServiceRequest};
 use serde_json::{Value, json};
 use std::time::Duration;
 use uuid::Uuid;
-
-/// Everything that law 6 speaks of: the tables without our clocks, and the rollups without empty cells.
-pub async fn tables(database: &TestDatabase) -> Vec<Value> {
-    vec![
-        database
-            .json(
-                "select to_jsonb(s) - 'first_seen_at' - 'last_changed_at'
-                 from nyc311.service_request s order by unique_key",
-            )
-            .await,
-        database
-            .json(
-                "select to_jsonb(h) - 'first_seen_at' from nyc311.service_request_history h
-                 order by unique_key, source_updated_at, source_version",
-            )
-            .await,
-        rollup_daily(database, "rollup_daily").await,
-        rollup_response(database, "rollup_response_monthly").await,
-        database.json("select * from nyc311.quality_flag_daily order by day, name").await,
-        database
-            .json("select to_jsonb(t) - 'first_seen_at' from nyc311.source_term t order by kind, value")
-            .await,
-    ]
-}
-
-async fn rollup_daily(database: &TestDatabase, table: &str) -> Value {
-    database
-        .json(&format!(
-            "select day, borough, agency, complaint_type, month, opened, closed, closed_undated, still_open
-             from nyc311.{table}
-             where opened <> 0 or closed <> 0 or closed_undated <> 0 or still_open <> 0
-             order by 1, 2, 3, 4"
-        ))
-        .await
-}
-
-async fn rollup_response(database: &TestDatabase, table: &str) -> Value {
-    database
-        .json(&format!(
-            "select month, borough, agency, complaint_type, bucket, by_opened, by_closed
-             from nyc311.{table} where by_opened <> 0 or by_closed <> 0 order by 1, 2, 3, 4, 5"
-        ))
-        .await
-}
-
-/// Law 7, and the same for the marks of duplicates.
-pub async fn assert_rollups_equal_a_recount(database: &TestDatabase) {
-    let kept = database
-        .json("select unique_key, duplicate_of from nyc311.service_request order by unique_key")
-        .await;
-    let recount = "select unique_key, duplicate_of from nyc311.duplicate_of_recount order by unique_key";
-    assert_eq!(kept, database.json(recount).await);
-    let (kept, counted) =
-        (rollup_daily(database, "rollup_daily").await, rollup_daily(database, "rollup_daily_recount").await);
-    assert_eq!(kept, counted);
-    let (kept, counted) = (
-        rollup_response(database, "rollup_response_monthly").await,
-        rollup_response(database, "rollup_response_monthly_recount").await,
-    );
-    assert_eq!(kept, counted);
-    let quality = |table: &str| {
-        format!("select day, bit, requests from nyc311.{table} where requests <> 0 order by 1, 2")
-    };
-    let kept = database.json(&quality("rollup_quality_daily")).await;
-    assert_eq!(kept, database.json(&quality("rollup_quality_daily_recount")).await);
-    let difference = database
-        .number(
-            "select coalesce(sum(opened - closed - closed_undated - still_open), 0) from nyc311.rollup_daily",
-        )
-        .await;
-    assert_eq!(difference, 0);
-}
 
 pub async fn count(database: &TestDatabase, table: &str) -> i64 {
     database.number(&format!("select count(*) from nyc311.{table}")).await
@@ -126,7 +55,7 @@ fn deliveries(rows: &[IncomingRow], draw: &mut fastrand::Rng) -> Vec<Vec<Incomin
 async fn any_order_batching_and_repetition_end_in_the_same_tables() {
     let mut draw = fastrand::Rng::with_seed(311);
     let rows = versions(&mut draw);
-    let mut expected: Option<Vec<Value>> = None;
+    let mut expected: Option<Tables> = None;
     for round in 0..6 {
         let database = TestDatabase::create().await;
         let mut total = 0;
@@ -138,7 +67,7 @@ async fn any_order_batching_and_repetition_end_in_the_same_tables() {
                 delivered += rows.len() as u64;
                 let summary = database.write(&batch(rows)).await.unwrap();
                 total += summary.stored + summary.duplicate + summary.reenriched;
-                assert_rollups_equal_a_recount(&database).await;
+                assert_recounts(&database).await;
             }
         }
         assert_eq!(total, delivered);
@@ -172,7 +101,7 @@ async fn writers_at_the_same_time_lose_nothing() {
     for writer in writers {
         writer.await.unwrap();
     }
-    assert_rollups_equal_a_recount(&database).await;
+    assert_recounts(&database).await;
     assert_eq!(tables(&database).await, tables(&alone).await);
 }
 
@@ -222,7 +151,7 @@ async fn a_higher_revision_replaces_in_place_without_history() {
     let summary = database.write(&batch(rows(1))).await.unwrap();
     assert_eq!(outcome(&summary), (0, 3, 0, 0));
     assert_eq!(count(&database, "service_request_history").await, 2);
-    assert_rollups_equal_a_recount(&database).await;
+    assert_recounts(&database).await;
 }
 
 #[tokio::test]
@@ -254,10 +183,10 @@ async fn rows_changed_by_hand_keep_the_rollups_right() {
          delete from nyc311.service_request where unique_key = 4; commit",
     ] {
         database.execute(statement).await;
-        assert_rollups_equal_a_recount(&database).await;
+        assert_recounts(&database).await;
     }
     database.write(&batch((1..=40).map(|key| incoming(&request(key, 2, 1))))).await.unwrap();
-    assert_rollups_equal_a_recount(&database).await;
+    assert_recounts(&database).await;
     assert_eq!(
         database.number("select count(*) from nyc311.service_request where withdrawn_at is not null").await,
         0
@@ -333,7 +262,7 @@ async fn likely_duplicates_are_marked_by_the_least_key_whenever_they_come() {
     database.execute("update nyc311.service_request set withdrawn_at = null where unique_key = 50").await;
     database.execute("delete from nyc311.service_request where unique_key = 15").await;
     assert_eq!(duplicates(&database).await, json!([[70, 50]]));
-    assert_rollups_equal_a_recount(&database).await;
+    assert_recounts(&database).await;
 }
 
 #[tokio::test]
@@ -414,7 +343,7 @@ async fn refused_rows_become_dead_letters_and_the_rest_is_stored() {
     let summary = database.write(&write).await.unwrap();
     assert_eq!(outcome(&summary), (198, 0, 0, 3));
     assert_eq!(summary.refused, 3);
-    assert_rollups_equal_a_recount(&database).await;
+    assert_recounts(&database).await;
     let letters = database
         .json("select unique_key, stage, reason, left(detail, 5) as code from nyc311.dead_letter order by 1")
         .await;
