@@ -13,7 +13,9 @@ pub(crate) mod scan;
 pub use client::{Attempt, Observer, SocrataClient};
 pub use error::SocrataError;
 pub use page::{Page, PageHead};
-pub use query::{Cursor, PageRequest, WindowOn};
+pub use query::{Cursor, PageRequest};
 pub use row::salvaged;
 pub(crate) use row::sound_value;
 pub use scan::Malformed;
+
+pub use crate::poll::WindowOn;

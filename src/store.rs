@@ -18,7 +18,7 @@ mod replays;
 mod write;
 
 pub use dead_letters::DeadLetter;
-pub use drift::{Columns, Term};
+pub use drift::{NamedColumns, Term};
 pub use error::StoreError;
 pub use instances::{InstanceClaim, InstanceHold, InstanceOwner, InstanceRun};
 pub use logs::{FoundLog, FoundLogs, LogLoss, LostPlace, RawPosition, RawStart, TakenUp};

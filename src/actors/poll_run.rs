@@ -56,8 +56,8 @@ use crate::{
     retry::Delays,
     socrata::{Cursor, Page, PageRequest, SocrataClient, SocrataError},
     store::{
-        Columns, DeadLetter,
-        polls::{Lease, LeaseError, PageRecord, Poll, PollError, PollState, WindowOn},
+        DeadLetter, NamedColumns,
+        polls::{Lease, LeaseError, PageRecord, Poll, PollError, PollState},
     },
     supervision::{Life, StageRef},
     telemetry::metrics::{count_wait, dependency, metrics, outcome, stage, waiting},
@@ -243,10 +243,6 @@ impl PollRun<'_> {
             (Some(_), None) => Some(Timestamp::MIN),
             _ => None,
         };
-        let on = match window.on {
-            WindowOn::UpdatedAt => crate::socrata::WindowOn::UpdatedAt,
-            WindowOn::CreatedDate => crate::socrata::WindowOn::CreatedDate,
-        };
         let after =
             self.poll.cursor.clone().map(|(updated_at, row_id)| Cursor { updated_at, stated: None, row_id });
         match (&after, since) {
@@ -264,7 +260,7 @@ impl PollRun<'_> {
         }
         let limit = settings.source.page_rows;
         let page = u64::try_from(self.poll.counts.pages).unwrap_or(0);
-        let request = PageRequest { on, since, until: window.until, after, limit };
+        let request = PageRequest { on: window.on, since, until: window.until, after, limit };
         Ok(Walk {
             request,
             page,
@@ -413,14 +409,14 @@ impl PollRun<'_> {
 
     /// Returns the columns that the source names where they are not those of the page before. A replica that lags says
     /// nothing about what there is now.
-    fn new_columns(&self, walk: &Walk, prepared: &Prepared) -> Option<Columns> {
+    fn new_columns(&self, walk: &Walk, prepared: &Prepared) -> Option<NamedColumns> {
         let named = prepared.columns.as_ref().filter(|named| walk.columns.as_ref() != Some(named))?;
         if prepared.out_of_date {
             return None;
         }
         match serde_json::from_str(named) {
             Ok(names) => {
-                Some(Columns { names, complete: self.environment.settings.source.columns.is_empty() })
+                Some(NamedColumns { names, complete: self.environment.settings.source.columns.is_empty() })
             }
             Err(error) => {
                 tracing::warn!(%error, named, "the source names its columns in a way that cannot be read");

@@ -23,7 +23,7 @@ use crate::{
     socrata::SocrataClient,
     store::{
         StoreError,
-        polls::{LeasedPoll, NewPoll, Submitted, Trigger, Window, WindowOn},
+        polls::{LeasedPoll, NewPoll, Submitted, Trigger, Window},
     },
     supervision::{Drain, Life, StageError, StageRef},
     telemetry::metrics::{count_wait, dependency, metrics, stage, waiting},
@@ -204,7 +204,7 @@ impl Queue {
             )),
             trigger: Trigger::Interval,
             request: serde_json::json!({}),
-            window: Window { on: WindowOn::UpdatedAt, since: None, until: None },
+            window: Window::OPEN,
         };
         match store.submit_poll(&new, settings.max_queued).await? {
             Submitted::Created(poll) | Submitted::Resumed(poll) => {

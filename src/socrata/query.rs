@@ -6,13 +6,7 @@ use jiff::{SignedDuration, Timestamp, TimestampRound, ToSpan, Unit};
 
 use super::row::stated_updated_at;
 use crate::config::is_system_field;
-
-/// The column that a window is on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WindowOn {
-    UpdatedAt,
-    CreatedDate,
-}
+use crate::poll::WindowOn;
 
 /// The last row that a poll has seen, from which it goes on.
 ///

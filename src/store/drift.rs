@@ -163,7 +163,7 @@ impl Store {
 /// tell of after the commit.
 pub(super) async fn note_columns(
     transaction: &Transaction<'_>,
-    columns: &Columns,
+    columns: &NamedColumns,
 ) -> Result<Vec<(Term, &'static str)>, StoreError> {
     let mut names: Vec<String> = columns.names.iter().map(|name| beginning(name).replace('\0', "")).collect();
     names.sort_unstable();
@@ -232,7 +232,7 @@ pub(super) async fn judge_terms(transaction: &Transaction<'_>) -> Result<(), Sto
 
 /// The columns that the source names in an answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Columns {
+pub struct NamedColumns {
     pub names: Vec<String>,
     /// The source was asked for all that it has.
     pub complete: bool,

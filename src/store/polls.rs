@@ -13,76 +13,12 @@ pub use lease::{Lease, LeaseError, LeasedPoll};
 pub use progress::{PageRecord, PollError, RawEnd, SourcePosition};
 pub use submit::{Cancel, NewPoll, Submitted};
 
+pub use crate::poll::{PollState, Trigger, Window, WindowOn};
+
 use super::{Store, StoreError};
 use jiff::Timestamp;
 use tokio_postgres::Row;
 use uuid::Uuid;
-
-/// Declares an enum that is a closed set of words in the database and in the API.
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($variant:ident = $word:literal),* $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-        pub enum $name { $(#[serde(rename = $word)] $variant),* }
-
-        impl $name {
-            pub const ALL: &[Self] = &[$(Self::$variant),*];
-
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $word),* }
-            }
-
-            /// Reads the word; none for any other.
-            pub fn from_word(word: &str) -> Option<Self> {
-                Self::ALL.iter().copied().find(|value| value.as_str() == word)
-            }
-        }
-    };
-}
-
-words!(
-    /// Where a poll is in its life.
-    PollState {
-        Queued = "queued",
-        Running = "running",
-        Storing = "storing",
-        Succeeded = "succeeded",
-        Failed = "failed",
-        Cancelled = "cancelled",
-    }
-);
-
-words!(
-    /// Who asked for a poll.
-    Trigger { Api = "api", Interval = "interval", Cli = "cli", Reconciliation = "reconciliation" }
-);
-
-words!(
-    /// The column that a window is on.
-    WindowOn { UpdatedAt = "updated_at", CreatedDate = "created_date" }
-);
-
-impl PollState {
-    /// Tells whether nothing more will happen to the poll by itself.
-    pub fn has_ended(self) -> bool {
-        matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
-    }
-}
-
-/// What a poll reads: `[since, until)`, or from the durable cursor on where neither is given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Window {
-    pub on: WindowOn,
-    pub since: Option<Timestamp>,
-    pub until: Option<Timestamp>,
-}
-
-impl Window {
-    /// Tells whether this is a walk from the durable cursor on, which moves it.
-    pub fn is_open(&self) -> bool {
-        self.since.is_none() && self.until.is_none()
-    }
-}
 
 /// What became of a poll's rows; once the poll has ended they never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

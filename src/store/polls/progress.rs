@@ -9,7 +9,7 @@ use super::{ARRIVED, FROZEN_COUNTS, LeaseError};
 use crate::fault_point;
 use crate::kafka::Acknowledged;
 use crate::store::dead_letters::{self, DeadLetter};
-use crate::store::drift::{self, Columns};
+use crate::store::drift::{self, NamedColumns};
 use crate::store::logs::{self, RawLog};
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::metrics;
@@ -40,7 +40,7 @@ pub struct PageRecord {
     /// Rows that Kafka cannot take.
     pub dead_letters: Vec<DeadLetter>,
     /// The columns that the source names, where they are not those of the page before.
-    pub columns: Option<Columns>,
+    pub columns: Option<NamedColumns>,
 }
 
 /// Why a poll failed.
