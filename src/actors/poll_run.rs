@@ -26,6 +26,7 @@ mod completion;
 mod halt;
 mod prepared;
 mod succession;
+mod walk;
 
 use std::{
     sync::Arc,
@@ -43,6 +44,7 @@ use self::{
     halt::{CANCELLED, Halt, failed},
     prepared::Prepared,
     succession::Previous,
+    walk::{Certain, PageFacts, Walk, begins_at},
 };
 use super::{
     drain::past_saving,
@@ -90,28 +92,6 @@ pub struct PollRun<'a> {
     /// The poll had waited in the queue, so this run is its first.
     pub taken_from_queue: bool,
     pub stop: watch::Receiver<bool>,
-}
-
-/// Returns what of a cursor outlives the run: PostgreSQL takes no text with NUL, so the poll goes on from an earlier page
-/// after a restart.
-fn durable(Cursor { updated_at, row_id, .. }: Cursor) -> Option<(Timestamp, String)> {
-    (!row_id.contains('\0')).then_some((updated_at, row_id))
-}
-
-/// Where a run stands; all of it can be found again from the database.
-struct Walk {
-    request: PageRequest,
-    page: u64,
-    /// The greatest `:updated_at` seen so far in this run.
-    greatest: Option<Timestamp>,
-    /// A page has reached beyond what was certain to be visible: `published` may go no further than this.
-    certain_until: Option<Timestamp>,
-    /// A lagging replica has answered: nothing may move behind that page.
-    frozen: bool,
-    /// The columns that the source named last, as it wrote them; a replica that lags has no say.
-    columns: Option<String>,
-    /// The page before, by which one that repeats it is known.
-    previous: Previous,
 }
 
 impl PollRun<'_> {
@@ -212,12 +192,13 @@ impl PollRun<'_> {
             let Some(prepared) = Prepared::new(page, &walk, self.environment)? else { break };
             walk.previous = Previous { rows: prepared.rows.clone(), last: prepared.last_index };
             let after = prepared.last.clone().or_else(|| walk.request.after.clone());
-            let request = PageRequest { after, ..walk.request };
+            let request = PageRequest { after, ..walk.request.clone() };
             // The next page is fetched while this one is published: the source is the slower of the two.
             let following: OptionFuture<_> = (!prepared.is_last).then(|| self.fetch_page(&request)).into();
             let (published, following) = tokio::join!(self.publish(&walk, &prepared), following);
             let published = published?;
-            walk = self.record(Walk { request, ..walk }, &prepared, published).await?;
+            walk.request = request;
+            self.record(&mut walk, &prepared, published).await?;
             fetched = following.transpose()?;
         }
         let topic = &self.environment.settings.kafka.raw_topic;
@@ -236,13 +217,8 @@ impl PollRun<'_> {
         let window = self.poll.window;
         let position = self.environment.store.source_position(self.dataset()).await?;
         let published = position.and_then(|position| position.published_updated_at);
-        let since = if window.is_open() { published.or(settings.poll.initial_since) } else { window.since };
-        // An earlier run of this poll has seen rows that it could not vouch for.
-        let certain_until = match (self.poll.newest_source_updated_at, published) {
-            (Some(newest), Some(published)) if newest > published => Some(published),
-            (Some(_), None) => Some(Timestamp::MIN),
-            _ => None,
-        };
+        let since = begins_at(window, published, settings.poll.initial_since);
+        let certain = Certain::after_restart(self.poll.newest_source_updated_at, published);
         let after =
             self.poll.cursor.clone().map(|(updated_at, row_id)| Cursor { updated_at, stated: None, row_id });
         match (&after, since) {
@@ -261,15 +237,7 @@ impl PollRun<'_> {
         let limit = settings.source.page_rows;
         let page = u64::try_from(self.poll.counts.pages).unwrap_or(0);
         let request = PageRequest { on: window.on, since, until: window.until, after, limit };
-        Ok(Walk {
-            request,
-            page,
-            greatest: None,
-            certain_until,
-            frozen: false,
-            columns: None,
-            previous: Previous::default(),
-        })
+        Ok(Walk::new(request, page, window.is_open(), certain))
     }
 
     async fn fetch_page(&self, request: &PageRequest) -> Result<Page, Halt> {
@@ -333,52 +301,42 @@ impl PollRun<'_> {
     /// Records the page; while the database is away it waits.
     async fn record(
         &self,
-        mut walk: Walk,
+        walk: &mut Walk,
         prepared: &Prepared,
         published: PublishedPage,
-    ) -> Result<Walk, Halt> {
-        walk.page += 1;
-        if prepared.out_of_date && !walk.frozen {
-            walk.frozen = true;
+    ) -> Result<(), Halt> {
+        let was_frozen = walk.is_frozen();
+        let facts = PageFacts {
+            last: prepared.last.as_ref(),
+            newest_updated_at: prepared.newest_updated_at,
+            answered_at: prepared.answered_at,
+            out_of_date: prepared.out_of_date,
+        };
+        let moves = walk.take(&facts, self.environment.settings.source.visibility_lag);
+        if walk.is_frozen() && !was_frozen {
             tracing::warn!(
                 page = walk.page,
                 "a replica that lags has answered, the cursors stay before this page"
             );
         }
-        walk.greatest = walk.greatest.max(prepared.newest_updated_at);
-        let lag = self.environment.settings.source.visibility_lag;
-        let visible_until = prepared.answered_at.checked_sub(lag).unwrap_or(Timestamp::MIN);
-        if walk.greatest.is_some_and(|greatest| greatest > visible_until) {
-            let until = walk.certain_until.map_or(visible_until, |until| until.min(visible_until));
-            walk.certain_until = Some(until);
-        }
-        let published_updated_at = match walk.certain_until {
-            // Nothing is certain: the cursor stays where it was, or stays unset.
-            Some(until) if until == Timestamp::MIN => None,
-            Some(until) => walk.greatest.map(|greatest| greatest.min(until)),
-            None => walk.greatest,
-        };
-        let moves_durable_cursor = self.poll.window.is_open() && !walk.frozen;
+        let news = walk.hear_columns(prepared.columns.as_deref(), prepared.out_of_date);
         let raw_topic = &self.environment.settings.kafka.raw_topic;
         let record = PageRecord {
             page: walk.page,
             rows: prepared.rows.len() as u64,
             published: published.published,
-            cursor: prepared.last.clone().filter(|_| !walk.frozen).and_then(durable),
+            cursor: moves.cursor,
             newest_updated_at: prepared.newest_updated_at,
             newest_created_at: prepared.newest_created_at,
-            published_updated_at: published_updated_at.filter(|_| moves_durable_cursor),
+            published_updated_at: moves.published,
             source: self.dataset().to_owned(),
             cluster_id: self.cluster.id.to_string(),
             raw_topic: raw_topic.clone(),
             raw_topic_id: self.cluster.topic_id(raw_topic).map(str::to_owned),
             acknowledged: published.acknowledged.clone(),
             dead_letters: self.too_large(prepared, &published, walk.page),
-            columns: self.new_columns(&walk, prepared),
+            columns: news.and_then(|named| self.read_columns(&named)),
         };
-        if !prepared.out_of_date {
-            walk.columns.clone_from(&prepared.columns);
-        }
         let metrics = metrics();
         metrics.records_total.with_label_values(&[stage::POLLER, outcome::PASSED]).inc_by(record.rows);
         metrics.batch_rows.with_label_values(&[stage::POLLER]).observe(record.rows as f64);
@@ -404,16 +362,10 @@ impl PollRun<'_> {
         }
         self.life.running();
         tracing::info!(page = walk.page, rows = record.rows, cursor = ?record.cursor, "page published");
-        Ok(walk)
+        Ok(())
     }
 
-    /// Returns the columns that the source names where they are not those of the page before. A replica that lags says
-    /// nothing about what there is now.
-    fn new_columns(&self, walk: &Walk, prepared: &Prepared) -> Option<NamedColumns> {
-        let named = prepared.columns.as_ref().filter(|named| walk.columns.as_ref() != Some(named))?;
-        if prepared.out_of_date {
-            return None;
-        }
+    fn read_columns(&self, named: &str) -> Option<NamedColumns> {
         match serde_json::from_str(named) {
             Ok(names) => {
                 Some(NamedColumns { names, complete: self.environment.settings.source.columns.is_empty() })

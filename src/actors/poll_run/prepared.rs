@@ -7,8 +7,9 @@ use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 use nyc311_domain::{RawHead, peek};
 
 use super::{
-    Halt, Walk, failed,
+    Halt, failed,
     succession::{Succession, Verdict},
+    walk::Walk,
 };
 use crate::{
     actors::environment::Environment,

@@ -119,7 +119,18 @@ impl<'a> Succession<'a> {
         self.place().map(|place| place.index)
     }
 
-    /// Judges the page, of which every row has been noted.
+    /// Judges the page, of which every row has been noted. The first line that fits decides.
+    ///
+    /// | the page's rows | a row to go on from | full | verdict |
+    /// |---|---|---|---|
+    /// | none | | | end |
+    /// | the last of the page before, or such without a time, and no other | | no | end |
+    /// | the last of the page before, or such without a time, and no other | | yes | does not advance |
+    /// | one of the page before, where it cannot stand | | | not in order |
+    /// | one with an earlier time than a row before it, or the page before | | | not in order |
+    /// | others | another than the page follows | | advances |
+    /// | others | none, or the one that the page follows | no | last page |
+    /// | others | none, or the one that the page follows | yes | does not advance |
     pub(super) fn verdict(self, rows: &[RawRow], previous: &Previous, is_full: bool) -> Verdict {
         if rows.is_empty() {
             return Verdict::End;
@@ -264,6 +275,40 @@ mod tests {
             assert_eq!(succession.last(), last, "{texts:?}");
             let verdict = succession.verdict(&rows, &Previous::default(), true);
             assert_eq!(verdict == Verdict::Advances, last.is_some(), "{verdict:?}");
+        }
+    }
+
+    #[test]
+    fn each_line_of_the_table_has_its_verdict() {
+        let timeless = row(8, "unreadable");
+        // It can be gone on from, being the only one with a time and an id, but it is where the page before ended: a source
+        // that tells times apart by what ours cannot see gives it another text.
+        let cursor_again = RawRow {
+            value: format!(r#"{{":id":"row-1",":updated_at":"{ONE}","changed":true}}"#).into(),
+            borough: None,
+            partition: 0,
+        };
+        let (stuck, disordered) = (|| Err("page_does_not_advance"), || Err("page_not_in_order"));
+        for (line, previous, page, limit, expected) in [
+            (1, rows(&[1]), vec![], 2, Ok(Verdict::End)),
+            (2, rows(&[1, 2]), rows(&[2]), 2, Ok(Verdict::End)),
+            (3, rows(&[1, 2]), rows(&[2]), 1, stuck()),
+            (4, rows(&[1, 2]), rows(&[1, 3]), 9, disordered()),
+            (5, rows(&[1]), vec![row(2, TWO), row(3, ONE)], 9, disordered()),
+            (5, vec![row(1, TWO)], vec![row(2, ONE)], 9, disordered()),
+            (6, rows(&[1]), vec![row(2, TWO)], 9, Ok(Verdict::Advances)),
+            (6, rows(&[1]), vec![row(2, TWO)], 1, Ok(Verdict::Advances)),
+            (6, rows(&[1]), rows(&[1, 2]), 2, Ok(Verdict::Advances)),
+            (7, rows(&[1]), vec![timeless.clone()], 2, Ok(Verdict::LastPage)),
+            (7, rows(&[1]), vec![cursor_again.clone()], 2, Ok(Verdict::LastPage)),
+            (8, rows(&[1]), vec![timeless], 1, stuck()),
+            (8, rows(&[1]), vec![cursor_again], 1, stuck()),
+        ] {
+            let judged = match verdict(&previous, &page, limit) {
+                Verdict::Wrong { code, .. } => Err(code),
+                verdict => Ok(verdict),
+            };
+            assert_eq!(judged, expected, "line {line}, {limit} rows were asked for");
         }
     }
 
