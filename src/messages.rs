@@ -20,7 +20,7 @@ pub use write_batch::WriteMerged;
 
 use crate::kafka::KafkaFailure;
 use crate::store::StoreError;
-use crate::telemetry::metrics::dependency;
+use crate::telemetry::labels::Dependency;
 
 /// Why a batch was not done.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -30,7 +30,7 @@ pub enum BatchError {
     Interrupted(String),
     /// A dependency is away; the batch can be repeated when it is back.
     #[error("{dependency} is away: {detail}")]
-    Unavailable { dependency: &'static str, detail: String },
+    Unavailable { dependency: Dependency, detail: String },
     /// Another owner of the partition has taken over.
     #[error("fenced: {0}")]
     Fenced(String),
@@ -47,7 +47,7 @@ impl From<StoreError> for BatchError {
     fn from(error: StoreError) -> Self {
         let detail = error.to_string();
         if error.may_pass() {
-            return Self::Unavailable { dependency: dependency::DATABASE, detail };
+            return Self::Unavailable { dependency: Dependency::Database, detail };
         }
         Self::Interrupted(detail)
     }
@@ -57,7 +57,7 @@ impl From<KafkaFailure> for BatchError {
     fn from(failure: KafkaFailure) -> Self {
         match failure {
             KafkaFailure::Fenced(detail) => Self::Fenced(detail),
-            KafkaFailure::Unavailable(detail) => Self::Unavailable { dependency: dependency::KAFKA, detail },
+            KafkaFailure::Unavailable(detail) => Self::Unavailable { dependency: Dependency::Kafka, detail },
             other => Self::Interrupted(other.to_string()),
         }
     }

@@ -1,5 +1,5 @@
-//! What a poll is, in the words that everything which has to do with one shares: where it is in its life, who asked for
-//! it, and what it reads.
+//! What a poll is, in the words that everything which has to do with one shares: where it is in its life, who
+//! asked for it, and what it reads.
 
 use jiff::Timestamp;
 

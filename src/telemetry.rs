@@ -1,6 +1,15 @@
 //! What the program says about itself: the log and the metrics.
+//!
+//! A metric is described in `metrics`, with the types of its labels, which are in `labels`. What happens has
+//! a name in `events`, where the counters and the line of the log that belong to it stand together.
 
+pub mod events;
+mod family;
+mod in_flight;
+pub mod labels;
 pub mod metrics;
+
+pub use in_flight::InFlight;
 
 use std::io::{IsTerminal as _, stderr};
 
@@ -11,7 +20,8 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use crate::config::{LogFormat, LogSettings};
 use crate::screen::{LogEscapes, LogWriter};
 
-/// The web framework tells of its workers at every start, which is nobody's concern; whoever names it in `log.level` hears it.
+/// The web framework tells of its workers at every start, which is nobody's concern; whoever names it in
+/// `log.level` hears it.
 const QUIET: &str = "actix_server";
 
 /// Starts the log on stderr, so that stdout keeps to results. A second call changes nothing.

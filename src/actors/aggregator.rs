@@ -1,32 +1,28 @@
 //! Aggregator: turns the streams of all partitions into one write at a time.
 //!
-//! It folds the versions of a key (the newest becomes current, older ones history, repeats are counted), sorts by key,
-//! bounds a batch by rows, bytes and age, and keeps the positions that the batch covers. What it holds is only in
-//! memory: its senders wait for the answer, and read again from the positions in PostgreSQL when there is none.
+//! It folds the versions of a key (the newest becomes current, older ones history, repeats are counted),
+//! sorts by key, bounds a batch by rows, bytes and age, and keeps the positions that the batch covers. What
+//! it holds is only in memory: its senders wait for the answer, and read again from the positions in
+//! PostgreSQL when there is none.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::Arc,
-    time::Instant,
-};
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use nyc311_domain::Identity;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::{
-    environment::{Cluster, Environment},
-    writer::Writer,
-};
-use crate::{
-    config::WriteSettings,
-    kafka::Record,
-    messages::{BatchError, EnrichedBatch, WriteMerged},
-    store::{DeadLetter, IncomingRow, PositionAdvance, WriteBatch, WriteSummary},
-    supervision::{Drain, Life, StageRef},
-    telemetry::metrics::{metrics, outcome, stage},
-};
+use super::environment::{Cluster, Environment};
+use super::writer::Writer;
+use crate::config::WriteSettings;
+use crate::kafka::Record;
+use crate::messages::{BatchError, EnrichedBatch, WriteMerged};
+use crate::store::{DeadLetter, IncomingRow, PositionAdvance, WriteBatch};
+use crate::supervision::{Drain, Life, StageRef};
+use crate::telemetry::labels::{SetAside, StageName};
+use crate::telemetry::{InFlight, events};
 
 /// How many repeats were folded away, by poll and raw partition.
 type Folded = Vec<(Option<Uuid>, i32, u64)>;
@@ -179,11 +175,11 @@ impl Aggregator {
         }
         let (Some(pending), Some(cluster)) = (self.queue.pop_front(), self.cluster.clone()) else { return };
         self.writing = true;
-        metrics().in_flight_batches.with_label_values(&[stage::AGGREGATOR]).set(1);
-        let merged = (pending.rows.len() + pending.dead_letters.len()) as u64;
-        metrics().records_total.with_label_values(&[stage::AGGREGATOR, outcome::PASSED]).inc_by(merged);
+        let in_flight = InFlight::batch(StageName::Aggregator);
+        let merged = pending.rows.len() + pending.dead_letters.len();
+        events::rows_passed(StageName::Aggregator, merged as u64);
         let (rows, folded) = fold(pending.rows);
-        metrics().batch_rows.with_label_values(&[stage::AGGREGATOR]).observe(rows.len() as f64);
+        events::batch_seen(StageName::Aggregator, rows.len());
         let mut advances: Vec<_> = pending.advances.into_values().collect();
         advances.sort_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
         let batch =
@@ -193,14 +189,15 @@ impl Aggregator {
         context.spawn(written.into_actor(self).map(move |outcome, actor, context| {
             let outcome = outcome.unwrap_or_else(|gone| Err(gone.into()));
             if let (Ok(()), Some(fetched_at)) = (&outcome, oldest_fetched_at) {
-                let latency = jiff::Timestamp::now().duration_since(fetched_at).as_secs_f64();
-                metrics().end_to_end_latency_seconds.observe(latency.max(0.0));
+                let after = jiff::Timestamp::now().duration_since(fetched_at);
+                // A clock that was set back has them arrive before they were fetched.
+                events::batch_arrived(Duration::try_from(after).unwrap_or_default());
             }
             for answer in answers {
                 // A sender that no longer waits has dropped its window already.
                 let _ = answer.send(outcome.clone());
             }
-            metrics().in_flight_batches.with_label_values(&[stage::AGGREGATOR]).set(0);
+            drop(in_flight);
             actor.writing = false;
             actor.write_ripe(context);
         }));
@@ -234,7 +231,7 @@ fn dead_letter(
     let headers = &record.headers;
     let raw_partition = headers.raw_partition.unwrap_or(partition);
     DeadLetter {
-        stage: stage::ENRICHER.into(),
+        stage: StageName::Enricher,
         reason: headers.reason.as_deref().unwrap_or("unknown").into(),
         field: headers.field.as_deref().map(Into::into),
         detail: headers.detail.as_deref().map(Into::into),
@@ -257,10 +254,10 @@ fn unreadable(
     record: Record,
     detail: &str,
 ) -> DeadLetter {
-    metrics().dead_letters_total.with_label_values(&[stage::AGGREGATOR, WriteSummary::UNREADABLE]).inc();
+    events::dead_letters_made(StageName::Aggregator, SetAside::EnrichedUnreadable.into(), 1);
     DeadLetter {
-        stage: stage::AGGREGATOR.into(),
-        reason: WriteSummary::UNREADABLE.into(),
+        stage: StageName::Aggregator,
+        reason: SetAside::EnrichedUnreadable.to_string(),
         field: None,
         detail: Some(detail.into()),
         unique_key: None,
@@ -284,8 +281,8 @@ fn fold(mut rows: Vec<IncomingRow>) -> (Vec<IncomingRow>, Folded) {
         match kept.last_mut() {
             Some(last) if last.identity.same_version(&row.identity) => {
                 let replay_of = last.replay_of.or(row.replay_of);
-                // Sorted by revision within a version: a later one has better rules. Of equals the first stands, as in
-                // the tables, where a version that is known already changes nothing.
+                // Sorted by revision within a version: a later one has better rules. Of equals the first
+                // stands, as in the tables, where a version that is known already changes nothing.
                 let folds = if row.identity > last.identity { std::mem::replace(last, row) } else { row };
                 last.replay_of = replay_of;
                 *folded.entry((folds.poll_id, folds.raw_partition)).or_default() += 1;
@@ -303,7 +300,6 @@ impl Actor for Aggregator {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
-        metrics().in_flight_batches.with_label_values(&[stage::AGGREGATOR]).set(0);
         let (environment, life) = (self.environment.clone(), self.life.clone());
         let prepared = async move { environment.prepared(&life).await };
         context.spawn(prepared.into_actor(self).map(|cluster, actor, context| {

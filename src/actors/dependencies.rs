@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::environment::{Condition, Environment};
-use crate::telemetry::metrics::{dependency, metrics};
+use crate::telemetry::{events, labels::Dependency, metrics::metrics};
 
 /// How often the dependencies are looked at.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
@@ -56,7 +56,7 @@ impl Environment {
                 }
             };
             let is_away = away.is_some();
-            self.show(dependency::DATABASE, away, |now| &mut now.database);
+            self.show(Dependency::Database, away, |now| &mut now.database);
             if !is_away && measured.is_none_or(|at| at.elapsed() > MEASURE_EVERY) {
                 self.measure().await;
                 measured = Some(Instant::now());
@@ -104,22 +104,23 @@ impl Environment {
             // Whoever was away may come back as an older copy of itself.
             self.doubt_logs();
         }
-        self.show(dependency::KAFKA, away, |now| &mut now.kafka);
+        self.show(Dependency::Kafka, away, |now| &mut now.kafka);
     }
 
     fn show(
         &self,
-        name: &str,
+        dependency: Dependency,
         away: Option<String>,
         place: impl FnOnce(&mut Condition) -> &mut Option<String>,
     ) {
-        metrics().dependency_up.with_label_values(&[name]).set(i64::from(away.is_none()));
+        events::dependency_seen(dependency, away.is_none());
+        let dependency = dependency.as_str();
         self.condition.send_if_modified(|now| {
             let shown = place(now);
             match (&*shown, &away) {
-                (Some(_), None) => tracing::info!(dependency = name, "dependency is there"),
+                (Some(_), None) => tracing::info!(dependency, "dependency is there"),
                 (was, Some(detail)) if was.as_ref() != Some(detail) => {
-                    tracing::warn!(dependency = name, detail, "dependency is away");
+                    tracing::warn!(dependency, detail, "dependency is away");
                 }
                 _ => {}
             }

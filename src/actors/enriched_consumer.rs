@@ -24,7 +24,7 @@ use crate::{
     messages::{BatchError, EnrichedBatch},
     store::{Claim, LostPlace},
     supervision::StageRef,
-    telemetry::metrics::{dependency, stage},
+    telemetry::labels::{Dependency, StageName},
 };
 
 /// The enriched consumer is a partition reader in front of the aggregator.
@@ -40,9 +40,10 @@ impl Destination for ToAggregator {
     /// The epoch of the position.
     type Token = i64;
 
-    const STAGE: &'static str = stage::ENRICHED_CONSUMER;
-    const PATH: &'static [&'static str] = &[stage::ENRICHED_CONSUMER, stage::AGGREGATOR, stage::WRITER];
-    const NEEDS: &'static str = dependency::DATABASE;
+    const STAGE: StageName = StageName::EnrichedConsumer;
+    const PATH: &'static [StageName] =
+        &[StageName::EnrichedConsumer, StageName::Aggregator, StageName::Writer];
+    const NEEDS: Dependency = Dependency::Database;
 
     fn group(settings: &Settings) -> String {
         writer_group(&settings.kafka)

@@ -12,7 +12,10 @@ use crate::{
     kafka::transactional::{PartitionProducer, Transaction},
     messages::{BatchError, OpenPartition, OpenedPartition, PublishEnriched},
     supervision::{Drain, Life},
-    telemetry::metrics::{dependency, metrics, outcome, stage},
+    telemetry::{
+        InFlight, events,
+        labels::{Dependency, StageName},
+    },
 };
 
 /// The actor with the producers of the partitions that this process owns.
@@ -33,7 +36,6 @@ impl Actor for EnrichedPublisher {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
-        metrics().in_flight_batches.with_label_values(&[stage::ENRICHED_PUBLISHER]).set(0);
         let (environment, life) = (self.environment.clone(), self.life.clone());
         let prepared = async move {
             environment.prepared(&life).await;
@@ -76,8 +78,8 @@ impl Handler<PublishEnriched> for EnrichedPublisher {
                 BatchError::Interrupted(format!("partition {} is not open for this batch", batch.partition));
             return Box::pin(std::future::ready(Err(error)));
         };
-        let rows = batch.records.len() as u64;
-        metrics().batch_rows.with_label_values(&[stage::ENRICHED_PUBLISHER]).observe(rows as f64);
+        let rows = batch.records.len();
+        events::batch_seen(StageName::EnrichedPublisher, rows);
         let transaction = Transaction {
             records: batch.records,
             next_offset: batch.next_offset,
@@ -86,18 +88,14 @@ impl Handler<PublishEnriched> for EnrichedPublisher {
         };
         // Queued before this returns, so the producer gets the batches in the order of the partition.
         let committed = producer.publish(transaction);
-        let in_flight = metrics().in_flight_batches.with_label_values(&[stage::ENRICHED_PUBLISHER]);
-        in_flight.inc();
+        let in_flight = InFlight::batch(StageName::EnrichedPublisher);
         let life = self.life.clone();
         Box::pin(async move {
-            let committed = life.waiting_if_slow(dependency::KAFKA, committed).await;
-            in_flight.dec();
+            let committed = life.waiting_if_slow(Dependency::Kafka, committed).await;
+            drop(in_flight);
             life.running();
             committed?;
-            metrics()
-                .records_total
-                .with_label_values(&[stage::ENRICHED_PUBLISHER, outcome::PASSED])
-                .inc_by(rows);
+            events::rows_passed(StageName::EnrichedPublisher, rows as u64);
             Ok(())
         })
     }

@@ -14,7 +14,10 @@ use crate::{
     kafka::{DerivedRecord, HeaderList, Record},
     messages::{BatchError, PublishEnriched, RawBatch},
     supervision::{Drain, Life, StageRef},
-    telemetry::metrics::{metrics, outcome, stage},
+    telemetry::{
+        events,
+        labels::{Flag, Reason, SetAside, StageName},
+    },
 };
 
 /// The actor of one borough.
@@ -52,14 +55,13 @@ impl Enricher {
             },
             Ok(Err(rejection)) => rejection,
             Err(_) => Rejection {
-                reason: "enrichment_panicked",
+                reason: SetAside::EnrichmentPanicked.as_str(),
                 field: None,
                 detail: "a rule panicked on this row; the log has the place".to_owned(),
                 unique_key: None,
             },
         };
-        metrics().records_total.with_label_values(&[stage::ENRICHER, outcome::DEAD_LETTERED]).inc();
-        metrics().dead_letters_total.with_label_values(&[stage::ENRICHER, rejection.reason]).inc();
+        events::row_set_aside(StageName::Enricher, Reason::from(&rejection));
         let headers = HeaderList {
             reason: Some(rejection.reason.into()),
             field: rejection.field.map(Into::into),
@@ -76,7 +78,7 @@ impl Enricher {
             return Ok(value.into());
         }
         Err(Rejection {
-            reason: "enriched_too_large",
+            reason: SetAside::EnrichedTooLarge.as_str(),
             field: None,
             detail: format!("{} bytes enriched, {} are the most", value.len(), self.derived_max_bytes),
             unique_key: Some(row.unique_key),
@@ -88,21 +90,21 @@ impl Enricher {
 #[derive(Default)]
 struct Tally {
     enriched: u64,
-    flags: BTreeMap<&'static str, u64>,
+    flags: BTreeMap<Flag, u64>,
 }
 
 impl Tally {
     fn count(&mut self, row: &ServiceRequest<'_>) {
         self.enriched += 1;
-        for flag in row.quality_flags.names() {
+        for flag in Flag::each(row.quality_flags) {
             *self.flags.entry(flag).or_default() += 1;
         }
     }
 
     fn report(self) {
-        metrics().records_total.with_label_values(&[stage::ENRICHER, outcome::PASSED]).inc_by(self.enriched);
+        events::rows_passed(StageName::Enricher, self.enriched);
         for (flag, count) in self.flags {
-            metrics().quality_flags_total.with_label_values(&[flag]).inc_by(count);
+            events::flag_set(flag, count);
         }
     }
 }
@@ -123,7 +125,7 @@ impl Handler<RawBatch> for Enricher {
         let span =
             tracing::info_span!("enrich", borough = self.borough.name(), from = batch.from, to = batch.to);
         let _entered = span.enter();
-        metrics().batch_rows.with_label_values(&[stage::ENRICHER]).observe(batch.records.len() as f64);
+        events::batch_seen(StageName::Enricher, batch.records.len());
         let mut tally = Tally::default();
         let records =
             batch.records.iter().map(|record| self.derive(batch.partition, record, &mut tally)).collect();

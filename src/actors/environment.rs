@@ -20,6 +20,7 @@ use crate::{
     kafka::{Admin, PartitionMap, TopicId},
     store::{InstanceRun, Store},
     supervision::{Life, StageError},
+    telemetry::labels::Dependency,
 };
 
 /// The Kafka that the stages work with. Another incarnation means other logs, whatever the id.
@@ -93,8 +94,8 @@ impl Environment {
     pub fn missing(&self) -> Vec<String> {
         let condition = self.condition.borrow();
         let named = [
-            ("database", condition.database.is_some()),
-            ("kafka", condition.kafka.is_some()),
+            (Dependency::Database.as_str(), condition.database.is_some()),
+            (Dependency::Kafka.as_str(), condition.kafka.is_some()),
             // Without a database there is no name to be had.
             ("instance", condition.instance.is_some() && condition.database.is_none()),
         ];
@@ -110,8 +111,8 @@ impl Environment {
                 match (&now.database, &now.kafka, &now.instance, &now.cluster) {
                     (None, None, None, Some(cluster)) => return cluster.clone(),
                     (None, None, Some(_), _) => life.waiting_for("instance"),
-                    (Some(_), ..) => life.waiting_for("database"),
-                    _ => life.waiting_for("kafka"),
+                    (Some(_), ..) => life.waiting_for(Dependency::Database),
+                    _ => life.waiting_for(Dependency::Kafka),
                 }
             }
             if condition.changed().await.is_err() {

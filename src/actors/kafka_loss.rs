@@ -34,7 +34,7 @@ use crate::{
     },
     messages::BatchError,
     store::{FoundLog, FoundLogs, LogLoss, LostPlace, Position, StoreError, TakenUp},
-    telemetry::metrics::dependency,
+    telemetry::labels::Dependency,
 };
 
 enum Trouble {
@@ -57,7 +57,7 @@ impl From<StoreError> for Trouble {
 /// The log is not the one that is known: the partition waits until the watch has found out what that means.
 pub(super) fn another_log(topic: &str) -> BatchError {
     BatchError::Unavailable {
-        dependency: dependency::KAFKA,
+        dependency: Dependency::Kafka,
         detail: format!("topic {topic} is not the one that is known"),
     }
 }

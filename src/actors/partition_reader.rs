@@ -35,7 +35,10 @@ use crate::{
     messages::BatchError,
     retry::Delays,
     supervision::{Drain, Life, StageError, Stalls},
-    telemetry::metrics::{dependency, metrics, outcome, waiting},
+    telemetry::{
+        InFlight, events,
+        labels::{Dependency, OfPartition, StageName, WaitsOn},
+    },
 };
 
 /// What differs between the consumers: whose group, and what opening and handing on mean.
@@ -44,11 +47,11 @@ pub trait Destination: Unpin + 'static {
     type Token: Copy + Unpin + 'static;
 
     /// The stage's name in API and metrics.
-    const STAGE: &'static str;
+    const STAGE: StageName;
     /// The stages that a batch passes until it is done, this one included.
-    const PATH: &'static [&'static str];
+    const PATH: &'static [StageName];
     /// What a batch needs to be finished; a drain does not wait for it while that is away.
-    const NEEDS: &'static str;
+    const NEEDS: Dependency;
 
     /// Returns the consumer group.
     fn group(settings: &Settings) -> String;
@@ -101,6 +104,7 @@ struct HandedOn {
     /// The last record in it.
     last: Option<Mark>,
     bytes: usize,
+    in_flight: InFlight,
 }
 
 struct Assigned<T> {
@@ -198,7 +202,7 @@ impl<D: Destination> PartitionReader<D> {
         context.run_interval(FIND_STALE_EVERY, Self::find_stale);
         context.run_interval(self.stalls.look_every(), Self::measure);
         self.cluster = Some(cluster);
-        self.life.waiting_for(dependency::KAFKA);
+        self.life.waiting_for(Dependency::Kafka);
     }
 
     fn command(&self, command: Command) {
@@ -237,7 +241,7 @@ impl<D: Destination> PartitionReader<D> {
                     assigned.appended_at_ms.clear();
                     (assigned.opened_at, assigned.next_offset) = (next_offset, next_offset);
                     tracing::info!(
-                        stage = D::STAGE,
+                        stage = D::STAGE.as_str(),
                         topic = &*partition.0,
                         partition = partition.1,
                         next_offset,
@@ -265,11 +269,11 @@ impl<D: Destination> PartitionReader<D> {
         match error {
             BatchError::Unavailable { dependency, .. } => {
                 self.life.waiting_for(dependency);
-                tracing::debug!(stage = D::STAGE, topic, partition = number, %error, "partition waits");
+                tracing::debug!(stage = D::STAGE.as_str(), topic, partition = number, %error, "partition waits");
             }
             _ => {
                 tracing::warn!(
-                    stage = D::STAGE, topic, partition = number, %error, reopen_in_ms = wait.as_millis(),
+                    stage = D::STAGE.as_str(), topic, partition = number, %error, reopen_in_ms = wait.as_millis(),
                     "partition is opened anew"
                 );
                 assigned.failures += 1;
@@ -285,11 +289,11 @@ impl<D: Destination> PartitionReader<D> {
 
     fn handed_on(
         &mut self,
-        HandedOn { partition, opening, to, last, bytes }: HandedOn,
+        HandedOn { partition, opening, to, last, bytes, in_flight }: HandedOn,
         outcome: Result<(), BatchError>,
         context: &mut Context<Self>,
     ) {
-        metrics().in_flight_batches.with_label_values(&[D::STAGE]).dec();
+        drop(in_flight);
         // Whatever came of it, it is no longer in flight: the thread drops what is of an earlier opening.
         self.command(Command::Done { partition: partition.clone(), opening, bytes });
         let Some(assigned) = self.partitions.get_mut(&partition) else { return };
@@ -371,8 +375,6 @@ impl<D: Destination> Actor for PartitionReader<D> {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
-        // What an earlier incarnation had in flight is forgotten.
-        metrics().in_flight_batches.with_label_values(&[D::STAGE]).set(0);
         let (environment, life) = (self.environment.clone(), self.life.clone());
         let prepared = async move { environment.prepared(&life).await };
         context.spawn(
@@ -406,11 +408,8 @@ impl<D: Destination> StreamHandler<Event> for PartitionReader<D> {
             Event::Revoked(partitions) => {
                 for partition in &partitions {
                     self.partitions.remove(partition);
-                    self.stalls.forget(D::STAGE, &partition.0, Some(partition.1));
-                    let labels = [&*partition.0, &partition.1.to_string()];
-                    // A gauge that was never set cannot be removed; it is not shown either.
-                    let _ = metrics().consumer_lag_records.remove_label_values(&labels);
-                    let _ = metrics().oldest_uncommitted_record_age_seconds.remove_label_values(&labels);
+                    self.stalls.forget(D::STAGE.as_str(), &partition.0, Some(partition.1));
+                    events::partition_revoked(OfPartition(&partition.0, partition.1));
                 }
                 self.report();
                 self.answer_drained();
@@ -430,29 +429,18 @@ impl<D: Destination> StreamHandler<Event> for PartitionReader<D> {
                 };
                 assigned.in_flight += 1;
                 assigned.appended_at_ms.push_back(batch.records.appended_at_ms);
-                metrics().in_flight_batches.with_label_values(&[D::STAGE]).inc();
-                metrics()
-                    .batch_rows
-                    .with_label_values(&[D::STAGE])
-                    .observe(batch.records.records.len() as f64);
-                metrics()
-                    .records_total
-                    .with_label_values(&[D::STAGE, outcome::PASSED])
-                    .inc_by(batch.records.records.len() as u64);
+                let in_flight = events::batch_taken(D::STAGE, batch.records.records.len());
                 let RecordBatch { to, last, bytes, .. } = batch.records;
-                let handed_on = HandedOn { partition, opening, to, last, bytes };
+                let handed_on = HandedOn { partition, opening, to, last, bytes, in_flight };
                 let outcome = self.destination.hand_on(batch, token);
                 context.spawn(outcome.into_actor(self).map(move |outcome, actor, context| {
                     actor.handed_on(handed_on, outcome, context);
                 }));
             }
-            Event::Held(time) => metrics()
-                .stage_wait_seconds_total
-                .with_label_values(&[D::STAGE, waiting::DOWNSTREAM])
-                .inc_by(time.as_secs_f64()),
+            Event::Held(time) => events::waited_for(D::STAGE, WaitsOn::Downstream, time),
             Event::OutOfRange => {
                 tracing::error!(
-                    stage = D::STAGE,
+                    stage = D::STAGE.as_str(),
                     "a position lies outside its log, every partition is opened anew"
                 );
                 let error = BatchError::Interrupted("a position lies outside its log".to_owned());
@@ -461,8 +449,8 @@ impl<D: Destination> StreamHandler<Event> for PartitionReader<D> {
                 }
             }
             Event::Refused(failure) => {
-                tracing::warn!(stage = D::STAGE, %failure, "kafka refuses to be read");
-                self.life.waiting_for(dependency::KAFKA);
+                tracing::warn!(stage = D::STAGE.as_str(), %failure, "kafka refuses to be read");
+                self.life.waiting_for(Dependency::Kafka);
             }
             Event::Fatal(failure) => self.life.fail(StageError::new("reading", failure)),
         }

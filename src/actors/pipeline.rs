@@ -36,7 +36,7 @@ use crate::{
         Board, Child, EXIT_GAVE_UP, Group, RestartPolicy, Root, Stage, StageKey, StageRef, Stalls, Watchdog,
         install_panic_hook,
     },
-    telemetry::metrics::stage,
+    telemetry::labels::StageName,
 };
 
 /// The exit code for settings that cannot work, also where only a server could tell.
@@ -55,8 +55,8 @@ impl Roles {
     pub const ALL: Self = Self { control: true, enricher: true, writer: true };
 }
 
-fn key(name: &'static str, borough: Option<Borough>) -> StageKey {
-    let order = stage::ALL.iter().position(|known| *known == name).unwrap_or(0);
+fn key(name: StageName, borough: Option<Borough>) -> StageKey {
+    let order = StageName::ALL.iter().position(|known| *known == name).unwrap_or(0);
     StageKey { order: u8::try_from(order).unwrap_or(0), name, borough: borough.map(Borough::slug) }
 }
 
@@ -178,7 +178,7 @@ fn declare(
         settings: settings.clone(),
         watchdog: watchdog.clone(),
     };
-    let (control, _) = Stage::new(key(stage::CONTROL, None), board, move |life| {
+    let (control, _) = Stage::new(key(StageName::Control, None), board, move |life| {
         Control::new(life, listener.clone(), state.clone())
     });
     let mut groups = vec![group("control", vec![control as Arc<dyn Child>])];
@@ -194,13 +194,13 @@ fn storage(
 ) -> Vec<Arc<dyn Child>> {
     let shared = environment.clone();
     let (writer, to_writer) =
-        Stage::new(key(stage::WRITER, None), board, move |life| Writer::new(life, shared.clone()));
+        Stage::new(key(StageName::Writer, None), board, move |life| Writer::new(life, shared.clone()));
     let shared = environment.clone();
-    let (aggregator, to_aggregator) = Stage::new(key(stage::AGGREGATOR, None), board, move |life| {
+    let (aggregator, to_aggregator) = Stage::new(key(StageName::Aggregator, None), board, move |life| {
         Aggregator::new(life, shared.clone(), to_writer.clone())
     });
     let (shared, stalls) = (environment.clone(), stalls.clone());
-    let (consumer, _) = Stage::new(key(stage::ENRICHED_CONSUMER, None), board, move |life| {
+    let (consumer, _) = Stage::new(key(StageName::EnrichedConsumer, None), board, move |life| {
         let destination = ToAggregator { environment: shared.clone(), aggregator: to_aggregator.clone() };
         EnrichedConsumer::new(life, shared.clone(), seat.clone(), stalls.clone(), destination)
     });
@@ -214,7 +214,7 @@ fn enrichment(
     stalls: &Stalls,
 ) -> Vec<Arc<dyn Child>> {
     let shared = environment.clone();
-    let (publisher, to_publisher) = Stage::new(key(stage::ENRICHED_PUBLISHER, None), board, move |life| {
+    let (publisher, to_publisher) = Stage::new(key(StageName::EnrichedPublisher, None), board, move |life| {
         EnrichedPublisher::new(life, shared.clone())
     });
     let mut children: Vec<Arc<dyn Child>> = vec![publisher];
@@ -222,14 +222,15 @@ fn enrichment(
     let max_bytes = derived_max_bytes(&environment.settings.kafka);
     for borough in Borough::ALL {
         let publisher = to_publisher.clone();
-        let (enricher, to_enricher) = Stage::new(key(stage::ENRICHER, Some(borough)), board, move |life| {
-            Enricher::new(life, borough, publisher.clone(), max_bytes)
-        });
+        let (enricher, to_enricher) =
+            Stage::new(key(StageName::Enricher, Some(borough)), board, move |life| {
+                Enricher::new(life, borough, publisher.clone(), max_bytes)
+            });
         children.push(enricher);
         to_enrichers.push(to_enricher);
     }
     let (shared, stalls) = (environment.clone(), stalls.clone());
-    let (consumer, _) = Stage::new(key(stage::RAW_CONSUMER, None), board, move |life| {
+    let (consumer, _) = Stage::new(key(StageName::RawConsumer, None), board, move |life| {
         let destination = ToEnrichers::new(shared.clone(), to_publisher.clone(), to_enrichers.clone());
         RawConsumer::new(life, shared.clone(), seat.clone(), stalls.clone(), destination)
     });
@@ -239,11 +240,11 @@ fn enrichment(
 
 fn ingest(environment: &Arc<Environment>, board: &Board) -> (Vec<Arc<dyn Child>>, StageRef<Poller>) {
     let shared = environment.clone();
-    let (publisher, to_publisher) = Stage::new(key(stage::RAW_PUBLISHER, None), board, move |life| {
+    let (publisher, to_publisher) = Stage::new(key(StageName::RawPublisher, None), board, move |life| {
         RawPublisher::new(life, shared.clone())
     });
     let shared = environment.clone();
-    let (poller, to_poller) = Stage::new(key(stage::POLLER, None), board, move |life| {
+    let (poller, to_poller) = Stage::new(key(StageName::Poller, None), board, move |life| {
         Poller::new(life, shared.clone(), to_publisher.clone())
     });
     (vec![publisher, poller], to_poller)

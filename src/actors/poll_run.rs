@@ -2,25 +2,29 @@
 //!
 //! What is durable, in which order. For each page:
 //! 1. Kafka acknowledges every row of it (the raw publisher's answer).
-//! 2. One PostgreSQL transaction counts the page, moves the poll's cursor behind its last row, and moves `published`.
+//! 2. One PostgreSQL transaction counts the page, moves the poll's cursor behind its last row, and moves
+//!    `published`.
 //!
-//! A crash before 1 or between 1 and 2 leaves the cursor before the page: it is fetched and published again, which
-//! changes nothing in the tables (law 6) and shows in the poll as `republished`. A crash after 2 goes on behind it.
+//! A crash before 1 or between 1 and 2 leaves the cursor before the page: it is fetched and published again,
+//! which changes nothing in the tables (promise 6) and shows in the poll as `republished`. A crash after 2
+//! goes on behind it.
 //!
-//! After the last page the ends of the raw log are stored together with the state `storing`. The poll has succeeded
-//! when its rows are in PostgreSQL, which follows from positions alone: the enrichers have committed past those ends;
-//! the ends of both derived topics, read after that, are reached by the positions in PostgreSQL. A crash in between
-//! repeats the questions.
+//! After the last page the ends of the raw log are stored together with the state `storing`. The poll has
+//! succeeded when its rows are in PostgreSQL, which follows from positions alone: the enrichers have
+//! committed past those ends; the ends of both derived topics, read after that, are reached by the positions
+//! in PostgreSQL. A crash in between repeats the questions.
 //!
-//! `published` is a time: the greatest `:updated_at` seen, never past the answer's `Date` less the visibility lag. A page
-//! that reaches beyond that may lack rows that were not visible yet, and no later page of the same poll can bring them:
-//! from there on `published` stays, also where the poll goes on hours later, after a restart (which finds it behind
-//! the newest row that the poll has seen). Rows of a replica that lags are good, but it may lack others: from the first
-//! such page on neither cursor moves. The next poll reads from `published` again.
+//! `published` is a time: the greatest `:updated_at` seen, never past the answer's `Date` less the visibility
+//! lag. A page that reaches beyond that may lack rows that were not visible yet, and no later page of the
+//! same poll can bring them: from there on `published` stays, also where the poll goes on hours later, after
+//! a restart (which finds it behind the newest row that the poll has seen). Rows of a replica that lags are
+//! good, but it may lack others: from the first such page on neither cursor moves. The next poll reads from
+//! `published` again.
 //!
-//! What goes wrong ends in one of three ways, never in a page that is published again and again: what is away is waited
-//! for by its name; what Kafka refuses is tried [`REFUSALS`] times, then the poll fails with what Kafka said; what the
-//! database refuses fails the poll with what it said, and the stage where not even that can be written.
+//! What goes wrong ends in one of three ways, never in a page that is published again and again: what is away
+//! is waited for by its name; what Kafka refuses is tried [`REFUSALS`] times, then the poll fails with what
+//! Kafka said; what the database refuses fails the poll with what it said, and the stage where not even that
+//! can be written.
 
 mod completion;
 mod halt;
@@ -28,10 +32,8 @@ mod prepared;
 mod succession;
 mod walk;
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use futures_util::future::OptionFuture;
 use jiff::Timestamp;
@@ -40,30 +42,23 @@ use tokio::sync::watch;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use self::{
-    halt::{CANCELLED, Halt, failed},
-    prepared::Prepared,
-    succession::Previous,
-    walk::{Certain, PageFacts, Walk, begins_at},
-};
-use super::{
-    drain::past_saving,
-    environment::{Cluster, Environment},
-    raw_publisher::RawPublisher,
-};
-use crate::{
-    config::KafkaSettings,
-    kafka::{Origin, PublishedPage, RECORD_OVERHEAD_BYTES, max_row_bytes},
-    messages::{BatchError, RawPage},
-    retry::Delays,
-    socrata::{Cursor, Page, PageRequest, SocrataClient, SocrataError},
-    store::{
-        DeadLetter, NamedColumns,
-        polls::{Lease, LeaseError, PageRecord, Poll, PollError, PollState},
-    },
-    supervision::{Life, StageRef},
-    telemetry::metrics::{count_wait, dependency, metrics, outcome, stage, waiting},
-};
+use self::halt::{CANCELLED, Halt, failed};
+use self::prepared::Prepared;
+use self::succession::Previous;
+use self::walk::{Certain, PageFacts, Walk, begins_at};
+use super::drain::past_saving;
+use super::environment::{Cluster, Environment};
+use super::raw_publisher::RawPublisher;
+use crate::config::KafkaSettings;
+use crate::kafka::{Origin, PublishedPage, RECORD_OVERHEAD_BYTES, max_row_bytes};
+use crate::messages::{BatchError, RawPage};
+use crate::retry::Delays;
+use crate::socrata::{Cursor, Page, PageRequest, SocrataClient, SocrataError};
+use crate::store::polls::{Lease, LeaseError, PageRecord, Poll, PollError, PollState};
+use crate::store::{DeadLetter, NamedColumns};
+use crate::supervision::{Life, StageRef};
+use crate::telemetry::events;
+use crate::telemetry::labels::{Dependency, SetAside, StageName, WaitsOn};
 
 /// How a run ended.
 pub enum RunEnd {
@@ -101,7 +96,7 @@ impl PollRun<'_> {
         async {
             tracing::info!(state = self.poll.state.as_str(), "poll runs");
             if self.taken_from_queue {
-                metrics().polls_total.with_label_values(&["running"]).inc();
+                events::poll_entered(PollState::Running);
             }
             let outcome = tokio::select! {
                 outcome = self.fetch_and_store() => outcome,
@@ -119,13 +114,13 @@ impl PollRun<'_> {
     async fn conclude(&self, outcome: Result<(), Halt>) -> RunEnd {
         let (store, id) = (&self.environment.store, self.poll.id);
         let (state, recorded) = match outcome {
-            Ok(()) => ("succeeded", store.finish_poll(id, self.token, self.dataset()).await),
+            Ok(()) => (PollState::Succeeded, store.finish_poll(id, self.token, self.dataset()).await),
             Err(Halt::Failed(error)) if error.code == CANCELLED => {
-                ("cancelled", store.finish_cancelled(id, self.token).await)
+                (PollState::Cancelled, store.finish_cancelled(id, self.token).await)
             }
             Err(Halt::Failed(error)) => {
                 tracing::error!(code = error.code, detail = error.detail, "poll failed");
-                ("failed", store.fail_poll(id, self.token, &error).await)
+                (PollState::Failed, store.fail_poll(id, self.token, &error).await)
             }
             Err(Halt::LeaseLost) => {
                 tracing::warn!("poll belongs to somebody else or starts again");
@@ -135,7 +130,7 @@ impl PollRun<'_> {
                 // Released, so that whoever starts next need not wait for the lease to pass.
                 let released = tokio::select! {
                     released = store.renew_lease(id, self.token, Duration::ZERO) => released.is_ok(),
-                    _ = past_saving(self.life, self.environment, dependency::DATABASE) => false,
+                    _ = past_saving(self.life, self.environment, Dependency::Database) => false,
                 };
                 tracing::info!(released, "poll stops with the process and goes on later");
                 return RunEnd::Stopped;
@@ -144,8 +139,8 @@ impl PollRun<'_> {
         };
         match recorded {
             Ok(()) => {
-                tracing::info!(state, "poll ended");
-                metrics().polls_total.with_label_values(&[state]).inc();
+                tracing::info!(state = state.as_str(), "poll ended");
+                events::poll_entered(state);
                 RunEnd::Ended
             }
             Err(LeaseError::Lost) => RunEnd::Ended,
@@ -207,7 +202,7 @@ impl PollRun<'_> {
         let ends: Vec<_> = partitions.zip(ends.iter().map(|ends| ends.high)).collect();
         let topic_id = self.cluster.topic_id(topic);
         self.environment.store.begin_storing(self.poll.id, self.token, topic_id, &ends).await?;
-        metrics().polls_total.with_label_values(&["storing"]).inc();
+        events::poll_entered(PollState::Storing);
         tracing::info!(pages = walk.page, "source is read to its end, rows are being stored");
         Ok(())
     }
@@ -249,11 +244,11 @@ impl PollRun<'_> {
             // A page may take minutes; a drain does not wait for it.
             _ = stop.wait_for(|stop| *stop) => return Err(Halt::Stopped),
         };
-        count_wait(stage::POLLER, waiting::SOURCE, began);
+        events::waited(StageName::Poller, WaitsOn::Source, began);
         fetched.map_err(|error: SocrataError| {
             Halt::Failed(PollError {
                 code: error.code().to_owned(),
-                stage: stage::POLLER.to_owned(),
+                stage: StageName::Poller.to_string(),
                 detail: error.to_string(),
                 http_status: error.http_status(),
                 retryable: error.is_transient(),
@@ -271,8 +266,8 @@ impl PollRun<'_> {
             crate::fault_point!("raw_publisher:publish:before");
             let began = Instant::now();
             let asked = self.publisher.ask(message.clone());
-            let answer = self.life.waiting_if_slow(dependency::KAFKA, asked).await;
-            count_wait(stage::POLLER, waiting::KAFKA, began);
+            let answer = self.life.waiting_if_slow(Dependency::Kafka, asked).await;
+            events::waited(StageName::Poller, WaitsOn::Kafka, began);
             let error = match answer {
                 Ok(Ok(published)) => {
                     self.life.running();
@@ -337,25 +332,24 @@ impl PollRun<'_> {
             dead_letters: self.too_large(prepared, &published, walk.page),
             columns: news.and_then(|named| self.read_columns(&named)),
         };
-        let metrics = metrics();
-        metrics.records_total.with_label_values(&[stage::POLLER, outcome::PASSED]).inc_by(record.rows);
-        metrics.batch_rows.with_label_values(&[stage::POLLER]).observe(record.rows as f64);
+        events::rows_passed(StageName::Poller, record.rows);
+        events::batch_seen(StageName::Poller, prepared.rows.len());
         let mut delays = Delays::new(Duration::from_millis(100), Duration::from_secs(5));
         loop {
             let recorded = tokio::select! {
                 recorded = self.environment.store.record_page(self.poll.id, self.token, &record) => recorded,
-                _ = past_saving(self.life, self.environment, dependency::DATABASE) => return Err(Halt::Stopped),
+                _ = past_saving(self.life, self.environment, Dependency::Database) => return Err(Halt::Stopped),
             };
             match recorded {
                 Ok(()) => break,
                 // Repeated until it is known to have been done: the page is in Kafka, and goes there once.
                 Err(LeaseError::Store(error)) if error.may_pass() => {
                     self.stopping()?;
-                    self.life.waiting_for(dependency::DATABASE);
+                    self.life.waiting_for(Dependency::Database);
                     tracing::warn!(%error, "page was not recorded, it waits");
                     let began = Instant::now();
                     tokio::time::sleep(delays.next_delay()).await;
-                    count_wait(stage::POLLER, waiting::DATABASE, began);
+                    events::waited(StageName::Poller, WaitsOn::Database, began);
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -383,18 +377,11 @@ impl PollRun<'_> {
         let limit = max_row_bytes(kafka);
         let rows = published.too_large.iter().filter_map(|index| prepared.rows.get(*index));
         rows.map(|row| {
-            metrics().dead_letters_total.with_label_values(&[stage::POLLER, "row_too_large"]).inc();
-            metrics().records_total.with_label_values(&[stage::POLLER, outcome::DEAD_LETTERED]).inc();
-            tracing::warn!(
-                page,
-                bytes = row.value.len(),
-                limit,
-                "row is too large for kafka, it is a dead letter"
-            );
+            events::row_too_large(page, row.value.len(), limit);
             DeadLetter {
                 payload: row.value.clone(),
-                stage: stage::POLLER.into(),
-                reason: "row_too_large".into(),
+                stage: StageName::Poller,
+                reason: SetAside::RowTooLarge.to_string(),
                 field: None,
                 detail: Some(too_large_detail(row.value.len(), kafka)),
                 unique_key: peek(&row.value).unique_key.and_then(|key| key.trim().parse().ok()),

@@ -1,33 +1,27 @@
 //! Poller: takes the next poll that is due and runs it, one at a time across all processes.
 //!
-//! Polls live in PostgreSQL. A lease with a token says which process runs one; a process that restarts under the same
-//! instance id takes its own back at once, another one takes over when the lease has passed. `poll_run` has the run.
+//! Polls live in PostgreSQL. A lease with a token says which process runs one; a process that restarts under
+//! the same instance id takes its own back at once, another one takes over when the lease has passed.
+//! `poll_run` has the run.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 
-use super::{
-    environment::Environment,
-    poll_run::{PollRun, RunEnd},
-    raw_publisher::RawPublisher,
-};
-use crate::{
-    messages::TriggerPoll,
-    retry::Delays,
-    socrata::SocrataClient,
-    store::{
-        StoreError,
-        polls::{LeasedPoll, NewPoll, Submitted, Trigger, Window},
-    },
-    supervision::{Drain, Life, StageError, StageRef},
-    telemetry::metrics::{count_wait, dependency, metrics, stage, waiting},
-};
+use super::environment::Environment;
+use super::poll_run::{PollRun, RunEnd};
+use super::raw_publisher::RawPublisher;
+use crate::messages::TriggerPoll;
+use crate::retry::Delays;
+use crate::socrata::SocrataClient;
+use crate::store::StoreError;
+use crate::store::polls::{LeasedPoll, NewPoll, PollState, Submitted, Trigger, Window};
+use crate::supervision::{Drain, Life, StageError, StageRef};
+use crate::telemetry::events;
+use crate::telemetry::labels::{Dependency, StageName, WaitsOn};
 
 /// How often the queue in PostgreSQL is looked at without being woken.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -61,11 +55,7 @@ impl Actor for Poller {
     fn started(&mut self, context: &mut Self::Context) {
         let settings = &self.environment.settings.source;
         let observer = Arc::new(|attempt: &crate::socrata::Attempt| {
-            metrics().source_requests_total.with_label_values(&[attempt.code.as_ref()]).inc();
-            metrics().source_request_duration_seconds.observe(attempt.duration.as_secs_f64());
-            // Whatever it answers with a status, it is there.
-            let there = attempt.code.parse::<u16>().is_ok_and(|status| status < 500);
-            metrics().dependency_up.with_label_values(&[dependency::SOURCE]).set(i64::from(there));
+            events::source_asked(attempt.code, attempt.duration);
         });
         let source = match SocrataClient::new(settings, observer) {
             Ok(source) => source,
@@ -163,10 +153,10 @@ impl Queue {
                         () = tokio::time::sleep(LOOK_EVERY) => {}
                         _ = stop.changed() => {}
                     }
-                    count_wait(stage::POLLER, waiting::IDLE, began);
+                    events::waited(StageName::Poller, WaitsOn::Idle, began);
                 }
                 Err(error) if error.may_pass() => {
-                    self.life.waiting_for(dependency::DATABASE);
+                    self.life.waiting_for(Dependency::Database);
                     tracing::debug!(%error, "the queue of polls cannot be read");
                     tokio::time::sleep(delays.next_delay()).await;
                 }
@@ -209,7 +199,7 @@ impl Queue {
         match store.submit_poll(&new, settings.max_queued).await? {
             Submitted::Created(poll) | Submitted::Resumed(poll) => {
                 tracing::info!(poll_id = %poll.id, "poll submitted by interval");
-                metrics().polls_total.with_label_values(&["queued"]).inc();
+                events::poll_entered(PollState::Queued);
             }
             Submitted::Existing(_) | Submitted::KeyConflict | Submitted::QueueFull => {}
         }

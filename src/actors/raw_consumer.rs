@@ -36,7 +36,7 @@ use crate::{
     messages::{BatchError, OpenPartition, RawBatch},
     store::{LostPlace, RawStart},
     supervision::StageRef,
-    telemetry::metrics::{dependency, stage},
+    telemetry::labels::{Dependency, StageName},
 };
 
 /// The raw consumer is a partition reader in front of the enrichers.
@@ -175,9 +175,10 @@ const ATTEMPTS_TO_START: u32 = 3;
 impl Destination for ToEnrichers {
     type Token = u64;
 
-    const STAGE: &'static str = stage::RAW_CONSUMER;
-    const PATH: &'static [&'static str] = &[stage::RAW_CONSUMER, stage::ENRICHER, stage::ENRICHED_PUBLISHER];
-    const NEEDS: &'static str = dependency::KAFKA;
+    const STAGE: StageName = StageName::RawConsumer;
+    const PATH: &'static [StageName] =
+        &[StageName::RawConsumer, StageName::Enricher, StageName::EnrichedPublisher];
+    const NEEDS: Dependency = Dependency::Kafka;
 
     fn group(settings: &Settings) -> String {
         enricher_group(&settings.kafka)

@@ -1,16 +1,19 @@
-//! Raw publisher: puts the rows of a page into `nyc311.raw`, and answers when Kafka has acknowledged each of them.
+//! Raw publisher: puts the rows of a page into `nyc311.raw`, and answers when Kafka has acknowledged each of
+//! them.
 
-use std::{rc::Rc, sync::Arc};
+use std::rc::Rc;
+use std::sync::Arc;
 
 use actix::prelude::*;
 
-use super::{drain::past_saving, environment::Environment};
-use crate::{
-    kafka::{HeaderList, PublishedPage, raw_producer::RawProducer},
-    messages::{BatchError, RawPage},
-    supervision::{Drain, Life, StageError},
-    telemetry::metrics::{dependency, metrics, outcome, stage},
-};
+use super::drain::past_saving;
+use super::environment::Environment;
+use crate::kafka::raw_producer::RawProducer;
+use crate::kafka::{HeaderList, PublishedPage};
+use crate::messages::{BatchError, RawPage};
+use crate::supervision::{Drain, Life, StageError};
+use crate::telemetry::events;
+use crate::telemetry::labels::{Dependency, StageName};
 
 /// The actor with the idempotent producer.
 pub struct RawPublisher {
@@ -63,20 +66,16 @@ impl Handler<RawPage> for RawPublisher {
             let headers = HeaderList { origin: Some(page.origin), ..HeaderList::default() };
             let published = tokio::select! {
                 published = producer.publish(&page.rows, &headers) => published?,
-                lost = past_saving(&life, &environment, dependency::KAFKA) => return Err(lost),
+                lost = past_saving(&life, &environment, Dependency::Kafka) => return Err(lost),
             };
-            let metrics = metrics();
-            metrics.batch_rows.with_label_values(&[stage::RAW_PUBLISHER]).observe(page.rows.len() as f64);
-            metrics
-                .records_total
-                .with_label_values(&[stage::RAW_PUBLISHER, outcome::PASSED])
-                .inc_by(published.published);
+            events::batch_seen(StageName::RawPublisher, page.rows.len());
+            events::rows_passed(StageName::RawPublisher, published.published);
             Ok(published)
         };
         AtomicResponse::new(Box::pin(publish.into_actor(self).map(|published, actor, _| {
             if published.is_err() {
-                // Whatever it was, an outage or a broken sequence: the next page is not to inherit it. A producer whose
-                // epoch the brokers no longer take only times out, as if they were away.
+                // Whatever it was, an outage or a broken sequence: the next page is not to inherit it. A
+                // producer whose epoch the brokers no longer take only times out, as if they were away.
                 actor.renew_producer();
             }
             published
@@ -87,6 +86,7 @@ impl Handler<RawPage> for RawPublisher {
 impl Handler<Drain> for RawPublisher {
     type Result = ();
 
-    /// Nothing to wait for: a drain follows the page that is under way, because publishing is an atomic response.
+    /// Nothing to wait for: a drain follows the page that is under way, because publishing is an atomic
+    /// response.
     fn handle(&mut self, _: Drain, _: &mut Self::Context) {}
 }

@@ -42,7 +42,7 @@ pub async fn run(args: &DriftArgs, settings: &Settings) -> Result<i32, Failure> 
 
 fn document(term: &Term) -> Value {
     json!({
-        "kind": term.kind,
+        "kind": term.kind.as_str(),
         "value": term.value,
         "known": term.known,
         "first_source_updated_at": term.first_source_updated_at.map(millis),

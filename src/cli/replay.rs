@@ -19,7 +19,7 @@ use crate::kafka::topics::derived_max_bytes;
 use crate::kafka::{Admin, HeaderList, KafkaFailure, PartitionMap, RawRow};
 use crate::quantity;
 use crate::store::{LetterKey, LetterSelection, StoredLetter};
-use crate::telemetry::metrics::stage;
+use crate::telemetry::labels::StageName;
 
 /// What became of a letter that no topic takes; one that somebody else discarded or replayed meanwhile is left alone.
 const TOO_LARGE: &str = "too large";
@@ -27,6 +27,10 @@ const TOO_LARGE: &str = "too large";
 const TOGETHER: i64 = 50;
 /// How long sending may take while their rows are locked: less than the database lets a transaction idle.
 const SEND_WITHIN: Duration = Duration::from_secs(8);
+
+/// The stages that set rows aside.
+const SETS_ASIDE: [StageName; 4] =
+    [StageName::Poller, StageName::Enricher, StageName::Aggregator, StageName::Writer];
 
 #[derive(Debug, Args)]
 pub struct ReplayArgs {
@@ -37,7 +41,7 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "CODE")]
     reason: Option<String>,
     /// Only letters of this stage
-    #[arg(long, value_name = "STAGE", value_parser = [stage::POLLER, stage::ENRICHER, stage::AGGREGATOR, stage::WRITER])]
+    #[arg(long, value_name = "STAGE", value_parser = SETS_ASIDE.map(StageName::as_str))]
     stage: Option<String>,
     /// Also letters that were replayed before and have neither arrived nor failed since
     #[arg(long)]
@@ -103,7 +107,7 @@ pub async fn run(args: &ReplayArgs, settings: &Settings) -> Result<i32, Failure>
 
 /// Whether the bytes of a letter are those of an enriched record.
 fn is_enriched(letter: &StoredLetter) -> bool {
-    matches!(letter.stage.as_str(), stage::AGGREGATOR | stage::WRITER)
+    matches!(StageName::from_word(&letter.stage), Some(StageName::Aggregator | StageName::Writer))
 }
 
 /// Sends letters to the topic that their bytes belong to.

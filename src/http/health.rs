@@ -4,7 +4,7 @@ use actix_web::{HttpResponse, web};
 
 use super::ControlState;
 use super::view::Readiness;
-use crate::telemetry::metrics::{self, pool};
+use crate::telemetry::{labels::PoolState, metrics};
 
 /// The description of the API, kept by hand; a test holds real answers against it.
 pub const OPENAPI: &str = include_str!("openapi.json");
@@ -27,8 +27,8 @@ pub async fn ready(state: web::Data<ControlState>) -> HttpResponse {
 pub async fn metrics(state: web::Data<ControlState>) -> HttpResponse {
     let (open, idle) = state.store.connections();
     let connections = &metrics::metrics().db_pool_connections;
-    for (name, count) in [(pool::IDLE, idle), (pool::IN_USE, open.saturating_sub(idle))] {
-        connections.with_label_values(&[name]).set(i64::try_from(count).unwrap_or(i64::MAX));
+    for (state, count) in [(PoolState::Idle, idle), (PoolState::InUse, open.saturating_sub(idle))] {
+        connections.of(state).set(i64::try_from(count).unwrap_or(i64::MAX));
     }
     HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(metrics::render())
 }

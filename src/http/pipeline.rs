@@ -52,7 +52,7 @@ struct DriftDocument {
 impl From<Term> for DriftDocument {
     fn from(term: Term) -> Self {
         Self {
-            kind: term.kind,
+            kind: term.kind.as_str().to_owned(),
             value: term.value,
             known: term.known,
             first_source_updated_at: term.first_source_updated_at.map(instant),

@@ -16,7 +16,7 @@ use super::poll_request;
 use super::problem::Problem;
 use crate::store::StoreError;
 use crate::store::polls::{Cancel, Poll, PollState, Submitted};
-use crate::telemetry::metrics::metrics;
+use crate::telemetry::events;
 
 /// How long a request may wait for the database beyond the time that a connection may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -45,7 +45,7 @@ async fn submit_poll(
         Submitted::QueueFull => return Err(Problem::queue_full(settings.poll.max_queued)),
     };
     if status == StatusCode::ACCEPTED {
-        metrics().polls_total.with_label_values(&[PollState::Queued.as_str()]).inc();
+        events::poll_entered(PollState::Queued);
         tracing::info!(poll_id = %poll.id, attempt = poll.attempt, trigger = poll.trigger.as_str(), "poll queued");
         state.view.wake_poller();
     }
@@ -81,7 +81,7 @@ async fn cancel_poll(id: &str, state: &ControlState) -> Result<HttpResponse, Pro
     let (status, poll) = match bounded(state, state.store.cancel_poll(poll_id(id)?)).await? {
         Cancel::Cancelled { poll, now } => {
             if now {
-                metrics().polls_total.with_label_values(&["cancelled"]).inc();
+                events::poll_entered(PollState::Cancelled);
             }
             (StatusCode::OK, poll)
         }

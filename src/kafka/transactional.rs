@@ -47,7 +47,7 @@ use super::{
 };
 use crate::{
     config::KafkaSettings,
-    telemetry::metrics::{metrics, transaction},
+    telemetry::{events, labels::TransactionEnd},
 };
 
 /// How long a transaction may stay open before the broker aborts it: it holds readers back for that long at worst.
@@ -224,12 +224,12 @@ impl Worker {
     fn run(self, mut queue: mpsc::Receiver<Job>) {
         while let Some(Job::Publish(work, done)) = queue.blocking_recv() {
             let outcome = if self.settings.transactions { self.transact(&work) } else { self.flush(&work) };
-            let label = match &outcome {
-                Ok(()) => transaction::COMMITTED,
-                Err(KafkaFailure::Fenced(_)) => transaction::FENCED,
-                Err(_) => transaction::ABORTED,
+            let end = match &outcome {
+                Ok(()) => TransactionEnd::Committed,
+                Err(KafkaFailure::Fenced(_)) => TransactionEnd::Fenced,
+                Err(_) => TransactionEnd::Aborted,
             };
-            metrics().kafka_transactions_total.with_label_values(&[label]).inc();
+            events::transaction_ended(end);
             let failed = outcome.is_err();
             // Nobody waits when the partition was closed meanwhile.
             let _ = done.send(outcome);

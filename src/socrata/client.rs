@@ -1,6 +1,5 @@
 //! Fetches pages over HTTP: the token, the timeouts, and which answers are asked for again.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,6 +16,7 @@ use super::scan::Malformed;
 use crate::causes;
 use crate::config::SourceSettings;
 use crate::retry::{Failure, RetryPolicy, retry};
+use crate::telemetry::labels::{NoPage, SourceCode};
 
 /// Bounds the memory that one answer can take (law 10). 50,000 rows of the city are 70 MB.
 const MAX_BODY_BYTES: usize = 512 << 20;
@@ -29,8 +29,7 @@ const PLACE_AFTER_BYTES: usize = 60;
 /// One request as it went, for the metrics.
 #[derive(Clone, Debug)]
 pub struct Attempt {
-    /// The HTTP status, or what came instead of an answer: `unreachable`, `timed_out`, `truncated`, `not_json`, `too_large`.
-    pub code: Cow<'static, str>,
+    pub code: SourceCode,
     pub duration: Duration,
 }
 
@@ -86,7 +85,7 @@ impl SocrataClient {
         let attempt = || async {
             let started = Instant::now();
             let answer = self.attempt(&parameters).await;
-            let code = answer.as_ref().err().map_or(Cow::Borrowed("200"), attempt_code);
+            let code = answer.as_ref().err().map_or(SourceCode::Status(200), attempt_code);
             (self.observer)(&Attempt { code, duration: started.elapsed() });
             answer.map_err(|error| match error.is_transient() {
                 true => Failure::Transient { after: error.retry_after(), error },
@@ -110,18 +109,18 @@ impl SocrataClient {
     }
 }
 
-fn attempt_code(error: &SocrataError) -> Cow<'static, str> {
-    match error {
+fn attempt_code(error: &SocrataError) -> SourceCode {
+    SourceCode::NoPage(match error {
         SocrataError::Rejected { http_status, .. } | SocrataError::Unavailable { http_status, .. } => {
-            Cow::Owned(http_status.to_string())
+            return SourceCode::Status(*http_status);
         }
-        SocrataError::Settings { .. } => Cow::Borrowed("settings"),
-        SocrataError::Unreachable { .. } => Cow::Borrowed("unreachable"),
-        SocrataError::TimedOut { .. } => Cow::Borrowed("timed_out"),
-        SocrataError::Truncated { .. } => Cow::Borrowed("truncated"),
-        SocrataError::NotJson { .. } => Cow::Borrowed("not_json"),
-        SocrataError::TooLarge { .. } => Cow::Borrowed("too_large"),
-    }
+        SocrataError::Settings { .. } => NoPage::Settings,
+        SocrataError::Unreachable { .. } => NoPage::Unreachable,
+        SocrataError::TimedOut { .. } => NoPage::TimedOut,
+        SocrataError::Truncated { .. } => NoPage::Truncated,
+        SocrataError::NotJson { .. } => NoPage::NotJson,
+        SocrataError::TooLarge { .. } => NoPage::TooLarge,
+    })
 }
 
 async fn read_body(mut response: Response) -> Result<Bytes, SocrataError> {
@@ -320,6 +319,21 @@ mod tests {
         );
         assert!(text("").ends_with("found nothing"), "{}", text(""));
         assert!(text("[{},{\"a\":").ends_with("it ends within row 2, after 9 bytes"));
+    }
+
+    #[test]
+    fn polls_and_metrics_call_an_error_by_one_name() {
+        let detail = String::new;
+        for error in [
+            SocrataError::Settings { detail: detail() },
+            SocrataError::Unreachable { detail: detail() },
+            SocrataError::TimedOut { detail: detail() },
+            SocrataError::Truncated { detail: detail() },
+            SocrataError::NotJson { detail: detail() },
+            SocrataError::TooLarge { limit_bytes: 1 },
+        ] {
+            assert_eq!(error.code(), format!("source_{}", attempt_code(&error)));
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! transaction that stores the row, or `open` again by the one that meets the same bytes as a dead letter.
 
 use super::{Store, StoreError};
+use crate::telemetry::labels::StageName;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -16,7 +17,7 @@ use uuid::Uuid;
 pub struct DeadLetter {
     pub payload: Bytes,
     /// The stage that gave up on it.
-    pub stage: String,
+    pub stage: StageName,
     /// A stable code.
     pub reason: String,
     pub field: Option<String>,
@@ -71,7 +72,7 @@ pub(super) async fn insert(
                 &[
                     &key.as_slice(),
                     &dead_letter.payload.as_ref(),
-                    &without_nul(&dead_letter.stage),
+                    &dead_letter.stage.as_str(),
                     &without_nul(&dead_letter.reason),
                     &text(&dead_letter.field),
                     &text(&dead_letter.detail),

@@ -1,8 +1,8 @@
 //! Notices when the source says something in new words: a column, a status, an agency, a complaint type.
 //!
-//! The words of rows are noted in the transaction that writes the rows, the columns that the source names in the one
-//! that records the page. What is noted is a function of the versions seen, but for our clocks (law 6). A store
-//! remembers what is noted already, so that a batch without news costs no statement.
+//! The words of rows are noted in the transaction that writes the rows, the columns that the source names in
+//! the one that records the page. What is noted is a function of the versions seen, but for our clocks
+//! (promise 6). A store remembers what is noted already, so that a batch without news costs no statement.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,11 +13,13 @@ use parking_lot::Mutex;
 use tokio_postgres::{Row, Transaction};
 
 use super::{Store, StoreError};
-use crate::telemetry::metrics::{drift, metrics};
+use crate::telemetry::events;
+use crate::telemetry::labels::DriftChange;
 
 /// A word is noted by its beginning: it has to fit the key of a table, and no word of the city's is longer.
 const MAX_CHARS: usize = 200;
-/// A stream of ever new words must not fill the memory: beyond this everything is forgotten, and noted once more.
+/// A stream of ever new words must not fill the memory: beyond this everything is forgotten, and noted once
+/// more.
 const MAX_REMEMBERED: usize = 20_000;
 
 /// Words by kind, each with the earliest version that has it; none where its versions have no time.
@@ -27,7 +29,7 @@ pub(super) struct Terms(HashMap<TermKind, HashMap<String, Option<Timestamp>>>);
 /// One noted word.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Term {
-    pub kind: String,
+    pub kind: TermKind,
     pub value: String,
     pub known: bool,
     pub first_source_updated_at: Option<Timestamp>,
@@ -65,7 +67,8 @@ impl Terms {
         }
     }
 
-    /// Returns what is not in `remembered`, or there with a later version only, in the order of the table's key.
+    /// Returns what is not in `remembered`, or there with a later version only, in the order of the table's
+    /// key.
     fn news(&self, remembered: &Self) -> Vec<(TermKind, &str, Option<Timestamp>)> {
         let is_news = |kind: &TermKind, word: &str, at| {
             let noted = remembered.0.get(kind).and_then(|words| words.get(word));
@@ -87,7 +90,8 @@ impl Terms {
 }
 
 impl Store {
-    /// Notes the words of a batch; returns those that nobody had noted before, to be told of after the commit.
+    /// Notes the words of a batch; returns those that nobody had noted before, to be told of after the
+    /// commit.
     pub(super) async fn note_terms(
         &self,
         transaction: &Transaction<'_>,
@@ -120,7 +124,7 @@ impl Store {
                 &[&kinds, &values, &known, &times],
             )
             .await?;
-        Ok(rows.iter().filter(|row| row.get("is_new")).map(Term::read).collect())
+        rows.iter().filter(|row| row.get("is_new")).map(Term::read).collect()
     }
 
     /// Remembers what a committed batch has noted, and tells of what is new to the rules.
@@ -136,7 +140,7 @@ impl Store {
         }
         drop(remembered);
         for term in new.iter().filter(|term| !term.known) {
-            term.tell(drift::APPEARED);
+            term.tell(DriftChange::Appeared);
         }
     }
 
@@ -153,18 +157,18 @@ impl Store {
                     &[&all, &limit],
                 )
                 .await?;
-            Ok(rows.iter().map(Term::read).collect())
+            rows.iter().map(Term::read).collect()
         })
         .await
     }
 }
 
-/// Notes the columns that the source names, and, where it was asked for all of them, which are gone; returns what to
-/// tell of after the commit.
+/// Notes the columns that the source names, and, where it was asked for all of them, which are gone; returns
+/// what to tell of after the commit.
 pub(super) async fn note_columns(
     transaction: &Transaction<'_>,
     columns: &NamedColumns,
-) -> Result<Vec<(Term, &'static str)>, StoreError> {
+) -> Result<Vec<(Term, DriftChange)>, StoreError> {
     let mut names: Vec<String> = columns.names.iter().map(|name| beginning(name).replace('\0', "")).collect();
     names.sort_unstable();
     names.dedup();
@@ -180,11 +184,13 @@ pub(super) async fn note_columns(
             &[&names, &known],
         )
         .await?;
-    let mut changes: Vec<_> = appeared
-        .iter()
-        .map(|row| (Term::read(row), drift::APPEARED))
-        .filter(|(term, _)| !term.known)
-        .collect();
+    let mut changes = Vec::new();
+    for row in &appeared {
+        let term = Term::read(row)?;
+        if !term.known {
+            changes.push((term, DriftChange::Appeared));
+        }
+    }
     if columns.complete {
         let vanished = transaction
             .query(
@@ -196,14 +202,20 @@ pub(super) async fn note_columns(
                 &[&names],
             )
             .await?;
-        changes.extend(vanished.iter().map(|row| (Term::read(row), drift::VANISHED)));
+        for row in &vanished {
+            changes.push((Term::read(row)?, DriftChange::Vanished));
+        }
     }
     Ok(changes)
 }
 
+fn kind_named(word: &str) -> Option<TermKind> {
+    TermKind::ALL.into_iter().find(|kind| kind.as_str() == word)
+}
+
 /// Tells whether the rules know a noted word.
 pub(super) fn knows(kind: &str, value: &str) -> bool {
-    TermKind::ALL.iter().any(|one| one.as_str() == kind && one.knows(value))
+    kind_named(kind).is_some_and(|kind| kind.knows(value))
 }
 
 /// Brings up to date which of the noted words the rules know: they may have learnt some.
@@ -239,20 +251,20 @@ pub struct NamedColumns {
 }
 
 impl Term {
-    fn read(row: &Row) -> Self {
-        Self {
-            kind: row.get("kind"),
+    fn read(row: &Row) -> Result<Self, StoreError> {
+        let unknown = || StoreError::other("source_term.kind holds an unknown word");
+        Ok(Self {
+            kind: kind_named(row.get("kind")).ok_or_else(unknown)?,
             value: row.get("value"),
             known: row.get("known"),
             first_source_updated_at: row.get("first_source_updated_at"),
             first_seen_at: row.get("first_seen_at"),
             vanished_at: row.get("vanished_at"),
-        }
+        })
     }
 
-    pub(super) fn tell(&self, change: &'static str) {
-        metrics().drift_total.with_label_values(&[self.kind.as_str(), change]).inc();
-        tracing::warn!(kind = self.kind, value = self.value, change, "the source says something new");
+    pub(super) fn tell(&self, change: DriftChange) {
+        events::source_changed(self.kind, &self.value, change);
     }
 }
 

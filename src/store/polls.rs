@@ -15,10 +15,11 @@ pub use submit::{Cancel, NewPoll, Submitted};
 
 pub use crate::poll::{PollState, Trigger, Window, WindowOn};
 
-use super::{Store, StoreError};
 use jiff::Timestamp;
 use tokio_postgres::Row;
 use uuid::Uuid;
+
+use super::{Store, StoreError};
 
 /// What became of a poll's rows; once the poll has ended they never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

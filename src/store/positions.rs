@@ -3,9 +3,11 @@
 //! A claim or a rewind begins an epoch, so whoever still writes under the old one is refused by the
 //! write transaction. Within an epoch a position only grows.
 
-use super::{Store, StoreError};
-use crate::{fault_point, kafka::Mark};
 use jiff::Timestamp;
+
+use super::{Store, StoreError};
+use crate::fault_point;
+use crate::kafka::Mark;
 
 /// Where a consumer starts, and the epoch that its batches must carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,9 +39,9 @@ pub enum Claim {
 }
 
 impl Store {
-    /// Takes a partition over: fences its former owner and returns where to go on. A partition that was
-    /// never seen starts at `initial`. Where the topic's id is known, a position of another log is not taken for one
-    /// of this.
+    /// Takes a partition over: fences its former owner and returns where to go on. A partition that was never
+    /// seen starts at `initial`. Where the topic's id is known, a position of another log is not taken for
+    /// one of this.
     pub async fn claim_position(
         &self,
         cluster: &str,
@@ -78,8 +80,9 @@ impl Store {
         Ok(claimed)
     }
 
-    /// Sets a position back, in a new epoch that nobody owns yet, and returns where it is. One that stands before
-    /// `next_offset` stays: what lies between was never written. A partition that was never seen starts at `initial`.
+    /// Sets a position back, in a new epoch that nobody owns yet, and returns where it is. One that stands
+    /// before `next_offset` stays: what lies between was never written. A partition that was never seen
+    /// starts at `initial`.
     pub async fn rewind_position(
         &self,
         cluster: &str,

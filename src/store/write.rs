@@ -45,17 +45,20 @@ mod statements;
 
 pub use batch::{IncomingRow, PositionAdvance, WriteBatch, WriteSummary};
 
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::SinkExt;
+use tokio_postgres::Transaction;
+
 use super::dead_letters::{self, DeadLetter};
 use super::drift::Terms;
 use super::{Store, StoreError};
 use crate::fault_point;
-use bytes::Bytes;
+use crate::telemetry::labels::{SetAside, StageName};
 use counts::Counts;
 use encode::Encoded;
-use futures_util::SinkExt;
-use std::collections::HashMap;
-use std::time::{Duration, Instant};
-use tokio_postgres::Transaction;
 
 /// A transaction that meets a conflict is tried this often.
 const ATTEMPTS: u32 = 6;
@@ -245,10 +248,8 @@ impl<'a> Plan<'a> {
             .filter_map(|refused| {
                 let row = self.row(refused.index)?;
                 Some(DeadLetter {
-                    stage: "writer".to_owned(),
-                    reason: WriteSummary::REFUSED.to_owned(),
                     detail: Some(refused.detail),
-                    ..row.dead_letter(&self.batch.cluster_id)
+                    ..row.dead_letter(StageName::Writer, SetAside::RefusedByDatabase, &self.batch.cluster_id)
                 })
             })
             .collect();

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::watch;
 
-use crate::telemetry::metrics::metrics;
+use crate::telemetry::{labels::StageName, metrics::metrics};
 
 /// Where a stage is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -60,7 +60,7 @@ pub struct StageStatus {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StageKey {
     pub order: u8,
-    pub name: &'static str,
+    pub name: StageName,
     pub borough: Option<&'static str>,
 }
 
@@ -68,7 +68,7 @@ impl std::fmt::Display for StageKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.borough {
             Some(borough) => write!(f, "{}/{borough}", self.name),
-            None => f.write_str(self.name),
+            None => f.write_str(self.name.as_str()),
         }
     }
 }
@@ -89,7 +89,7 @@ impl Board {
     /// Puts a stage on the board before it first starts.
     pub fn register(&self, key: StageKey) {
         let status = StageStatus {
-            name: key.name,
+            name: key.name.as_str(),
             borough: key.borough,
             state: StageState::Starting,
             generation: 0,
@@ -107,7 +107,7 @@ impl Board {
     }
 
     /// Returns whether one of these stages waits for a dependency, by its own word of the last moments.
-    pub fn waits(&self, names: &[&str]) -> bool {
+    pub fn waits(&self, names: &[StageName]) -> bool {
         let lately = |at: Instant| at.elapsed() < WAIT_COUNTS_FOR;
         let waited_at = self.waited_at.lock();
         waited_at.iter().any(|(key, at)| names.contains(&key.name) && lately(*at))
@@ -183,6 +183,6 @@ impl Board {
         }
         let mut parts = stages.iter().filter(|(other, _)| other.name == key.name);
         let up = parts.all(|(_, stage)| stage.state == StageState::Running);
-        metrics().stage_up.with_label_values(&[key.name]).set(i64::from(up));
+        metrics().stage_up.of(key.name).set(i64::from(up));
     }
 }

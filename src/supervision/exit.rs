@@ -2,6 +2,8 @@
 
 use std::{any::Any, cell::RefCell, fmt};
 
+use crate::telemetry::labels::RestartReason;
+
 /// An error that ends a stage: what it was doing and what went wrong.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{doing}: {cause}")]
@@ -35,20 +37,14 @@ pub enum ExitReason {
 }
 
 impl ExitReason {
-    /// Returns whether the supervisor has to count this exit against the stage.
-    pub fn is_failure(&self) -> bool {
-        !matches!(self, Self::Drained | Self::Killed)
-    }
-
-    /// Returns the closed set of words that the metrics use as a label.
-    pub fn label(&self) -> &'static str {
+    /// Returns why the stage is rebuilt, for the metrics. Whatever an end calls itself, one that is counted was
+    /// asked for by nobody.
+    pub fn restart_reason(&self) -> RestartReason {
         match self {
-            Self::Drained => "drained",
-            Self::Killed => "killed",
-            Self::Failed(_) => "error",
-            Self::Panicked(_) => "panic",
-            Self::Hung => "hang",
-            Self::Vanished => "vanished",
+            Self::Failed(_) => RestartReason::Error,
+            Self::Panicked(_) => RestartReason::Panic,
+            Self::Hung => RestartReason::Hang,
+            Self::Vanished | Self::Drained | Self::Killed => RestartReason::Vanished,
         }
     }
 }

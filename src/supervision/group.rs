@@ -15,7 +15,7 @@ use super::{
     exit::ExitReason,
     policy::{Intensity, RestartDelay, RestartPolicy},
 };
-use crate::telemetry::metrics::metrics;
+use crate::telemetry::events;
 
 /// What a group is told to do with itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,7 +137,7 @@ impl Running<'_> {
         let seat = &mut self.seats[index];
         let key = seat.child.key();
         seat.living = None;
-        metrics().stage_restarts_total.with_label_values(&[key.name, reason.label()]).inc();
+        events::stage_failed(key.name, reason.restart_reason());
         if self.intensity.exceeded(now, &self.group.policy) {
             seat.child.board().ended(key, StageState::Failed, Some(reason.to_string()));
             return Some((key, reason));

@@ -19,6 +19,7 @@ use super::{
     child::{Child, Drain, Fault},
     exit::{ExitReason, StageError, panic_text, remember_panic_location},
 };
+use crate::telemetry::labels::Dependency;
 
 /// How long an answer of a dependency may take before the stage says that it waits.
 const SLOW_AFTER: Duration = Duration::from_secs(5);
@@ -62,14 +63,14 @@ impl Life {
         self.board.report(self.key, self.generation, StageState::Running, None);
     }
 
-    /// Says that the stage waits for a dependency; this is no failure. Said again as long as it lasts: a wait that is not
+    /// Says that the stage waits for a dependency, or for the name of this process; this is no failure. Said again as long as it lasts: a wait that is not
     /// renewed does not explain for long why nothing moves ([`Board::waits`]).
-    pub fn waiting_for(&self, dependency: &str) {
-        self.board.report(self.key, self.generation, StageState::Waiting, Some(dependency));
+    pub fn waiting_for(&self, missing: impl AsRef<str>) {
+        self.board.report(self.key, self.generation, StageState::Waiting, Some(missing.as_ref()));
     }
 
     /// Runs `work`, and says that the stage waits for `dependency` while it takes longer than any healthy answer does.
-    pub async fn waiting_if_slow<T>(&self, dependency: &str, work: impl Future<Output = T>) -> T {
+    pub async fn waiting_if_slow<T>(&self, dependency: Dependency, work: impl Future<Output = T>) -> T {
         let mut work = std::pin::pin!(work);
         loop {
             match tokio::time::timeout(SLOW_AFTER, &mut work).await {

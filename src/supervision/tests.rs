@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::*;
+use crate::telemetry::labels::StageName;
 
 /// An actor that counts what it was asked in this life, and does what a test wants.
 struct Probe {
@@ -70,13 +71,13 @@ struct Tree {
     built: Arc<AtomicU32>,
 }
 
-const NAMES: [&str; 3] = ["writer", "aggregator", "poller"];
+const NAMES: [StageName; 3] = [StageName::Writer, StageName::Aggregator, StageName::Poller];
 
 impl Tree {
     fn new() -> Self {
         let (board, drained, built) = (Board::default(), Arc::default(), Arc::new(AtomicU32::new(0)));
         let stages = NAMES.iter().enumerate().map(|(order, name)| {
-            let key = StageKey { order: order as u8, name, borough: None };
+            let key = StageKey { order: order as u8, name: *name, borough: None };
             let (drained, built): (Arc<Mutex<Vec<StageKey>>>, _) = (Arc::clone(&drained), Arc::clone(&built));
             Stage::new(key, &board, move |life| {
                 built.fetch_add(1, Ordering::Relaxed);
@@ -260,7 +261,7 @@ fn a_drain_goes_from_the_last_stage_to_the_first() {
     let code = tree.run(5, NEVER, async |tree| tree.all_up().await);
     assert_eq!(code, 0);
     let drained: Vec<_> = tree.drained.lock().iter().map(|key| key.name).collect();
-    assert_eq!(drained, ["poller", "aggregator", "writer"]);
+    assert_eq!(drained, [StageName::Poller, StageName::Aggregator, StageName::Writer]);
     assert!(tree.board.stages().iter().all(|stage| stage.state == StageState::Stopped));
 }
 

@@ -1,143 +1,48 @@
-//! Every metric, described once. Labels come from the closed sets below: no poll id, no key and no complaint type ever is one.
+//! Every metric, described once, with the types of its labels.
 
 use std::sync::LazyLock;
-use std::time::Instant;
 
 use nyc311_domain::TermKind;
-use prometheus::core::Collector;
+use prometheus::core::{Collector, MetricVec, MetricVecBuilder};
 use prometheus::{
     CounterVec, Encoder as _, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec,
     IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
-/// The stages of the pipeline, as they are called everywhere.
-pub mod stage {
-    pub const CONTROL: &str = "control";
-    pub const POLLER: &str = "poller";
-    pub const RAW_PUBLISHER: &str = "raw_publisher";
-    pub const RAW_CONSUMER: &str = "raw_consumer";
-    pub const ENRICHER: &str = "enricher";
-    pub const ENRICHED_PUBLISHER: &str = "enriched_publisher";
-    pub const ENRICHED_CONSUMER: &str = "enriched_consumer";
-    pub const AGGREGATOR: &str = "aggregator";
-    pub const WRITER: &str = "writer";
-
-    /// From the source to the database.
-    pub const ALL: [&str; 9] = [
-        CONTROL,
-        POLLER,
-        RAW_PUBLISHER,
-        RAW_CONSUMER,
-        ENRICHER,
-        ENRICHED_PUBLISHER,
-        ENRICHED_CONSUMER,
-        AGGREGATOR,
-        WRITER,
-    ];
-}
-
-/// What became of a record in a stage (`records_total`).
-pub mod outcome {
-    /// Handed on, or acknowledged by the next durable place.
-    pub const PASSED: &str = "passed";
-    pub const STORED: &str = "stored";
-    pub const DUPLICATE: &str = "duplicate";
-    pub const REENRICHED: &str = "reenriched";
-    pub const DEAD_LETTERED: &str = "dead_lettered";
-    pub const ALL: [&str; 5] = [PASSED, STORED, DUPLICATE, REENRICHED, DEAD_LETTERED];
-}
-
-/// Why a stage was rebuilt (`stage_restarts_total`).
-pub mod restart_reason {
-    pub const ERROR: &str = "error";
-    pub const PANIC: &str = "panic";
-    pub const HANG: &str = "hang";
-    /// It ended though nobody asked.
-    pub const VANISHED: &str = "vanished";
-    pub const ALL: [&str; 4] = [ERROR, PANIC, HANG, VANISHED];
-}
-
-/// How a Kafka transaction ended (`kafka_transactions_total`).
-pub mod transaction {
-    pub const COMMITTED: &str = "committed";
-    pub const ABORTED: &str = "aborted";
-    pub const FENCED: &str = "fenced";
-    pub const ALL: [&str; 3] = [COMMITTED, ABORTED, FENCED];
-}
-
-/// What a stage waits for (`stage_wait_seconds_total`).
-pub mod waiting {
-    /// The next stage is full.
-    pub const DOWNSTREAM: &str = "downstream";
-    /// There is nothing to do.
-    pub const IDLE: &str = "idle";
-    pub const SOURCE: &str = "source";
-    pub const KAFKA: &str = "kafka";
-    pub const DATABASE: &str = "database";
-    pub const ALL: [&str; 5] = [DOWNSTREAM, IDLE, SOURCE, KAFKA, DATABASE];
-}
-
-/// What happened to a word of the source (`drift_total`).
-pub mod drift {
-    /// It was seen for the first time, and no rule knows it.
-    pub const APPEARED: &str = "appeared";
-    /// A column that the source names no more.
-    pub const VANISHED: &str = "vanished";
-}
-
-/// What the pipeline depends on (`dependency_up`).
-pub mod dependency {
-    pub const SOURCE: &str = "source";
-    pub const KAFKA: &str = "kafka";
-    pub const DATABASE: &str = "database";
-    pub const ALL: [&str; 3] = [SOURCE, KAFKA, DATABASE];
-}
-
-/// The states of database connections (`db_pool_connections`).
-pub mod pool {
-    pub const IDLE: &str = "idle";
-    pub const IN_USE: &str = "in_use";
-    pub const ALL: [&str; 2] = [IDLE, IN_USE];
-}
-
-/// Codes of `source_requests_total` for requests without an HTTP status.
-pub mod source_code {
-    pub const TIMEOUT: &str = "timeout";
-    pub const CONNECT: &str = "connect";
-    pub const TRUNCATED: &str = "truncated";
-    pub const OTHER: &str = "other";
-}
-
-/// The states of a poll (`polls_total`): how many entered each.
-pub const POLL_STATES: [&str; 6] = ["queued", "running", "storing", "succeeded", "failed", "cancelled"];
+use super::family::{Counters, Family, Gauges, Histograms, SecondsCounters, SecondsGauges};
+use super::labels::{
+    Build, ClosedLabels, Dependency, DriftChange, Flag, Labels, OfPartition, Outcome, PoolState, Reason,
+    RestartReason, SourceCode, StageName, TransactionEnd, WaitsOn,
+};
+use crate::poll::PollState;
 
 /// All metrics; a field is the name without the prefix `nyc311_`.
 pub struct Metrics {
-    pub records_total: IntCounterVec,
-    pub stage_restarts_total: IntCounterVec,
-    pub polls_total: IntCounterVec,
-    pub source_requests_total: IntCounterVec,
-    pub kafka_transactions_total: IntCounterVec,
-    pub dead_letters_total: IntCounterVec,
-    pub quality_flags_total: IntCounterVec,
-    pub drift_total: IntCounterVec,
-    pub stage_wait_seconds_total: CounterVec,
-    pub batch_rows: HistogramVec,
+    pub records_total: Counters<(StageName, Outcome)>,
+    pub stage_restarts_total: Counters<(StageName, RestartReason)>,
+    pub polls_total: Counters<PollState>,
+    pub source_requests_total: Counters<SourceCode>,
+    pub kafka_transactions_total: Counters<TransactionEnd>,
+    pub dead_letters_total: Counters<(StageName, Reason)>,
+    pub quality_flags_total: Counters<Flag>,
+    pub drift_total: Counters<(TermKind, DriftChange)>,
+    pub stage_wait_seconds_total: SecondsCounters<(StageName, WaitsOn)>,
+    pub batch_rows: Histograms<StageName>,
     pub source_request_duration_seconds: Histogram,
     pub db_transaction_duration_seconds: Histogram,
     pub end_to_end_latency_seconds: Histogram,
-    pub stage_up: IntGaugeVec,
-    pub consumer_lag_records: IntGaugeVec,
-    pub oldest_uncommitted_record_age_seconds: GaugeVec,
+    pub stage_up: Gauges<StageName>,
+    pub consumer_lag_records: Gauges<OfPartition<'static>>,
+    pub oldest_uncommitted_record_age_seconds: SecondsGauges<OfPartition<'static>>,
     pub poll_queue_length: IntGauge,
     pub poll_last_success_timestamp_seconds: Gauge,
     pub source_newest_updated_timestamp_seconds: Gauge,
     pub dead_letters_open: IntGauge,
-    pub in_flight_batches: IntGaugeVec,
-    pub stalled_partitions: IntGaugeVec,
-    pub db_pool_connections: IntGaugeVec,
-    pub dependency_up: IntGaugeVec,
-    pub build_info: IntGaugeVec,
+    pub in_flight_batches: Gauges<StageName>,
+    pub stalled_partitions: Gauges<StageName>,
+    pub db_pool_connections: Gauges<PoolState>,
+    pub dependency_up: Gauges<Dependency>,
+    pub build_info: Gauges<Build>,
     registry: Registry,
 }
 
@@ -148,19 +53,17 @@ pub fn metrics() -> &'static Metrics {
     &METRICS
 }
 
-/// Counts the time since `began` as spent waiting.
-pub fn count_wait(stage: &str, on: &str, began: Instant) {
-    let waited = began.elapsed().as_secs_f64();
-    metrics().stage_wait_seconds_total.with_label_values(&[stage, on]).inc_by(waited);
-}
-
 /// Writes all metrics in the text form of Prometheus.
 pub fn render() -> String {
+    String::from_utf8_lossy(&rendered(&METRICS.registry)).into_owned()
+}
+
+fn rendered(registry: &Registry) -> Vec<u8> {
     let mut out = Vec::new();
-    if let Err(error) = TextEncoder::new().encode(&METRICS.registry.gather(), &mut out) {
+    if let Err(error) = TextEncoder::new().encode(&registry.gather(), &mut out) {
         tracing::warn!(%error, "metrics cannot be written");
     }
-    String::from_utf8_lossy(&out).into_owned()
+    out
 }
 
 /// Batches from a handful to the largest write transaction.
@@ -175,61 +78,34 @@ const LATENCY: [f64; 12] = [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300
 impl Metrics {
     fn new() -> Self {
         let registry = Registry::new();
+        let counters = Maker { registry: &registry, make: IntCounterVec::new };
+        let seconds = Maker { registry: &registry, make: CounterVec::new };
+        let gauges = Maker { registry: &registry, make: IntGaugeVec::new };
+        let seconds_gauges = Maker { registry: &registry, make: GaugeVec::new };
         let made = Self {
-            records_total: counters(
-                &registry,
-                "records_total",
-                "Records by stage and what became of them",
-                &["stage", "outcome"],
-            ),
-            stage_restarts_total: counters(
-                &registry,
-                "stage_restarts_total",
-                "Times a stage was rebuilt, and why",
-                &["stage", "reason"],
-            ),
-            polls_total: counters(&registry, "polls_total", "Polls that entered a state", &["state"]),
-            source_requests_total: counters(
-                &registry,
+            records_total: counters.closed("records_total", "Records by stage and what became of them"),
+            stage_restarts_total: counters
+                .closed("stage_restarts_total", "Times a stage was rebuilt, and why"),
+            polls_total: counters.closed("polls_total", "Polls that entered a state"),
+            source_requests_total: counters.open(
                 "source_requests_total",
                 "Requests to the source by HTTP status, or by what kept them from one",
-                &["code"],
             ),
-            kafka_transactions_total: counters(
-                &registry,
-                "kafka_transactions_total",
-                "Kafka transactions by how they ended",
-                &["outcome"],
-            ),
-            dead_letters_total: counters(
-                &registry,
-                "dead_letters_total",
-                "Rows set aside, by the stage that did and the reason's code",
-                &["stage", "reason"],
-            ),
-            quality_flags_total: counters(
-                &registry,
-                "quality_flags_total",
-                "Flags set on enriched rows",
-                &["flag"],
-            ),
-            drift_total: counters(
-                &registry,
+            kafka_transactions_total: counters
+                .closed("kafka_transactions_total", "Kafka transactions by how they ended"),
+            dead_letters_total: counters
+                .open("dead_letters_total", "Rows set aside, by the stage that did and the reason's code"),
+            quality_flags_total: counters.open("quality_flags_total", "Flags set on enriched rows"),
+            drift_total: counters.open(
                 "drift_total",
                 "Words of the source that no rule knows, and columns that are gone, by kind",
-                &["kind", "change"],
             ),
-            stage_wait_seconds_total: registered(
+            stage_wait_seconds_total: seconds
+                .closed("stage_wait_seconds_total", "Seconds a stage spent waiting, and for what"),
+            batch_rows: Family::new(registered(
                 &registry,
-                CounterVec::new(
-                    opts("stage_wait_seconds_total", "Seconds a stage spent waiting, and for what"),
-                    &["stage", "on"],
-                ),
-            ),
-            batch_rows: registered(
-                &registry,
-                HistogramVec::new(histogram("batch_rows", "Rows in a batch", &ROWS), &["stage"]),
-            ),
+                HistogramVec::new(histogram("batch_rows", "Rows in a batch", &ROWS), StageName::NAMES),
+            )),
             source_request_duration_seconds: registered(
                 &registry,
                 Histogram::with_opts(histogram(
@@ -254,24 +130,19 @@ impl Metrics {
                     &LATENCY,
                 )),
             ),
-            stage_up: gauges(&registry, "stage_up", "1 while every part of a stage runs", &["stage"]),
-            consumer_lag_records: gauges(
-                &registry,
+            stage_up: gauges.closed("stage_up", "1 while every part of a stage runs"),
+            consumer_lag_records: gauges.open(
                 "consumer_lag_records",
                 "Records between the position and the end of an owned partition",
-                &["topic", "partition"],
             ),
-            oldest_uncommitted_record_age_seconds: registered(
+            oldest_uncommitted_record_age_seconds: seconds_gauges.open(
+                "oldest_uncommitted_record_age_seconds",
+                "Age of the oldest record read from a partition and not yet committed",
+            ),
+            poll_queue_length: registered(
                 &registry,
-                GaugeVec::new(
-                    opts(
-                        "oldest_uncommitted_record_age_seconds",
-                        "Age of the oldest record read from a partition and not yet committed",
-                    ),
-                    &["topic", "partition"],
-                ),
+                IntGauge::with_opts(opts("poll_queue_length", "Polls that wait for their turn")),
             ),
-            poll_queue_length: gauge(&registry, "poll_queue_length", "Polls that wait for their turn"),
             poll_last_success_timestamp_seconds: registered(
                 &registry,
                 Gauge::with_opts(opts(
@@ -286,79 +157,59 @@ impl Metrics {
                     "The newest :updated_at seen, in Unix time",
                 )),
             ),
-            dead_letters_open: gauge(&registry, "dead_letters_open", "Dead letters that nobody has settled"),
-            in_flight_batches: gauges(
+            dead_letters_open: registered(
                 &registry,
-                "in_flight_batches",
-                "Batches that a stage has taken and not yet answered",
-                &["stage"],
+                IntGauge::with_opts(opts("dead_letters_open", "Dead letters that nobody has settled")),
             ),
-            stalled_partitions: gauges(
-                &registry,
+            in_flight_batches: gauges
+                .closed("in_flight_batches", "Batches that a stage has taken and not yet answered"),
+            stalled_partitions: gauges.open(
                 "stalled_partitions",
                 "Partitions that have records to read and do not move, though nothing that they wait for is away",
-                &["stage"],
             ),
-            db_pool_connections: gauges(
-                &registry,
-                "db_pool_connections",
-                "Database connections by state",
-                &["state"],
-            ),
-            dependency_up: gauges(
-                &registry,
-                "dependency_up",
-                "1 while a dependency answers",
-                &["dependency"],
-            ),
-            build_info: gauges(
-                &registry,
-                "build_info",
-                "Always 1; the labels say what runs",
-                &["version", "commit"],
-            ),
+            db_pool_connections: gauges.closed("db_pool_connections", "Database connections by state"),
+            dependency_up: gauges.closed("dependency_up", "1 while a dependency answers"),
+            build_info: gauges.open("build_info", "Always 1; the labels say what runs"),
             registry,
         };
-        made.show_closed_sets();
+        made.show_parts_of_sets();
         made
     }
 
-    /// Lets every series of a closed set exist from the start, so that a rate over it is never over nothing.
-    fn show_closed_sets(&self) {
-        for stage in stage::ALL {
-            for outcome in outcome::ALL {
-                self.records_total.with_label_values(&[stage, outcome]);
-            }
-            for reason in restart_reason::ALL {
-                self.stage_restarts_total.with_label_values(&[stage, reason]);
-            }
-            for on in waiting::ALL {
-                self.stage_wait_seconds_total.with_label_values(&[stage, on]);
-            }
-            self.stage_up.with_label_values(&[stage]);
-            self.in_flight_batches.with_label_values(&[stage]);
-        }
-        for stage in [stage::RAW_CONSUMER, stage::ENRICHED_CONSUMER] {
-            self.stalled_partitions.with_label_values(&[stage]);
-        }
-        for state in POLL_STATES {
-            self.polls_total.with_label_values(&[state]);
-        }
-        for outcome in transaction::ALL {
-            self.kafka_transactions_total.with_label_values(&[outcome]);
-        }
-        for state in pool::ALL {
-            self.db_pool_connections.with_label_values(&[state]);
+    /// Lets those series exist from the start that are a part of what their labels could say.
+    fn show_parts_of_sets(&self) {
+        for stage in [StageName::RawConsumer, StageName::EnrichedConsumer] {
+            self.stalled_partitions.of(stage);
         }
         for kind in TermKind::ALL {
-            self.drift_total.with_label_values(&[kind.as_str(), drift::APPEARED]);
+            self.drift_total.of((kind, DriftChange::Appeared));
         }
-        self.drift_total.with_label_values(&[TermKind::Column.as_str(), drift::VANISHED]);
-        for name in dependency::ALL {
-            self.dependency_up.with_label_values(&[name]);
-        }
+        self.drift_total.of((TermKind::Column, DriftChange::Vanished));
         let commit = option_env!("GIT_COMMIT").filter(|commit| !commit.is_empty()).unwrap_or("unknown");
-        self.build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), commit]).set(1);
+        self.build_info.of(Build { version: env!("CARGO_PKG_VERSION"), commit }).set(1);
+    }
+}
+
+/// Makes and registers families of one kind.
+struct Maker<'a, V> {
+    registry: &'a Registry,
+    make: fn(Opts, &[&str]) -> prometheus::Result<V>,
+}
+
+impl<B: MetricVecBuilder> Maker<'_, MetricVec<B>>
+where
+    MetricVec<B>: Collector + Clone + 'static,
+{
+    /// Makes a family whose series exist once something has happened.
+    fn open<L: Labels>(&self, name: &str, help: &str) -> Family<MetricVec<B>, L> {
+        Family::new(registered(self.registry, (self.make)(opts(name, help), L::NAMES)))
+    }
+
+    /// Makes a family whose series all exist from the start.
+    fn closed<L: ClosedLabels>(&self, name: &str, help: &str) -> Family<MetricVec<B>, L> {
+        let family = self.open(name, help);
+        family.show_all();
+        family
     }
 }
 
@@ -370,19 +221,8 @@ fn histogram(name: &str, help: &str, buckets: &[f64]) -> HistogramOpts {
     HistogramOpts { common_opts: opts(name, help), buckets: buckets.to_vec() }
 }
 
-fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
-    registered(registry, IntCounterVec::new(opts(name, help), labels))
-}
-
-fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
-    registered(registry, IntGaugeVec::new(opts(name, help), labels))
-}
-
-fn gauge(registry: &Registry, name: &str, help: &str) -> IntGauge {
-    registered(registry, IntGauge::with_opts(opts(name, help)))
-}
-
-/// Registers a metric. Names and labels are constants of this file, so an error here is a mistake in it, which the tests show.
+/// Registers a metric. Names and labels are constants, so an error here is a mistake in them, which the tests
+/// show.
 fn registered<C: Collector + Clone + 'static>(registry: &Registry, made: prometheus::Result<C>) -> C {
     match made.and_then(|metric| registry.register(Box::new(metric.clone())).map(|()| metric)) {
         Ok(metric) => metric,
@@ -392,45 +232,100 @@ fn registered<C: Collector + Clone + 'static>(registry: &Registry, made: prometh
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use nyc311_domain::QualityFlags;
+
     use super::*;
+    use crate::telemetry::labels::SetAside;
+
+    const NAMES: [&str; 25] = [
+        "records_total",
+        "stage_restarts_total",
+        "polls_total",
+        "source_requests_total",
+        "kafka_transactions_total",
+        "dead_letters_total",
+        "quality_flags_total",
+        "drift_total",
+        "stage_wait_seconds_total",
+        "batch_rows",
+        "source_request_duration_seconds",
+        "db_transaction_duration_seconds",
+        "end_to_end_latency_seconds",
+        "stage_up",
+        "consumer_lag_records",
+        "oldest_uncommitted_record_age_seconds",
+        "poll_queue_length",
+        "poll_last_success_timestamp_seconds",
+        "source_newest_updated_timestamp_seconds",
+        "dead_letters_open",
+        "in_flight_batches",
+        "stalled_partitions",
+        "db_pool_connections",
+        "dependency_up",
+        "build_info",
+    ];
+
+    #[test]
+    fn every_metric_that_the_operators_are_told_of_exists() {
+        let text = include_str!("../../docs/operations.md");
+        let named: BTreeSet<&str> = text
+            .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+            .filter_map(|word| word.strip_prefix("nyc311_"))
+            .collect();
+        assert!(named.len() > 8, "{named:?}");
+        for name in named {
+            assert!(NAMES.contains(&name), "{name} is no metric");
+        }
+    }
+
+    #[test]
+    fn every_series_of_a_closed_set_exists_from_the_start() {
+        let text = String::from_utf8(rendered(&Metrics::new().registry)).unwrap();
+        let series = |name: &str| {
+            let begins =
+                |line: &&str| line.strip_prefix("nyc311_").is_some_and(|line| line.starts_with(name));
+            text.lines().filter(begins).count()
+        };
+        for (name, count) in [
+            ("records_total{", StageName::ALL.len() * Outcome::ALL.len()),
+            ("stage_restarts_total{", StageName::ALL.len() * RestartReason::ALL.len()),
+            ("stage_wait_seconds_total{", StageName::ALL.len() * WaitsOn::ALL.len()),
+            ("stage_up{", StageName::ALL.len()),
+            ("in_flight_batches{", StageName::ALL.len()),
+            ("stalled_partitions{", 2),
+            ("polls_total{", PollState::ALL.len()),
+            ("kafka_transactions_total{", TransactionEnd::ALL.len()),
+            ("db_pool_connections{", PoolState::ALL.len()),
+            ("drift_total{", TermKind::ALL.len() + 1),
+            ("dependency_up{", Dependency::ALL.len()),
+            ("build_info{", 1),
+            // What has not happened yet is in no closed set.
+            ("source_requests_total{", 0),
+            ("dead_letters_total{", 0),
+            ("quality_flags_total{", 0),
+            ("batch_rows", 0),
+            ("consumer_lag_records{", 0),
+        ] {
+            assert_eq!(series(name), count, "{name}");
+        }
+        assert!(text.contains("nyc311_stage_restarts_total{reason=\"vanished\",stage=\"raw_consumer\"} 0"));
+        assert!(text.contains("nyc311_stage_wait_seconds_total{on=\"downstream\",stage=\"writer\"} 0"));
+    }
 
     #[test]
     fn every_metric_is_written_under_its_name() {
         let all = metrics();
-        all.source_requests_total.with_label_values(&["200"]).inc();
-        all.dead_letters_total.with_label_values(&[stage::ENRICHER, "not_an_object"]).inc();
-        all.quality_flags_total.with_label_values(&["nul_stripped"]).inc();
-        all.consumer_lag_records.with_label_values(&["nyc311.raw", "0"]).set(7);
-        all.oldest_uncommitted_record_age_seconds.with_label_values(&["nyc311.raw", "0"]).set(0.5);
-        all.batch_rows.with_label_values(&[stage::WRITER]).observe(5.0);
+        all.source_requests_total.of(SourceCode::Status(200)).inc();
+        all.dead_letters_total.of((StageName::Enricher, SetAside::EnrichmentPanicked.into())).inc();
+        Flag::each(QualityFlags::NUL_STRIPPED).for_each(|flag| all.quality_flags_total.of(flag).inc());
+        let partition = OfPartition("nyc311.raw", 0);
+        all.consumer_lag_records.of(partition).set(7);
+        all.oldest_uncommitted_record_age_seconds.of(partition).set(0.5);
+        all.batch_rows.of(StageName::Writer).observe(5.0);
         let text = render();
-        for name in [
-            "records_total",
-            "stage_restarts_total",
-            "polls_total",
-            "source_requests_total",
-            "kafka_transactions_total",
-            "dead_letters_total",
-            "quality_flags_total",
-            "drift_total",
-            "stage_wait_seconds_total",
-            "batch_rows",
-            "source_request_duration_seconds",
-            "db_transaction_duration_seconds",
-            "end_to_end_latency_seconds",
-            "stage_up",
-            "consumer_lag_records",
-            "oldest_uncommitted_record_age_seconds",
-            "poll_queue_length",
-            "poll_last_success_timestamp_seconds",
-            "source_newest_updated_timestamp_seconds",
-            "dead_letters_open",
-            "in_flight_batches",
-            "stalled_partitions",
-            "db_pool_connections",
-            "dependency_up",
-            "build_info",
-        ] {
+        for name in NAMES {
             assert!(text.contains(&format!("# TYPE nyc311_{name} ")), "{name} is missing");
         }
         assert!(text.contains("nyc311_consumer_lag_records{partition=\"0\",topic=\"nyc311.raw\"} 7"));

@@ -108,6 +108,6 @@ async fn words_are_judged_anew_by_a_program_that_has_learnt_some() {
         .await;
     database.migrate().await.unwrap();
     let terms = database.terms(false, 10).await.unwrap();
-    let unknown: Vec<_> = terms.iter().map(|term| (&*term.kind, &*term.value)).collect();
+    let unknown: Vec<_> = terms.iter().map(|term| (term.kind.as_str(), &*term.value)).collect();
     assert_eq!(unknown, [("status", "Escalated")]);
 }

@@ -4,13 +4,14 @@ use crate::store_database::TestDatabase;
 use crate::store_rows::{batch, incoming, request};
 use bytes::Bytes;
 use nyc311::store::{DeadLetter, IncomingRow, LetterSelection};
+use nyc311::telemetry::labels::StageName;
 use nyc311_domain::quality;
 use serde_json::json;
 
 fn dead_letter(payload: &'static [u8]) -> DeadLetter {
     DeadLetter {
         payload: Bytes::from_static(payload),
-        stage: "enricher".to_owned(),
+        stage: StageName::Enricher,
         reason: "not_an_object".to_owned(),
         field: None,
         detail: None,

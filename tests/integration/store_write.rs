@@ -9,6 +9,7 @@ use bytes::Bytes;
 use nyc311::config::DatabaseSettings;
 use nyc311::store::polls::{NewPoll, Submitted, Trigger, Window, WindowOn};
 use nyc311::store::{DeadLetter, IncomingRow, Store, StoreError, WriteError, WriteSummary};
+use nyc311::telemetry::labels::StageName;
 use nyc311_domain::{QualityFlags, ServiceRequest};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -376,7 +377,7 @@ async fn a_value_that_cannot_be_read_becomes_a_dead_letter() {
 pub fn dead_letter(payload: &'static [u8]) -> DeadLetter {
     DeadLetter {
         payload: Bytes::from_static(payload),
-        stage: "enricher".to_owned(),
+        stage: StageName::Enricher,
         reason: "not_an_object".to_owned(),
         field: None,
         detail: Some("a NUL\0 in a text".to_owned()),

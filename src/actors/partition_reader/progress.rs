@@ -13,7 +13,7 @@ use super::{Destination, PartitionReader};
 use crate::{
     kafka::{Partition, admin::LogEnds, consumer::Command},
     supervision::{Remedy, StageError, end_hung},
-    telemetry::metrics::metrics,
+    telemetry::{labels::OfPartition, metrics::metrics},
 };
 
 impl<D: Destination> PartitionReader<D> {
@@ -24,10 +24,10 @@ impl<D: Destination> PartitionReader<D> {
         let now_ms = jiff::Timestamp::now().as_millisecond();
         let mut by_topic: HashMap<Arc<str>, Vec<i32>> = HashMap::new();
         for ((topic, partition), assigned) in &self.partitions {
-            let labels = [&**topic, &partition.to_string()];
             let oldest = assigned.appended_at_ms.iter().flatten().next();
             let age_seconds = oldest.map_or(0.0, |appended_at| (now_ms - appended_at).max(0) as f64 / 1000.0);
-            metrics().oldest_uncommitted_record_age_seconds.with_label_values(&labels).set(age_seconds);
+            let age = &metrics().oldest_uncommitted_record_age_seconds;
+            age.of(OfPartition(topic, *partition)).set(age_seconds);
             by_topic.entry(topic.clone()).or_default().push(*partition);
         }
         for (topic, partitions) in by_topic {
@@ -52,9 +52,10 @@ impl<D: Destination> PartitionReader<D> {
     }
 
     fn show_stalled(&self) {
-        let stalled = self.stalls.stalled().iter().filter(|stalled| stalled.stage == D::STAGE).count();
+        let stalled =
+            self.stalls.stalled().iter().filter(|stalled| stalled.stage == D::STAGE.as_str()).count();
         let stalled = i64::try_from(stalled).unwrap_or(i64::MAX);
-        metrics().stalled_partitions.with_label_values(&[D::STAGE]).set(stalled);
+        metrics().stalled_partitions.of(D::STAGE).set(stalled);
     }
 
     /// Looks, for a consumer without partitions, whether others have them: a group that has given out less than there is
@@ -64,7 +65,7 @@ impl<D: Destination> PartitionReader<D> {
         let topics = D::topics(settings);
         let Some(topic) = topics.first().cloned() else { return };
         if !self.partitions.is_empty() {
-            return self.stalls.forget(D::STAGE, &topic, None);
+            return self.stalls.forget(D::STAGE.as_str(), &topic, None);
         }
         let expected =
             topics.len() * usize::try_from(self.environment.partition_map.partitions()).unwrap_or(0);
@@ -75,7 +76,7 @@ impl<D: Destination> PartitionReader<D> {
             let Ok(given_out) = given_out else { return };
             let should_move = given_out < expected && actor.partitions.is_empty() && !actor.is_excused();
             let now = Instant::now();
-            let remedy = actor.stalls.look(D::STAGE, (&topic, None), None, should_move, now);
+            let remedy = actor.stalls.look(D::STAGE.as_str(), (&topic, None), None, should_move, now);
             actor.show_stalled();
             let still =
                 format!("{topic}: nobody has been given {} partitions", expected - given_out.min(expected));
@@ -97,21 +98,20 @@ impl<D: Destination> PartitionReader<D> {
         let position = assigned.opening.map(|_| assigned.next_offset);
         let lag = position.map_or(0, |position| (ends.high - position.max(ends.low)).max(0));
         if position.is_some() {
-            let labels = [&**topic, &number.to_string()];
-            metrics().consumer_lag_records.with_label_values(&labels).set(lag);
+            metrics().consumer_lag_records.of(OfPartition(topic, number)).set(lag);
         }
         let excused =
             self.draining || !self.environment.missing().is_empty() || self.life.board().waits(D::PATH);
         let should_move = !excused && (lag > 0 || position.is_none());
         let now = Instant::now();
-        let remedy = self.stalls.look(D::STAGE, (topic, Some(number)), position, should_move, now);
+        let remedy = self.stalls.look(D::STAGE.as_str(), (topic, Some(number)), position, should_move, now);
         self.show_stalled();
         if remedy == Remedy::Nothing {
             return;
         }
         let still = format!("{topic}/{number} makes no progress at {position:?}, {lag} records behind");
         tracing::error!(
-            stage = D::STAGE,
+            stage = D::STAGE.as_str(),
             topic = &**topic,
             partition = number,
             position,

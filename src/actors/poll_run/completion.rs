@@ -1,16 +1,16 @@
 //! The end of a run: from the last page until the poll's rows are in PostgreSQL, by positions alone.
 //!
-//! Each of these positions and ends speaks of a log. That the logs are those of the beginning is asked before and after: in
-//! between, a topic that was deleted and created again would have an end that is reached at once.
+//! Each of these positions and ends speaks of a log. That the logs are those of the beginning is asked before
+//! and after: in between, a topic that was deleted and created again would have an end that is reached at
+//! once.
 
 use std::time::Duration;
 
 use super::{Halt, PollRun};
-use crate::{
-    actors::kafka_loss::Found,
-    kafka::groups::enricher_group,
-    store::{LostPlace, polls::RawEnd},
-};
+use crate::actors::kafka_loss::Found;
+use crate::kafka::groups::enricher_group;
+use crate::store::LostPlace;
+use crate::store::polls::RawEnd;
 
 impl PollRun<'_> {
     pub(super) async fn wait_until_stored(&self) -> Result<(), Halt> {
@@ -23,7 +23,8 @@ impl PollRun<'_> {
         self.same_logs(&raw_ends).await
     }
 
-    /// Halts where a log is not the one that the poll was published to: what that means is for the watch to find out.
+    /// Halts where a log is not the one that the poll was published to: what that means is for the watch to
+    /// find out.
     async fn same_logs(&self, raw_ends: &[RawEnd]) -> Result<(), Halt> {
         let raw = &self.environment.settings.kafka.raw_topic;
         let raw_id = self.cluster.topic_id(raw);

@@ -1,14 +1,10 @@
 //! Why a run of a poll cannot go on, and what each failure of a neighbour or a dependency means for it.
 
-use crate::{
-    kafka::KafkaFailure,
-    messages::BatchError,
-    store::{
-        StoreError,
-        polls::{LeaseError, PollError},
-    },
-    telemetry::metrics::stage,
-};
+use crate::kafka::KafkaFailure;
+use crate::messages::BatchError;
+use crate::store::StoreError;
+use crate::store::polls::{LeaseError, PollError};
+use crate::telemetry::labels::StageName;
 
 /// Why a run cannot go on.
 pub(super) enum Halt {
@@ -60,7 +56,7 @@ impl From<BatchError> for Halt {
 }
 
 pub(super) fn failed(code: &str, detail: String) -> Halt {
-    let stage = stage::POLLER.to_owned();
+    let stage = StageName::Poller.to_string();
     Halt::Failed(PollError { code: code.to_owned(), stage, detail, http_status: None, retryable: false })
 }
 

@@ -6,16 +6,12 @@ use bytes::Bytes;
 use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 use nyc311_domain::{RawHead, peek};
 
-use super::{
-    Halt, failed,
-    succession::{Succession, Verdict},
-    walk::Walk,
-};
-use crate::{
-    actors::environment::Environment,
-    kafka::RawRow,
-    socrata::{Cursor, Page, salvaged},
-};
+use super::succession::{Succession, Verdict};
+use super::walk::Walk;
+use super::{Halt, failed};
+use crate::actors::environment::Environment;
+use crate::kafka::RawRow;
+use crate::socrata::{Cursor, Page, salvaged};
 
 /// A page with what was found in its rows.
 pub(super) struct Prepared {
@@ -84,7 +80,8 @@ fn cursor_behind(value: &Bytes) -> Option<Cursor> {
     Some(Cursor::of_row(head.updated_at?, &head.row_id?, value))
 }
 
-/// Rounds down to what PostgreSQL can hold: a durable cursor above the row that it comes from would pass over rows.
+/// Rounds down to what PostgreSQL can hold: a durable cursor above the row that it comes from would pass over
+/// rows.
 fn stored_precision(at: Timestamp) -> Timestamp {
     let floor = TimestampRound::new().smallest(Unit::Microsecond).mode(RoundMode::Floor);
     at.round(floor).unwrap_or(at)

@@ -1,17 +1,20 @@
 //! Whether a page follows the one before it, as the walk by (`:updated_at`, `:id`) needs it.
 //!
-//! A walk ends at an empty page: a source may give fewer rows than it was asked for at any time. What comes again is no
-//! news either: a short page that brings nothing but the last rows of the page before is the end too, and so is a short
-//! one without a row to go on from. A full page that does not advance, one whose times fall, and one with rows of the
-//! page before that cannot follow it end the poll with an error before anything of them is published: the source does
-//! not sort as it is asked to, and to go on would pass over rows.
+//! A walk ends at an empty page: a source may give fewer rows than it was asked for at any time. What comes
+//! again is no news either: a short page that brings nothing but the last rows of the page before is the end
+//! too, and so is a short one without a row to go on from. A full page that does not advance, one whose times
+//! fall, and one with rows of the page before that cannot follow it end the poll with an error before
+//! anything of them is published: the source does not sort as it is asked to, and to go on would pass over
+//! rows.
 
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use nyc311_domain::RawHead;
 
-use crate::{kafka::RawRow, socrata::Cursor};
+use crate::kafka::RawRow;
+use crate::socrata::Cursor;
 
 /// What becomes of a page.
 #[derive(Debug, PartialEq, Eq)]
@@ -41,8 +44,8 @@ pub(super) struct Succession<'a> {
     /// For each row, whether it has a time.
     timed: Vec<bool>,
     greatest: Option<(Timestamp, String)>,
-    /// The last row that can be gone on from, and the last one that can only because the page has no better: it lacks its
-    /// `unique_key`.
+    /// The last row that can be gone on from, and the last one that can only because the page has no better:
+    /// it lacks its `unique_key`.
     last: Option<Place>,
     last_without_key: Option<Place>,
     /// A row has the time of the row that the page follows, or an earlier one.
@@ -78,7 +81,8 @@ impl<'a> Succession<'a> {
         }
     }
 
-    /// Notes the next row. Rows with equal times may stand in any order, for the source alone can compare ids.
+    /// Notes the next row. Rows with equal times may stand in any order, for the source alone can compare
+    /// ids.
     pub(super) fn note(&mut self, head: &RawHead<'_>) {
         let is_cursor = self.after.is_some_and(|after| {
             head.updated_at == Some(after.updated_at) && head.row_id.as_deref() == Some(&after.row_id)
@@ -186,7 +190,8 @@ impl<'a> Succession<'a> {
                 }
                 // Nothing could be asked for that is after it.
                 Some(found) if !timed || previous.last.is_none_or(|last| found > last) => {}
-                // A source that compares less finely than it sorts repeats the last rows of a page, in their order.
+                // A source that compares less finely than it sorts repeats the last rows of a page, in their
+                // order.
                 Some(found) if !is_new && latest <= Some(found) => latest = Some(found),
                 Some(_) => return Again::OutOfPlace(index + 1),
             }
@@ -281,8 +286,8 @@ mod tests {
     #[test]
     fn each_line_of_the_table_has_its_verdict() {
         let timeless = row(8, "unreadable");
-        // It can be gone on from, being the only one with a time and an id, but it is where the page before ended: a source
-        // that tells times apart by what ours cannot see gives it another text.
+        // It can be gone on from, being the only one with a time and an id, but it is where the page before
+        // ended: a source that tells times apart by what ours cannot see gives it another text.
         let cursor_again = RawRow {
             value: format!(r#"{{":id":"row-1",":updated_at":"{ONE}","changed":true}}"#).into(),
             borough: None,

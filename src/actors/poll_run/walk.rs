@@ -1,17 +1,16 @@
-//! Where the walk of a run stands, and how far its cursors may go: decisions over facts, without a clock and without I/O.
+//! Where the walk of a run stands, and how far its cursors may go: decisions over facts, without a clock and
+//! I/O.
 //!
-//! A row is lost where a cursor passes it unseen, so each decision here has its cases in a table, and a test for each row of
-//! it. `poll_run` has the argument; when a walk ends is decided in `succession`.
+//! A row is lost where a cursor passes it unseen, so each decision here has its cases in a table, and a test
+//! for each row of it. `poll_run` has the argument; when a walk ends is decided in `succession`.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::succession::Previous;
-use crate::{
-    poll::Window,
-    socrata::{Cursor, PageRequest},
-};
+use crate::poll::Window;
+use crate::socrata::{Cursor, PageRequest};
 
 /// How far it is certain that every row was visible which the walk has passed, by `:updated_at`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +21,8 @@ pub(super) enum Certain {
 }
 
 impl Certain {
-    /// Returns what a run may trust of the runs of its poll before it, given the newest row that they have seen.
+    /// Returns what a run may trust of the runs of its poll before it, given the newest row that they have
+    /// seen.
     ///
     /// | they have seen | `published` | certain |
     /// |---|---|---|
@@ -39,8 +39,8 @@ impl Certain {
         }
     }
 
-    /// Returns what is certain behind a page. What is certain never grows: no later page of the walk brings the rows that
-    /// were not visible when this one was answered.
+    /// Returns what is certain behind a page. What is certain never grows: no later page of the walk brings
+    /// the rows that were not visible when this one was answered.
     ///
     /// | before | newest row so far | after |
     /// |---|---|---|
@@ -152,8 +152,8 @@ impl Walk {
         self.frozen
     }
 
-    /// Takes a page that Kafka has, and returns where the cursors go with it. `lag` is how long a row may stay invisible after
-    /// the time that it is stamped with.
+    /// Takes a page that Kafka has, and returns where the cursors go with it. `lag` is how long a row may
+    /// stay invisible after the time that it is stamped with.
     ///
     /// | a replica that lags has answered | window | the poll's cursor | `published` |
     /// |---|---|---|---|
@@ -161,7 +161,8 @@ impl Walk {
     /// | never | of a backfill | behind the page | stays |
     /// | now, or for a page before | any | stays | stays |
     ///
-    /// Behind a page without a row to go on from, or with an id that PostgreSQL cannot hold, the poll's cursor stays too.
+    /// Behind a page without a row to go on from, or with an id that PostgreSQL cannot hold, the poll's
+    /// cursor stays too.
     pub(super) fn take(&mut self, page: &PageFacts<'_>, lag: Duration) -> Moves {
         self.page += 1;
         self.frozen |= page.out_of_date;
@@ -191,8 +192,8 @@ impl Walk {
     }
 }
 
-/// Returns what of a cursor outlives the run: PostgreSQL takes no text with NUL, so the poll goes on from an earlier page
-/// after a restart.
+/// Returns what of a cursor outlives the run: PostgreSQL takes no text with NUL, so the poll goes on from an
+/// earlier page after a restart.
 fn durable(Cursor { updated_at, row_id, .. }: &Cursor) -> Option<(Timestamp, String)> {
     (!row_id.contains('\0')).then(|| (*updated_at, row_id.clone()))
 }

@@ -3,10 +3,12 @@
 //! A lease is data, not a lock: a process that stops in the middle of everything holds nothing that
 //! another could wait for, and a process that was taken over learns it from its next step.
 
+use std::time::Duration;
+
+use uuid::Uuid;
+
 use super::Poll;
 use crate::store::{Store, StoreError};
-use std::time::Duration;
-use uuid::Uuid;
 
 /// Processes that look for work take turns.
 const ACQUIRE_LOCK: i64 = 0x6e79_6333_3131_0003;

@@ -5,18 +5,21 @@
 //! what follows from them, [`Store::finish_poll`] ends the poll and `stored` catches up with
 //! `published`. A crash between two steps repeats the later one.
 
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use tokio_postgres::Transaction;
+use uuid::Uuid;
+
 use super::{ARRIVED, FROZEN_COUNTS, LeaseError};
 use crate::fault_point;
 use crate::kafka::Acknowledged;
+use crate::poll::PollState;
 use crate::store::dead_letters::{self, DeadLetter};
 use crate::store::drift::{self, NamedColumns};
 use crate::store::logs::{self, RawLog};
 use crate::store::{Store, StoreError};
-use crate::telemetry::metrics::metrics;
-use jiff::Timestamp;
-use std::collections::BTreeMap;
-use tokio_postgres::Transaction;
-use uuid::Uuid;
+use crate::telemetry::events;
 
 /// What one acknowledged page adds to its poll.
 #[derive(Debug, Clone, Default)]
@@ -70,14 +73,15 @@ pub struct RawEnd {
     pub topic_id: Option<String>,
 }
 
-/// How often a poll goes back to the source because rows are missing, before it fails. Once is what a loss in Kafka costs
-/// that nothing else has told of; a poll that is short again and again has a cause that reading again does not mend.
+/// How often a poll goes back to the source because rows are missing, before it fails. Once is what a loss in
+/// Kafka costs that nothing else has told of; a poll that is short again and again has a cause that reading
+/// again does not mend.
 const MAX_SETBACKS: i32 = 3;
 
 impl Store {
     /// Records a page that Kafka has acknowledged: counts, the poll's cursor, the durable cursor (never
-    /// backwards), and the dead letters of rows that Kafka cannot take. Repeating it changes nothing: the answer
-    /// to a commit may be lost, and then the page is recorded already.
+    /// backwards), and the dead letters of rows that Kafka cannot take. Repeating it changes nothing: the
+    /// answer to a commit may be lost, and then the page is recorded already.
     pub async fn record_page(&self, id: Uuid, token: Uuid, page: &PageRecord) -> Result<(), LeaseError> {
         let (cursor_updated_at, cursor_row_id) = page.cursor.clone().unzip();
         let (rows, published, number) = (signed(page.rows)?, signed(page.published)?, signed(page.page)?);
@@ -163,7 +167,7 @@ impl Store {
             transaction.commit().await?;
             fault_point!("poller:record_page:after");
             for (term, change) in &changes {
-                term.tell(change);
+                term.tell(*change);
             }
             Ok(())
         })
@@ -242,8 +246,8 @@ impl Store {
     /// source is stored now. (Whatever was published before the ends were noted lies before them, also
     /// the rows of an earlier poll that failed.)
     ///
-    /// A poll of which fewer rows have arrived than it has fetched has lost some, whatever the positions say: it goes
-    /// back to the source, a few times, and then fails. Either way it is no longer the caller's.
+    /// A poll of which fewer rows have arrived than it has fetched has lost some, whatever the positions say:
+    /// it goes back to the source, a few times, and then fails. Either way it is no longer the caller's.
     pub async fn finish_poll(&self, id: Uuid, token: Uuid, source: &str) -> Result<(), LeaseError> {
         let mut client = self.client().await?;
         self.leased(async {
@@ -378,7 +382,7 @@ async fn set_back(
     transaction.commit().await?;
     sent.tell(source, &detail);
     if gives_up {
-        metrics().polls_total.with_label_values(&["failed"]).inc();
+        events::poll_entered(PollState::Failed);
         tracing::error!(poll_id = %id, code = "rows_missing", detail, "poll failed");
     }
     Err(LeaseError::Lost)

@@ -1,8 +1,9 @@
 //! Takes polls in and lets them be cancelled; the idempotency key decides what a repeated request means.
 
+use uuid::Uuid;
+
 use super::{FROZEN_COUNTS, Poll, PollState, Trigger, Window};
 use crate::store::{Store, StoreError};
-use uuid::Uuid;
 
 /// Submissions take turns, so that the queue's bound and the keys hold between processes.
 const SUBMISSION_LOCK: i64 = 0x6e79_6333_3131_0002;

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::kafka::Mark;
 use crate::store::DeadLetter;
+use crate::telemetry::labels::{SetAside, StageName};
 
 /// What one transaction writes.
 #[derive(Debug, Clone)]
@@ -70,20 +71,13 @@ pub struct WriteSummary {
     pub duration: Duration,
 }
 
-impl WriteSummary {
-    /// The reason of a dead letter that PostgreSQL refused.
-    pub const REFUSED: &str = "refused_by_database";
-    /// The reason of a dead letter whose value is not what the enricher writes.
-    pub const UNREADABLE: &str = "enriched_unreadable";
-}
-
 impl IncomingRow {
-    /// Makes a dead letter of the row's bytes and origin; stage and reason are the caller's.
-    pub(super) fn dead_letter(&self, cluster_id: &str) -> DeadLetter {
+    /// Makes a dead letter of the row's bytes and origin.
+    pub(super) fn dead_letter(&self, stage: StageName, reason: SetAside, cluster_id: &str) -> DeadLetter {
         DeadLetter {
             payload: self.value.clone(),
-            stage: String::new(),
-            reason: String::new(),
+            stage,
+            reason: reason.to_string(),
             field: None,
             detail: None,
             unique_key: Some(self.identity.unique_key),

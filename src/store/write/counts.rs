@@ -1,11 +1,13 @@
 //! Counts what a write does to the rows of each poll, by the raw partition that carried them.
 
+use std::collections::BTreeMap;
+
+use tokio_postgres::{Row, Transaction};
+use uuid::Uuid;
+
 use super::statements::COUNT_BY_POLL;
 use crate::store::DeadLetter;
 use crate::store::StoreError;
-use std::collections::BTreeMap;
-use tokio_postgres::{Row, Transaction};
-use uuid::Uuid;
 
 /// What became of rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -3,16 +3,19 @@
 //! The bytes of all rows lie one after another, so that a part of the batch, which the search for a
 //! refused row needs, is a copy of slices.
 
-use super::batch::{IncomingRow, WriteSummary};
-use super::statements::COLUMNS;
-use crate::store::DeadLetter;
-use crate::store::drift::Terms;
+use std::borrow::Cow;
+use std::ops::Range;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use jiff::Timestamp;
 use nyc311_domain::{Identity, Json, QualityFlags, ServiceRequest};
-use std::borrow::Cow;
-use std::ops::Range;
 use uuid::Uuid;
+
+use super::batch::IncomingRow;
+use super::statements::COLUMNS;
+use crate::store::DeadLetter;
+use crate::store::drift::Terms;
+use crate::telemetry::labels::{SetAside, StageName};
 
 /// Signature, flags and length of the header extension.
 const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
@@ -63,11 +66,9 @@ pub(super) fn encode(cluster_id: &str, rows: &[IncomingRow]) -> Read {
             Ok(request) => request,
             Err(error) => {
                 unreadable.push(DeadLetter {
-                    stage: "aggregator".to_owned(),
-                    reason: WriteSummary::UNREADABLE.to_owned(),
                     field: error.field.map(str::to_owned),
                     detail: Some(error.detail),
-                    ..row.dead_letter(cluster_id)
+                    ..row.dead_letter(StageName::Aggregator, SetAside::EnrichedUnreadable, cluster_id)
                 });
                 continue;
             }

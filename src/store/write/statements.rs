@@ -1,7 +1,8 @@
 //! Holds the SQL of the write transaction; the columns of a row are listed here once.
 
-use nyc311_domain::CONTENT;
 use std::sync::LazyLock;
+
+use nyc311_domain::CONTENT;
 
 /// The columns of `service_request` that a row itself decides, in the order in which it is encoded.
 pub(super) const COLUMNS: &[(&str, &str)] = &[
