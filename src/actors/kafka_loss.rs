@@ -1,4 +1,4 @@
-//! What a Kafka that is not the one it was means: the source is asked again for what Kafka acknowledged and lost (law 1).
+//! What a Kafka that is not the one it was means: the source is asked again for what Kafka acknowledged and lost (promise 1).
 //!
 //! Each look asks for the cluster's id and the ids of the three topics. As long as they are those that are known, nothing
 //! else is asked. Otherwise, at start, after Kafka was away, and whenever a stage doubts the logs, everything that is known of them

@@ -99,7 +99,7 @@ impl Admin {
     /// Creates the client; no connection is needed yet.
     pub fn new(settings: &KafkaSettings) -> Result<Self, KafkaFailure> {
         let mut config = base(settings);
-        // Law 11 asks for ends that no open transaction holds back.
+        // Promise 11 asks for ends that no open transaction holds back.
         config.set("isolation.level", "read_uncommitted");
         let config = overridden(config, settings);
         let clients = Arc::new(RwLock::new(Clients::new(&config)?));

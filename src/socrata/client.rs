@@ -18,7 +18,7 @@ use crate::config::SourceSettings;
 use crate::retry::{Failure, RetryPolicy, retry};
 use crate::telemetry::labels::{NoPage, SourceCode};
 
-/// Bounds the memory that one answer can take (law 10). 50,000 rows of the city are 70 MB.
+/// Bounds the memory that one answer can take (promise 10). 50,000 rows of the city are 70 MB.
 const MAX_BODY_BYTES: usize = 512 << 20;
 /// How much of an answer that is not understood goes into the error.
 const MAX_EXCERPT_CHARS: usize = 200;

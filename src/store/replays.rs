@@ -2,7 +2,7 @@
 //!
 //! Their rows stay locked from before the records are sent until they are marked, so a record that fails again at once finds its
 //! letter marked and opens it anew. After a crash in between the records are in Kafka and the letters still open: they are sent
-//! again, and law 6 makes that free.
+//! again, and promise 6 makes that free.
 
 use bytes::Bytes;
 use jiff::Timestamp;

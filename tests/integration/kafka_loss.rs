@@ -1,4 +1,4 @@
-//! What Kafka loses of what it acknowledged is asked of the source again, whatever happens meanwhile (law 1).
+//! What Kafka loses of what it acknowledged is asked of the source again, whatever happens meanwhile (promise 1).
 
 use std::time::Duration;
 

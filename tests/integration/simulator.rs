@@ -531,7 +531,7 @@ async fn a_generated_city_shows_every_version_when_told() {
     }
 }
 
-/// Polls as law 1 has it: the durable cursor is the greatest time seen, but not past the answer's date less two hours.
+/// Polls as promise 1 has it: the durable cursor is the greatest time seen, but not past the answer's date less two hours.
 async fn poll(client: &SocrataClient, cursor: &mut Option<Timestamp>, seen: &mut HashMap<String, Value>) {
     let mut request = PageRequest { since: *cursor, ..page(97) };
     loop {

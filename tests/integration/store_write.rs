@@ -1,4 +1,4 @@
-//! The write transaction: law 6 (the tables are a function of the set of versions), law 7 (rollups equal
+//! The write transaction: promise 6 (the tables are a function of the set of versions), promise 7 (rollups equal
 //! a recount), fencing, refused rows, counts.
 
 use crate::oracle::{Tables, assert_recounts, tables};
