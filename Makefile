@@ -37,7 +37,6 @@ fmt: ## Format the code
 lint: ## Check format and lints, warnings denied
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
-	cargo clippy --workspace --all-targets --all-features -- -D warnings
 
 deny: ## Check licences, bans and sources of all dependencies, and that each is used
 	@scripts/deny

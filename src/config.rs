@@ -26,6 +26,7 @@ pub use layers::{DEFAULT_FILE, Origin, Sources};
 pub use print::{Effective, render as render_config};
 pub use secret::Secret;
 
+use crate::faults::Fault;
 use value::Values;
 
 /// All settings, checked.
@@ -41,6 +42,7 @@ pub struct Settings {
     pub supervision: SupervisionSettings,
     pub instance: InstanceSettings,
     pub log: LogSettings,
+    pub faults: FaultSettings,
 }
 
 /// The Socrata API and the patience with it.
@@ -158,6 +160,13 @@ pub struct LogSettings {
     pub level: String,
 }
 
+/// Where the program breaks on purpose.
+#[derive(Clone, Debug)]
+pub struct FaultSettings {
+    pub enabled: bool,
+    pub at_start: Vec<Fault>,
+}
+
 /// One line for people or one JSON object for machines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
@@ -219,7 +228,7 @@ macro_rules! default_of_section {
 default_of_section! {
     SourceSettings = source, KafkaSettings = kafka, DatabaseSettings = database, HttpSettings = http,
     ClientSettings = client, PollSettings = poll, WriteSettings = write, SupervisionSettings = supervision,
-    InstanceSettings = instance, LogSettings = log,
+    InstanceSettings = instance, LogSettings = log, FaultSettings = faults,
 }
 
 fn assemble(values: &Values) -> Settings {
@@ -289,6 +298,10 @@ fn assemble(values: &Values) -> Settings {
         log: LogSettings {
             format: if values.text("log.format") == "json" { LogFormat::Json } else { LogFormat::Text },
             level: values.text("log.level"),
+        },
+        faults: FaultSettings {
+            enabled: values.switch("faults.enabled"),
+            at_start: values.faults("faults.at_start"),
         },
     }
 }

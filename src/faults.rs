@@ -1,69 +1,89 @@
-//! Names points around durable effects where a test can break the program on purpose.
+//! Points around durable effects, where the program breaks when a test tells it to.
 //!
-//! Without the cargo feature `fault-points` a point compiles to nothing. With it, a test scripts what
-//! happens there; the function around the point returns an error that converts from [`Injected`].
+//! Points are compiled into every build, so that what is tested is what runs. While nothing is armed, a visit costs one
+//! relaxed load. What is armed comes from the settings at start (`faults.at_start`), and never without `faults.enabled`.
+//!
+//! | kind | what happens at the point |
+//! |---|---|
+//! | `abort` | the process ends at once: nothing is flushed, committed or given back, as after SIGKILL |
+//! | `panic` | the thread, or the task, panics |
+//! | `error` | the function around the point fails as if its dependency had gone away |
+//! | `hang` | the thread stands still for ever |
+//! | `delay:500ms` | the thread stands still for that long |
+//!
+//! An `error` before an effect is a refused effect; one after it is an effect that nobody heard of.
 
-/// Marks a point, named `stage:effect:before` or `stage:effect:after`.
+mod plan;
+mod point;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+
+pub use plan::{FORM, Fault, FaultError, FaultKind, parse};
+pub use point::{POINTS, Point};
+
+use plan::Plan;
+
+/// Marks a point of the list [`POINTS`]; a name that it does not have does not compile. The function around it returns
+/// an error that converts from [`Injected`].
 #[macro_export]
 macro_rules! fault_point {
-    ($name:expr) => {
-        #[cfg(feature = "fault-points")]
-        $crate::faults::hit($name)?;
-    };
+    ($name:literal) => {{
+        const POINT: $crate::faults::Point = $crate::faults::Point::named($name);
+        $crate::faults::visit(POINT)?;
+    }};
 }
 
-#[cfg(feature = "fault-points")]
-pub use scripted::{Fault, Injected, clear, hit, script};
+/// The error that a function returns where a point was told to fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("injected fault at {0}")]
+pub struct Injected(pub Point);
 
-#[cfg(feature = "fault-points")]
-mod scripted {
-    use parking_lot::Mutex;
-    use std::collections::HashMap;
-    use std::time::Duration;
+/// Whether anything is armed: all that a visit looks at until then.
+static ANY_ARMED: AtomicBool = AtomicBool::new(false);
+static PLAN: Mutex<Plan> = Mutex::new(Plan::new());
 
-    /// What a point does when it is reached.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    pub enum Fault {
-        Panic,
-        Exit(i32),
-        Sleep(Duration),
-        Error,
+/// Arms faults, in addition to what is armed already. Visits are counted from now on.
+pub fn arm(faults: impl IntoIterator<Item = Fault>) {
+    let mut plan = PLAN.lock();
+    for fault in faults {
+        tracing::warn!(%fault, "fault point armed");
+        plan.arm(fault);
     }
+    ANY_ARMED.store(!plan.is_empty(), Ordering::Relaxed);
+}
 
-    /// The error that a point returns when it is told to.
-    #[derive(Debug, Clone, thiserror::Error)]
-    #[error("injected fault at {point}")]
-    pub struct Injected {
-        pub point: &'static str,
-    }
+/// Does what is armed for this visit of a point.
+///
+/// # Errors
+/// [`Injected`] where that is an error.
+#[inline]
+pub fn visit(point: Point) -> Result<(), Injected> {
+    if ANY_ARMED.load(Ordering::Relaxed) { strike(point) } else { Ok(()) }
+}
 
-    static SCRIPTS: Mutex<Option<HashMap<String, Vec<Fault>>>> = Mutex::new(None);
-
-    /// Has the point do these things, one each time that it is reached, and nothing afterwards.
-    pub fn script(point: &str, faults: impl IntoIterator<Item = Fault>) {
-        let mut faults: Vec<Fault> = faults.into_iter().collect();
-        faults.reverse();
-        SCRIPTS.lock().get_or_insert_default().insert(point.to_owned(), faults);
-    }
-
-    /// Forgets every script.
-    pub fn clear() {
-        *SCRIPTS.lock() = None;
-    }
-
-    /// Does what the script says for this visit of the point.
-    #[expect(clippy::panic, reason = "a scripted panic is what the test asked for")]
-    pub fn hit(point: &'static str) -> Result<(), Injected> {
-        let fault = SCRIPTS.lock().as_mut().and_then(|scripts| scripts.get_mut(point)).and_then(Vec::pop);
-        match fault {
-            None => Ok(()),
-            Some(Fault::Panic) => panic!("injected panic at {point}"),
-            Some(Fault::Exit(code)) => std::process::exit(code),
-            Some(Fault::Sleep(duration)) => {
-                std::thread::sleep(duration);
-                Ok(())
-            }
-            Some(Fault::Error) => Err(Injected { point }),
+#[cold]
+#[expect(clippy::panic, reason = "an armed panic is what was asked for")]
+fn strike(point: Point) -> Result<(), Injected> {
+    let due = {
+        let mut plan = PLAN.lock();
+        let due = plan.due(point);
+        ANY_ARMED.store(!plan.is_empty(), Ordering::Relaxed);
+        due
+    };
+    let Some(kind) = due else { return Ok(()) };
+    tracing::warn!(%point, %kind, "fault point reached");
+    match kind {
+        FaultKind::Abort => std::process::abort(),
+        FaultKind::Panic => panic!("injected panic at {point}"),
+        FaultKind::Error => Err(Injected(point)),
+        FaultKind::Hang => loop {
+            std::thread::park();
+        },
+        FaultKind::Delay(delay) => {
+            std::thread::sleep(delay);
+            Ok(())
         }
     }
 }

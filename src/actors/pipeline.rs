@@ -30,6 +30,7 @@ use super::{
 };
 use crate::{
     config::Settings,
+    faults,
     http::ControlState,
     kafka::{consumer::Seat, topics::derived_max_bytes},
     supervision::{
@@ -63,6 +64,7 @@ fn key(name: StageName, borough: Option<Borough>) -> StageKey {
 /// Runs the pipeline until it is told to stop or gives up, and returns the exit code of the process.
 pub fn run(settings: Settings, roles: Roles) -> i32 {
     install_panic_hook();
+    faults::arm(settings.faults.at_start.iter().copied());
     let listener = match TcpListener::bind(settings.http.listen) {
         Ok(listener) => Arc::new(listener),
         Err(error) => {

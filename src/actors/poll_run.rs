@@ -50,6 +50,7 @@ use super::drain::past_saving;
 use super::environment::{Cluster, Environment};
 use super::raw_publisher::RawPublisher;
 use crate::config::KafkaSettings;
+use crate::fault_point;
 use crate::kafka::{Origin, PublishedPage, RECORD_OVERHEAD_BYTES, max_row_bytes};
 use crate::messages::{BatchError, RawPage};
 use crate::retry::Delays;
@@ -263,7 +264,7 @@ impl PollRun<'_> {
         let mut delays = Delays::new(Duration::from_millis(100), Duration::from_secs(5));
         let mut refusals = 0;
         loop {
-            crate::fault_point!("raw_publisher:publish:before");
+            fault_point!("raw_publisher:publish:before");
             let began = Instant::now();
             let asked = self.publisher.ask(message.clone());
             let answer = self.life.waiting_if_slow(Dependency::Kafka, asked).await;
@@ -271,7 +272,7 @@ impl PollRun<'_> {
             let error = match answer {
                 Ok(Ok(published)) => {
                     self.life.running();
-                    crate::fault_point!("raw_publisher:publish:after");
+                    fault_point!("raw_publisher:publish:after");
                     return Ok(published);
                 }
                 Ok(Err(error)) => error,

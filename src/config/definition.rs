@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::faults;
+
 /// One setting.
 #[derive(Debug)]
 pub struct Definition {
@@ -51,6 +53,8 @@ pub enum Kind {
     Choice(&'static [&'static str]),
     LogFilter,
     Properties,
+    /// Faults at points of the program, or none.
+    Faults,
 }
 
 impl Kind {
@@ -89,6 +93,7 @@ impl Kind {
                     .to_owned()
             }
             Kind::Properties => "a JSON object of names and values; in the file, a table".to_owned(),
+            Kind::Faults => faults::FORM.to_owned(),
         }
     }
 }
@@ -521,5 +526,19 @@ pub const DEFINITIONS: &[Definition] = &[
         default: "info",
         meaning: "What is logged. The web framework's own lines come only if `actix_server` is named.",
         reason: "A filter that cannot be read would silence the log.",
+    },
+    Definition {
+        path: "faults.enabled",
+        kind: Kind::Switch,
+        default: "false",
+        meaning: "Whether faults may be armed, for tests of crashes.",
+        reason: "A process that serves anybody is not to be broken by a setting alone.",
+    },
+    Definition {
+        path: "faults.at_start",
+        kind: Kind::Faults,
+        default: "",
+        meaning: "Where the program breaks, and how, from its start on; `src/faults/point.rs` lists the points.",
+        reason: "Refused unless faults.enabled is set; a point that does not exist would never be reached.",
     },
 ];

@@ -8,6 +8,7 @@ use super::layers::Origin;
 use super::properties;
 use super::secret::HIDDEN;
 use super::value::{Value, Values};
+use crate::faults::Fault;
 use crate::screen;
 
 /// One setting as it is in effect.
@@ -70,6 +71,10 @@ fn toml_value(definition: &Definition, settings: &Settings, values: &Values) -> 
         Value::Switch(switch) => Some(switch.to_string()),
         Value::Time(time) => Some(quoted(&time.to_string())),
         Value::Address(address) => Some(quoted(&address.to_string())),
+        Value::Faults(faults) => {
+            let written: Vec<String> = faults.iter().map(Fault::to_string).collect();
+            Some(quoted(&written.join(",")))
+        }
         Value::Properties(properties) => {
             let shown = properties.iter().map(|(name, value)| {
                 let value = if properties::is_secret(name) { HIDDEN } else { value };

@@ -25,6 +25,14 @@ pub fn check(settings: &Settings, values: &Values, problems: &mut Vec<SettingPro
             "raise it, or lower supervision.backoff_initial",
         );
     }
+    if !settings.faults.enabled && !settings.faults.at_start.is_empty() {
+        rules.broken(
+            "faults.at_start",
+            &["faults.enabled"],
+            "would break the program, and faults.enabled is not set".to_owned(),
+            "leave it out, or set NYC311_FAULTS__ENABLED=true where nothing is lost by it",
+        );
+    }
     if settings.write.max_bytes < settings.kafka.raw_max_record_bytes {
         rules.broken(
             "write.max_bytes",

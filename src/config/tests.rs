@@ -497,6 +497,38 @@ fn only_tokens_have_no_flag() {
     assert!(matches!(definition::find("database.url").unwrap().kind, Kind::DatabaseUrl));
 }
 
+#[test]
+fn faults_are_refused_unless_they_are_enabled() {
+    let at_start = ("NYC311_FAULTS__AT_START", "writer:commit:after=abort@3");
+    let text = message(&environment(&[at_start]));
+    assert!(
+        text.contains("faults.at_start = \"writer:commit:after=abort@3\"")
+            && text.contains("faults.enabled is not set; leave it out"),
+        "{text}"
+    );
+    let loaded = Settings::load(&environment(&[at_start, ("NYC311_FAULTS__ENABLED", "true")])).unwrap();
+    let faults: Vec<String> = loaded.settings.faults.at_start.iter().map(|fault| fault.to_string()).collect();
+    assert_eq!(faults, ["writer:commit:after=abort@3"]);
+    let printed = render_config(&loaded.effective);
+    assert!(printed.contains("at_start = \"writer:commit:after=abort@3\""), "{printed}");
+    assert!(Settings::with(&[("faults.at_start", "")]).unwrap().faults.at_start.is_empty());
+}
+
+#[test]
+fn a_fault_at_a_point_that_does_not_exist_is_refused_with_the_nearest_name_and_the_form() {
+    let text = message(&environment(&[
+        ("NYC311_FAULTS__ENABLED", "true"),
+        ("NYC311_FAULTS__AT_START", "writer:comit:after=abort"),
+    ]));
+    assert!(
+        text.contains(
+            "names the point \"writer:comit:after\", which does not exist; the nearest name is writer:commit:after"
+        ) && text.contains("; write faults as `writer:commit:after=abort`"),
+        "{text}"
+    );
+    assert_eq!(text.lines().count(), 2, "{text}");
+}
+
 /// The table of docs/configuration.md, as it has to be.
 fn documented_table() -> String {
     let mut table = String::new();

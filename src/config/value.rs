@@ -13,6 +13,7 @@ use super::error::SettingProblem;
 use super::instant::parse_instant;
 use super::layers::{Layers, Origin, Written};
 use super::secret::Secret;
+use crate::faults::{self, Fault};
 use crate::quantity::parse_duration;
 
 /// A setting's value in the form that its [`Kind`] promises.
@@ -29,6 +30,7 @@ pub enum Value {
     Time(Timestamp),
     Address(SocketAddr),
     Properties(BTreeMap<String, String>),
+    Faults(Vec<Fault>),
 }
 
 /// A value and who said it.
@@ -135,6 +137,10 @@ impl Values {
         if let Value::Address(address) = self.value(path) { address } else { (Ipv4Addr::LOCALHOST, 0).into() }
     }
 
+    pub fn faults(&self, path: &str) -> Vec<Fault> {
+        if let Value::Faults(faults) = self.value(path) { faults } else { Vec::new() }
+    }
+
     pub fn properties(&self, path: &str) -> BTreeMap<String, String> {
         if let Value::Properties(properties) = self.value(path) { properties } else { BTreeMap::new() }
     }
@@ -187,6 +193,11 @@ fn parse(definition: &Definition, written: &Written) -> Result<Value, String> {
             Err(_) => Err("is not a filter of the log".to_owned()),
         },
         Kind::Properties => json_properties(text),
+        Kind::Faults => match faults::parse(text) {
+            Ok(faults) if faults.is_empty() => Ok(Value::Absent),
+            Ok(faults) => Ok(Value::Faults(faults)),
+            Err(error) => Err(error.to_string()),
+        },
     }
 }
 

@@ -16,6 +16,8 @@ use rdkafka::{
     types::RDKafkaConfRes,
 };
 
+use crate::faults::Injected;
+
 /// A failed call, classified where it is born.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum KafkaFailure {
@@ -119,10 +121,9 @@ fn refused_property(outcome: RDKafkaConfRes, detail: &str, name: &str) -> String
     format!("kafka.properties sets {name}, {reason}")
 }
 
-#[cfg(feature = "fault-points")]
-impl From<crate::faults::Injected> for KafkaFailure {
-    fn from(fault: crate::faults::Injected) -> Self {
-        Self::Other(fault.to_string())
+impl From<Injected> for KafkaFailure {
+    fn from(fault: Injected) -> Self {
+        Self::Unavailable(fault.to_string())
     }
 }
 

@@ -1,7 +1,7 @@
 //! The producer of the raw topic: idempotent, and answers only when every row of a page is acknowledged.
 //!
 //! Delivery: a page counts as published when the brokers have acknowledged each of its rows (`acks=all`). A crash in
-//! between leaves some rows in the log; the page is then published again, and law 6 makes the repetition free.
+//! between leaves some rows in the log; the page is then published again, and promise 6 makes the repetition free.
 //!
 //! A producer that librdkafka has given up, and one whose threads do not answer, is of no use any more: the failure is
 //! [`KafkaFailure::Fatal`], and whoever owns the producer makes another.
@@ -32,6 +32,7 @@ use super::{
     topics::max_row_bytes,
 };
 use crate::config::KafkaSettings;
+use crate::fault_point;
 
 /// How long librdkafka itself tries to deliver a row before the page is reported as failed.
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -204,6 +205,7 @@ impl RawProducer {
                 receipt.too_large.lock().push(index);
                 continue;
             }
+            fault_point!("raw_publisher:row:before");
             receipt.expect_one();
             let mut record = BaseRecord::<str, [u8], Box<Ticket>>::with_opaque_to(
                 &self.topic,

@@ -47,6 +47,7 @@ use super::{
 };
 use crate::{
     config::KafkaSettings,
+    fault_point,
     telemetry::{events, labels::TransactionEnd},
 };
 
@@ -281,9 +282,9 @@ impl Worker {
         position.set_offset(Offset::Offset(transaction.next_offset))?;
         position.set_metadata(transaction.note.to_string());
         self.producer.send_offsets_to_transaction(&positions, group, left_until(deadline)?)?;
-        crate::fault_point!("enriched_publisher:commit:before");
+        fault_point!("enriched_publisher:commit:before");
         self.commit(deadline)?;
-        crate::fault_point!("enriched_publisher:commit:after");
+        fault_point!("enriched_publisher:commit:after");
         Ok(())
     }
 
@@ -301,10 +302,11 @@ impl Worker {
     fn flush(&self, transaction: &Transaction) -> Result<(), KafkaFailure> {
         self.produce(&transaction.records, Instant::now() + JOB_TIMEOUT)?;
         self.producer.flush(CALL_TIMEOUT)?;
-        match self.producer.context().0.lock().take() {
-            Some(failure) => Err(failure),
-            None => Ok(()),
+        if let Some(failure) = self.producer.context().0.lock().take() {
+            return Err(failure);
         }
+        fault_point!("enriched_publisher:flush:after");
+        Ok(())
     }
 
     fn produce(&self, records: &[DerivedRecord], deadline: Instant) -> Result<(), KafkaFailure> {

@@ -3,6 +3,7 @@
 //! Callers decide by the kind: wait for a database that is away, retry a conflict, look for the row
 //! that was refused, give up on the rest.
 
+use crate::faults::Injected;
 use deadpool_postgres::{PoolError, TimeoutType};
 use std::error::Error as _;
 
@@ -134,10 +135,9 @@ impl From<PoolError> for StoreError {
     }
 }
 
-#[cfg(feature = "fault-points")]
-impl From<crate::faults::Injected> for StoreError {
-    fn from(fault: crate::faults::Injected) -> Self {
-        Self::other(fault.to_string())
+impl From<Injected> for StoreError {
+    fn from(fault: Injected) -> Self {
+        Self::Unavailable { detail: fault.to_string() }
     }
 }
 

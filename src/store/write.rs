@@ -56,6 +56,7 @@ use super::dead_letters::{self, DeadLetter};
 use super::drift::Terms;
 use super::{Store, StoreError};
 use crate::fault_point;
+use crate::faults::Injected;
 use crate::telemetry::labels::{SetAside, StageName};
 use counts::Counts;
 use encode::Encoded;
@@ -92,9 +93,8 @@ impl From<tokio_postgres::Error> for WriteError {
     }
 }
 
-#[cfg(feature = "fault-points")]
-impl From<crate::faults::Injected> for WriteError {
-    fn from(fault: crate::faults::Injected) -> Self {
+impl From<Injected> for WriteError {
+    fn from(fault: Injected) -> Self {
         Self::Store(fault.into())
     }
 }
@@ -121,6 +121,7 @@ impl Store {
         if !batch.rows.is_sorted_by(|one, other| one.identity < other.identity) {
             return Err(StoreError::other("the rows of a batch are not sorted by identity").into());
         }
+        fault_point!("writer:write:before");
         let mut plan = Plan::new(batch);
         let mut conflicts = 0;
         let mut searches = 0;

@@ -1,5 +1,6 @@
 //! Why a run of a poll cannot go on, and what each failure of a neighbour or a dependency means for it.
 
+use crate::faults::Injected;
 use crate::kafka::KafkaFailure;
 use crate::messages::BatchError;
 use crate::store::StoreError;
@@ -42,9 +43,8 @@ impl From<KafkaFailure> for Halt {
     }
 }
 
-#[cfg(feature = "fault-points")]
-impl From<crate::faults::Injected> for Halt {
-    fn from(fault: crate::faults::Injected) -> Self {
+impl From<Injected> for Halt {
+    fn from(fault: Injected) -> Self {
         Self::Interrupted(fault.to_string())
     }
 }

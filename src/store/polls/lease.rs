@@ -8,6 +8,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::Poll;
+use crate::faults::Injected;
 use crate::store::{Store, StoreError};
 
 /// Processes that look for work take turns.
@@ -45,9 +46,8 @@ impl From<tokio_postgres::Error> for LeaseError {
     }
 }
 
-#[cfg(feature = "fault-points")]
-impl From<crate::faults::Injected> for LeaseError {
-    fn from(fault: crate::faults::Injected) -> Self {
+impl From<Injected> for LeaseError {
+    fn from(fault: Injected) -> Self {
         Self::Store(fault.into())
     }
 }
