@@ -80,7 +80,8 @@ impl Service {
         command
     }
 
-    fn log_path(&self) -> PathBuf {
+    /// Returns where the process that was started last logs.
+    pub fn log_path(&self) -> PathBuf {
         self.logs.path().join(format!("{}.log", self.started))
     }
 

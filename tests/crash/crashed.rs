@@ -1,0 +1,130 @@
+//! A service that breaks where it is told to, and what the same source gives where nothing does.
+
+use std::{
+    process::Command,
+    sync::{LazyLock, OnceLock},
+};
+
+use nyc311::simulator::{Simulator, SimulatorOptions, serve};
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+
+use crate::service::{Service, assert_counts_add_up};
+
+/// The rows of the city, in pages of so many.
+pub const ROWS: i64 = 1_200;
+pub const PAGE_ROWS: i64 = 300;
+
+/// One source for all tests: the same rows for each.
+static SOURCE: LazyLock<Simulator> = LazyLock::new(|| {
+    let rows = u64::try_from(ROWS).unwrap();
+    serve(&SimulatorOptions { rows, ..SimulatorOptions::default() }).unwrap()
+});
+
+/// Prepares a service for the source; nothing runs yet.
+pub async fn service(more: &[(&str, &str)]) -> Service {
+    static PAGE: OnceLock<String> = OnceLock::new();
+    let page = PAGE.get_or_init(|| PAGE_ROWS.to_string());
+    // Batches smaller than the source, so that a crash finds some stored and some not.
+    let mut overrides = vec![("source.page_rows", page.as_str()), ("write.max_rows", "200")];
+    overrides.extend_from_slice(more);
+    Service::for_source(&SOURCE.resource_url(), &overrides).await
+}
+
+/// Returns the tables after a poll of the source that nothing disturbs.
+async fn undisturbed() -> &'static str {
+    static TABLES: OnceCell<String> = OnceCell::const_new();
+    let run = async || {
+        let mut service = service(&[]).await;
+        service.start().await;
+        service.poll().await;
+        service.tables().await
+    };
+    TABLES.get_or_init(run).await
+}
+
+/// Starts a process that is to break.
+pub fn spawn_faulty(service: &mut Service, roles: &str, faults: &str, more: &[(&str, &str)]) {
+    let mut environment = vec![("NYC311_FAULTS__ENABLED", "true"), ("NYC311_FAULTS__AT_START", faults)];
+    environment.extend_from_slice(more);
+    service.spawn(&["run", "--roles", roles], &environment);
+}
+
+pub const ALL_ROLES: &str = "control,enricher,writer";
+
+/// Waits until the process has ended as `abort` ends one.
+pub async fn died(service: &mut Service) {
+    // No exit code, but a signal.
+    assert_eq!(service.ended().await, -1, "{}", service.log());
+    let log = service.log();
+    assert!(log.contains("fault point armed") && log.contains("fault point reached"), "{log}");
+}
+
+/// Begins a poll in a process that is to abort, and waits for that.
+pub async fn crashed_at(faults: &str, more: &[(&str, &str)]) -> (Service, String) {
+    let mut service = service(more).await;
+    spawn_faulty(&mut service, ALL_ROLES, faults, &[]);
+    service.ready().await;
+    let id = service.submit(json!({})).await;
+    died(&mut service).await;
+    (service, id)
+}
+
+/// Begins a poll in a process that is to abort, starts the next, and returns the poll when it is whole.
+pub async fn whole_after(faults: &str) -> (Service, Value) {
+    let (mut service, id) = crashed_at(faults, &[]).await;
+    service.start().await;
+    let poll = whole(&service, &id).await;
+    (service, poll)
+}
+
+/// Waits for the end of the poll, and holds everything that is left against a run that nothing disturbed.
+pub async fn whole(service: &Service, id: &str) -> Value {
+    let poll = service.finished(id).await;
+    assert_eq!(poll["state"], "succeeded", "{poll:#}\n{}", service.log());
+    assert_counts_add_up(&poll);
+    assert_tables(service).await;
+    poll
+}
+
+/// Asserts that the tables say what they say after a run that nothing disturbed.
+pub async fn assert_tables(service: &Service) {
+    assert_eq!(service.tables().await, undisturbed().await, "{}", service.log());
+    service.assert_rollups_equal_a_recount().await;
+}
+
+/// Returns a count of the poll.
+pub fn count(poll: &Value, name: &str) -> i64 {
+    poll["counts"][name].as_i64().unwrap()
+}
+
+/// Asserts that every row came once.
+pub fn assert_nothing_came_twice(poll: &Value) {
+    let counts = ["fetched", "stored", "republished", "duplicate"].map(|name| count(poll, name));
+    assert_eq!(counts, [ROWS, ROWS, 0, 0], "{poll:#}");
+}
+
+/// Waits until the poll has read the source to its end.
+pub async fn storing(service: &Service, id: &str) {
+    service
+        .wait_for("the source is read to its end", async || {
+            let poll = service.get(&format!("/v1/polls/{id}")).await?;
+            (poll["state"] == "storing").then_some(())
+        })
+        .await;
+}
+
+/// Waits until the process that was started last stands at its point.
+pub async fn reached(service: &Service) {
+    service
+        .wait_for("the point is reached", async || {
+            service.log().contains("fault point reached").then_some(())
+        })
+        .await;
+}
+
+/// Sends a signal to a process.
+pub fn signal(process_id: u32, name: &str) {
+    let sent = Command::new("kill").args([name, &process_id.to_string()]).status().unwrap();
+    assert!(sent.success());
+}
