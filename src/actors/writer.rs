@@ -79,6 +79,7 @@ async fn write(environment: &Environment, life: &Life, batch: &WriteBatch) -> Re
             // Any other answer is one: the wait is over, whatever becomes of the batch.
             Err(error @ WriteError::Fenced { .. }) => {
                 life.running();
+                tracing::info!(%error, rows, "batch was not written, it is another owner's or was written before");
                 return Err(BatchError::Fenced(error.to_string()));
             }
             Err(WriteError::Store(error)) => {

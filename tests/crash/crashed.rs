@@ -1,6 +1,7 @@
 //! A service that breaks where it is told to, and what the same source gives where nothing does.
 
 use std::{
+    path::PathBuf,
     process::Command,
     sync::{LazyLock, OnceLock},
 };
@@ -123,8 +124,44 @@ pub async fn reached(service: &Service) {
         .await;
 }
 
-/// Sends a signal to a process.
-pub fn signal(process_id: u32, name: &str) {
-    let sent = Command::new("kill").args([name, &process_id.to_string()]).status().unwrap();
-    assert!(sent.success());
+/// A process that stands still in the middle of its work while another one takes its place.
+pub struct OldOwner {
+    process_id: u32,
+    log: PathBuf,
+}
+
+impl OldOwner {
+    /// Runs `role` in a process of its own beside `others`, stops it at a point in the middle of a poll, and gives its
+    /// partitions to another; returns when the poll is whole.
+    pub async fn replaced(role: &str, partitions: usize, others: &str, fault: &str) -> (Self, Service) {
+        let mut service = service(&[]).await;
+        service.spawn(&["run", "--roles", others], &[]);
+        service.ready().await;
+        let name = service.settings.instance.id.clone();
+        let (old, new) = (format!("{name}-old"), format!("{name}-new"));
+        let named = |instance| [("NYC311_INSTANCE__ID", instance), ("NYC311_HTTP__LISTEN", "127.0.0.1:0")];
+        spawn_faulty(&mut service, role, fault, &named(&old));
+        let opened = || service.log().matches("partition opened").count();
+        service.wait_for("all partitions are open", async || (opened() == partitions).then_some(())).await;
+        let stopped = Self { process_id: service.process_id(), log: service.log_path() };
+        let id = service.submit(json!({})).await;
+        reached(&service).await;
+        stopped.signal("-STOP");
+        service.spawn(&["run", "--roles", role], &named(&new));
+        let poll = whole(&service, &id).await;
+        assert_nothing_came_twice(&poll);
+        (stopped, service)
+    }
+
+    /// Lets it go on, and waits until it has said this.
+    pub async fn wakes_up_and_says(&self, service: &Service, text: &str) {
+        self.signal("-CONT");
+        let said = async || std::fs::read_to_string(&self.log).unwrap().contains(text).then_some(());
+        service.wait_for("the old owner says what it is to say", said).await;
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([name, &self.process_id.to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
 }

@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use crate::crashed::{
-    ALL_ROLES, assert_nothing_came_twice, assert_tables, reached, signal, spawn_faulty, whole, whole_after,
+    ALL_ROLES, OldOwner, assert_nothing_came_twice, assert_tables, reached, service, spawn_faulty, whole,
+    whole_after,
 };
 
 #[tokio::test]
@@ -20,7 +21,7 @@ async fn crash_after_the_commit_of_a_write_repeats_nothing() {
 
 #[tokio::test]
 async fn lost_answer_to_the_commit_of_a_write_repeats_nothing() {
-    let mut service = crate::crashed::service(&[]).await;
+    let mut service = service(&[]).await;
     spawn_faulty(&mut service, ALL_ROLES, "writer:commit:after=error@2", &[]);
     service.ready().await;
     let id = service.submit(json!({})).await;
@@ -31,28 +32,9 @@ async fn lost_answer_to_the_commit_of_a_write_repeats_nothing() {
 
 #[tokio::test]
 async fn old_writer_that_wakes_up_writes_nothing() {
-    let mut service = crate::crashed::service(&[]).await;
-    service.spawn(&["run", "--roles", "control,enricher"], &[]);
-    service.ready().await;
-    let name = service.settings.instance.id.clone();
-    let (old, new) = (format!("{name}-old"), format!("{name}-new"));
-    let named = |instance| [("NYC311_INSTANCE__ID", instance), ("NYC311_HTTP__LISTEN", "127.0.0.1:0")];
-    spawn_faulty(&mut service, "writer", "writer:write:before=delay:2s", &named(&old));
-    let (old_writer, old_log) = (service.process_id(), service.log_path());
-    let id = service.submit(json!({})).await;
-    reached(&service).await;
-    signal(old_writer, "-STOP");
-    service.spawn(&["run", "--roles", "writer"], &named(&new));
-    let poll = whole(&service, &id).await;
-    assert_nothing_came_twice(&poll);
-
-    // It still holds a batch, of the epoch before.
-    signal(old_writer, "-CONT");
-    service
-        .wait_for("the old writer is refused", async || {
-            let log = std::fs::read_to_string(&old_log).unwrap();
-            log.contains("is not where the batch begins").then_some(())
-        })
-        .await;
+    // Stopped before its transaction begins, it would die where it comes to the commit.
+    let faults = "writer:write:before=delay:1s,writer:commit:before=abort";
+    let (old, service) = OldOwner::replaced("writer", 10, "control,enricher", faults).await;
+    old.wakes_up_and_says(&service, "is not where the batch begins").await;
     assert_tables(&service).await;
 }
