@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use nyc311::{actors::enricher_group, kafka::Admin};
+use nyc311::kafka::Admin;
+use nyc311::kafka::groups::enricher_group;
 use serde_json::json;
 
 use crate::crashed::{ALL_ROLES, assert_nothing_came_twice, died, service, spawn_faulty, storing, whole};
@@ -16,7 +17,7 @@ async fn crash_between_the_questions_of_a_completion_repeats_them() {
     let id = service.submit(json!({})).await;
     storing(&service, &id).await;
     let kafka = &service.settings.kafka;
-    let (admin, group) = (Admin::new(kafka).unwrap(), enricher_group(&service.settings));
+    let (admin, group) = (Admin::new(kafka).unwrap(), enricher_group(&service.settings.kafka));
     service
         .wait_for("the enrichers have committed the ends", async || {
             let ends = admin.log_ends(&kafka.raw_topic, 0..5).await.ok()?;

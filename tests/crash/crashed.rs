@@ -10,6 +10,7 @@ use nyc311::simulator::{Simulator, SimulatorOptions, serve};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
+use crate::oracle::Tables;
 use crate::service::{Service, assert_counts_add_up};
 
 /// The rows of the city, in pages of so many.
@@ -33,8 +34,8 @@ pub async fn service(more: &[(&str, &str)]) -> Service {
 }
 
 /// Returns the tables after a poll of the source that nothing disturbs.
-async fn undisturbed() -> &'static str {
-    static TABLES: OnceCell<String> = OnceCell::const_new();
+async fn undisturbed() -> &'static Tables {
+    static TABLES: OnceCell<Tables> = OnceCell::const_new();
     let run = async || {
         let mut service = service(&[]).await;
         service.start().await;
@@ -61,22 +62,36 @@ pub async fn died(service: &mut Service) {
     assert!(log.contains("fault point armed") && log.contains("fault point reached"), "{log}");
 }
 
-/// Begins a poll in a process that is to abort, and waits for that.
-pub async fn crashed_at(faults: &str, more: &[(&str, &str)]) -> (Service, String) {
-    let mut service = service(more).await;
+/// Begins a poll in a process that is to abort, starts the next, and returns the poll when it is whole.
+pub async fn whole_after(faults: &str) -> (Service, Value) {
+    let mut service = service(&[]).await;
     spawn_faulty(&mut service, ALL_ROLES, faults, &[]);
     service.ready().await;
     let id = service.submit(json!({})).await;
     died(&mut service).await;
-    (service, id)
-}
-
-/// Begins a poll in a process that is to abort, starts the next, and returns the poll when it is whole.
-pub async fn whole_after(faults: &str) -> (Service, Value) {
-    let (mut service, id) = crashed_at(faults, &[]).await;
     service.start().await;
     let poll = whole(&service, &id).await;
     (service, poll)
+}
+
+/// Does the same with one role alone, in a process beside that of the `others`: what these do at the moment of the crash
+/// is not cut short with it.
+pub async fn whole_beside(others: &str, role: &str, faults: &str, more: &[(&str, &str)]) -> Value {
+    let mut service = service(more).await;
+    service.spawn(&["run", "--roles", others], &[]);
+    service.ready().await;
+    let name = format!("{}-{role}", service.settings.instance.id);
+    let named = named(&name);
+    spawn_faulty(&mut service, role, faults, &named);
+    let id = service.submit(json!({})).await;
+    died(&mut service).await;
+    service.spawn(&["run", "--roles", role], &named);
+    whole(&service, &id).await
+}
+
+/// What a second process of a service differs in.
+fn named(instance: &str) -> [(&str, &str); 2] {
+    [("NYC311_INSTANCE__ID", instance), ("NYC311_HTTP__LISTEN", "127.0.0.1:0")]
 }
 
 /// Waits for the end of the poll, and holds everything that is left against a run that nothing disturbed.
@@ -90,8 +105,8 @@ pub async fn whole(service: &Service, id: &str) -> Value {
 
 /// Asserts that the tables say what they say after a run that nothing disturbed.
 pub async fn assert_tables(service: &Service) {
-    assert_eq!(service.tables().await, undisturbed().await, "{}", service.log());
-    service.assert_rollups_equal_a_recount().await;
+    assert_eq!(&service.tables().await, undisturbed().await, "{}", service.log());
+    service.assert_recounts().await;
 }
 
 /// Returns a count of the poll.
@@ -139,7 +154,6 @@ impl OldOwner {
         service.ready().await;
         let name = service.settings.instance.id.clone();
         let (old, new) = (format!("{name}-old"), format!("{name}-new"));
-        let named = |instance| [("NYC311_INSTANCE__ID", instance), ("NYC311_HTTP__LISTEN", "127.0.0.1:0")];
         spawn_faulty(&mut service, role, fault, &named(&old));
         let opened = || service.log().matches("partition opened").count();
         service.wait_for("all partitions are open", async || (opened() == partitions).then_some(())).await;

@@ -8,12 +8,18 @@
 #[path = "../integration/cluster.rs"]
 #[allow(dead_code)]
 mod cluster;
+#[path = "../integration/oracle.rs"]
+#[allow(dead_code)]
+mod oracle;
 #[path = "../integration/service.rs"]
 #[allow(dead_code)]
 mod service;
 #[path = "../integration/store_database.rs"]
 #[allow(dead_code)]
 mod store_database;
+#[path = "../integration/store_rows.rs"]
+#[allow(dead_code)]
+mod store_rows;
 
 mod completion;
 mod crashed;

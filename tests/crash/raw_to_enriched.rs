@@ -3,19 +3,21 @@
 use serde_json::json;
 
 use crate::crashed::{
-    ALL_ROLES, OldOwner, assert_nothing_came_twice, assert_tables, count, crashed_at, reached, service,
-    spawn_faulty, whole, whole_after,
+    ALL_ROLES, OldOwner, assert_nothing_came_twice, assert_tables, count, reached, service, spawn_faulty,
+    whole, whole_beside,
 };
+
+const OTHERS: &str = "control,writer";
 
 #[tokio::test]
 async fn crash_before_the_commit_of_derived_records_repeats_the_batch_unseen() {
-    let (_service, poll) = whole_after("enriched_publisher:commit:before=abort").await;
+    let poll = whole_beside(OTHERS, "enricher", "enriched_publisher:commit:before=abort", &[]).await;
     assert_nothing_came_twice(&poll);
 }
 
 #[tokio::test]
 async fn crash_after_the_commit_of_derived_records_repeats_nothing() {
-    let (_service, poll) = whole_after("enriched_publisher:commit:after=abort").await;
+    let poll = whole_beside(OTHERS, "enricher", "enriched_publisher:commit:after=abort", &[]).await;
     assert_nothing_came_twice(&poll);
 }
 
@@ -23,7 +25,7 @@ async fn crash_after_the_commit_of_derived_records_repeats_nothing() {
 async fn old_owner_of_a_raw_partition_that_wakes_up_commits_nothing() {
     // Its transaction is complete but for the commit.
     let fault = "enriched_publisher:commit:before=delay:1s";
-    let (old, service) = OldOwner::replaced("enricher", 5, "control,writer", fault).await;
+    let (old, service) = OldOwner::replaced("enricher", 5, OTHERS, fault).await;
     old.wakes_up_and_says(&service, "fenced by a newer instance").await;
     let again = service.poll().await;
     assert_eq!(count(&again, "stored"), 0, "{again:#}");
@@ -33,9 +35,7 @@ async fn old_owner_of_a_raw_partition_that_wakes_up_commits_nothing() {
 #[tokio::test]
 async fn crash_between_flush_and_commit_without_transactions_repeats_the_batch() {
     let without = [("kafka.transactions", "false")];
-    let (mut service, id) = crashed_at("enriched_publisher:flush:after=abort", &without).await;
-    service.start().await;
-    let poll = whole(&service, &id).await;
+    let poll = whole_beside(OTHERS, "enricher", "enriched_publisher:flush:after=abort", &without).await;
     assert!(count(&poll, "republished") > 0, "{poll:#}");
     assert_eq!(count(&poll, "republished"), count(&poll, "duplicate"), "{poll:#}");
 }
