@@ -23,10 +23,10 @@ mod status;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use nyc311_simulator::SimulatorOptions;
 
 use crate::config::{Loaded, Settings};
 use crate::screen;
-use crate::simulator::SimulatorOptions;
 use crate::telemetry;
 use exit::Failure;
 use setting_flags::SettingFlags;

@@ -6,7 +6,6 @@
 
 pub mod definition;
 mod error;
-mod instant;
 mod layers;
 mod print;
 mod properties;
@@ -21,7 +20,6 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 pub use error::{SettingProblem, SettingsError};
-pub use instant::{InstantError, parse_instant};
 pub use layers::{DEFAULT_FILE, Origin, Sources};
 pub use print::{Effective, render as render_config};
 pub use secret::Secret;
@@ -67,11 +65,6 @@ impl SourceSettings {
         let last = path.rsplit('/').next().unwrap_or_default();
         last.strip_suffix(".json").unwrap_or(last)
     }
-}
-
-/// Tells the fields that the source calls its own (`:*`) from the columns (`*`), among which the computed regions are.
-pub fn is_system_field(name: &str) -> bool {
-    name.starts_with(':') && !name.starts_with(":@")
 }
 
 /// The brokers, the topics and what librdkafka is told besides.

@@ -8,14 +8,11 @@ mod error;
 mod page;
 mod query;
 mod row;
-pub(crate) mod scan;
 
 pub use client::{Attempt, Observer, SocrataClient};
 pub use error::SocrataError;
 pub use page::{Page, PageHead};
 pub use query::{Cursor, PageRequest};
 pub use row::salvaged;
-pub(crate) use row::sound_value;
-pub use scan::Malformed;
 
 pub use crate::poll::WindowOn;

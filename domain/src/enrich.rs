@@ -15,6 +15,7 @@ mod times;
 use std::borrow::Cow;
 
 use jiff::Timestamp;
+use nyc311_json::Value;
 
 use self::times::Times;
 use crate::{
@@ -25,7 +26,6 @@ use crate::{
     quality::QualityFlags,
     rejection::Rejection,
     row::{self, Field, Row},
-    scan::Value,
     service_request::{ServiceRequest, UNSPECIFIED},
     state::State,
     time,
@@ -43,8 +43,8 @@ pub fn enrich(raw: &[u8]) -> Result<ServiceRequest<'_>, Rejection> {
     })?;
     let row = Row::read(text).map_err(|malformed| Rejection {
         reason: Rejection::NOT_AN_OBJECT,
-        field: row::field_at(text, malformed.at_byte),
-        detail: format!("expected {} at byte {}", malformed.expected, malformed.at_byte),
+        field: row::field_at(text, malformed.at),
+        detail: format!("expected {} at byte {}", malformed.expected, malformed.at),
         unique_key: None,
     })?;
     Enrichment { raw, flags: row.flags, row, stated: ObjectWriter::default(), kept: 0 }.run()

@@ -2,7 +2,23 @@
 
 use std::borrow::Cow;
 
-use crate::scan::{self, Token, Value};
+use nyc311_json::{Malformed, Members, Token, Value, is_wide};
+
+/// Nesting beyond this is refused, so that what passes here also passes in PostgreSQL.
+const MAX_DEPTH: usize = 64;
+
+/// Nesting beyond this is refused in the city's rows, which have two levels. Less than above, since `details` adds one.
+const MAX_ROW_DEPTH: usize = 48;
+
+/// Begins at an object of ours.
+pub(crate) fn members(text: &str) -> Result<Members<'_>, Malformed> {
+    Members::of(text, MAX_DEPTH)
+}
+
+/// Begins at a row of the city's.
+pub(crate) fn row_members(text: &str) -> Result<Members<'_>, Malformed> {
+    Members::of(text, MAX_ROW_DEPTH)
+}
 
 /// The text of a JSON object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -150,7 +166,7 @@ pub(crate) fn quote_wide_numbers(text: &str) -> String {
         let is_string = token.starts_with('"');
         let end = if is_string { end_of_string(token) } else { end_of_number(token) };
         let (token, after) = token.split_at_checked(end).unwrap_or((token, ""));
-        if !is_string && scan::is_wide(token) {
+        if !is_string && is_wide(token.as_bytes()) {
             push_string(&mut out, token);
         } else {
             out.push_str(token);

@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 
 use jiff::Timestamp;
+use nyc311_json::{Malformed, Member, Value};
 
 use crate::{
     borough::Borough,
     json::{self, ObjectWriter},
     quality::QualityFlags,
     reading::Reading,
-    scan::{Malformed, Member, Members, Value},
     time,
 };
 
@@ -191,7 +191,7 @@ impl<'a> Row<'a> {
             details: ObjectWriter::default(),
             flags: QualityFlags::default(),
         };
-        let mut members = Members::of_row(text)?;
+        let mut members = json::row_members(text)?;
         let mut next = 0;
         loop {
             let expected = ORDER.get(next..ORDER.len().min(next + EXPECTED)).unwrap_or_default();
@@ -281,6 +281,11 @@ pub fn known_fields() -> impl Iterator<Item = &'static str> {
     ORDER.into_iter()
 }
 
+/// Tells the fields that the source calls its own (`:*`) from the columns (`*`), among which the computed regions are.
+pub fn is_system_field(name: &str) -> bool {
+    name.starts_with(':') && !name.starts_with(":@")
+}
+
 /// The few fields of a raw row that decide where it goes and how far the poller has come.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RawHead<'a> {
@@ -300,7 +305,7 @@ pub fn peek(raw: &[u8]) -> RawHead<'_> {
 }
 
 fn head(text: &str) -> Result<RawHead<'_>, Malformed> {
-    let mut members = Members::of_row(text)?;
+    let mut members = json::row_members(text)?;
     let mut head = RawHead::default();
     while let Some(member) = members.next()? {
         let key = if member.key.escaped { &*member.key.text() } else { member.key.raw };

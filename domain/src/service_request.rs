@@ -3,11 +3,11 @@
 use std::{borrow::Cow, error::Error, fmt};
 
 use jiff::Timestamp;
+use nyc311_json::{Malformed, Value};
 
 use crate::{
     json::{self, Json},
     quality::QualityFlags,
-    scan::{Malformed, Members, Value},
     time,
     version::Identity,
 };
@@ -36,7 +36,7 @@ impl Error for EnrichedError {}
 
 impl From<Malformed> for EnrichedError {
     fn from(malformed: Malformed) -> Self {
-        let detail = format!("expected {} at byte {}", malformed.expected, malformed.at_byte);
+        let detail = format!("expected {} at byte {}", malformed.expected, malformed.at);
         Self { field: None, detail }
     }
 }
@@ -145,7 +145,7 @@ pub fn identity(enriched_value: &[u8]) -> Result<Identity, EnrichedError> {
         T::read(value).map_err(|detail| EnrichedError { field: Some(name), detail })
     }
     const WANTED: [&str; 4] = ["unique_key", "source_updated_at", "source_version", "rules_revision"];
-    let mut members = Members::of(utf8(enriched_value)?)?;
+    let mut members = json::members(utf8(enriched_value)?)?;
     let mut values = [None; 4];
     // They are written first, so the rest of the value is not looked at.
     while values.contains(&None) {
@@ -177,7 +177,7 @@ const EXPECTED: usize = 9;
 
 /// Reads the members into the order of the columns, in which they were written, so the next few names are the likely ones.
 fn read_members(value: &[u8]) -> Result<[Value<'_>; NAMES.len()], EnrichedError> {
-    let mut members = Members::of(utf8(value)?)?;
+    let mut members = json::members(utf8(value)?)?;
     let mut values = [Value::Null; NAMES.len()];
     let mut next = 0;
     loop {

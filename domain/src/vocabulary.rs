@@ -4,9 +4,8 @@
 use std::borrow::Cow;
 
 use crate::{
-    agency, category,
+    agency, category, json,
     row::known_fields,
-    scan::Members,
     service_request::{ServiceRequest, UNSPECIFIED},
     state::State,
 };
@@ -55,7 +54,7 @@ impl ServiceRequest<'_> {
             (TermKind::Agency, Some(&*self.agency).filter(|agency| *agency != UNSPECIFIED)),
             (TermKind::ComplaintType, Some(&*self.complaint_type).filter(|kind| *kind != UNSPECIFIED)),
         ];
-        let mut details = self.details.as_ref().and_then(|details| Members::of(details.as_str()).ok());
+        let mut details = self.details.as_ref().and_then(|details| json::members(details.as_str()).ok());
         let columns = std::iter::from_fn(move || {
             let member = details.as_mut()?.next().ok().flatten()?;
             Some((TermKind::Column, member.key.text()))

@@ -2,10 +2,9 @@
 
 use std::borrow::Cow;
 
-use crate::{
-    quality::QualityFlags,
-    scan::{Token, Value},
-};
+use nyc311_json::{Token, Value};
+
+use crate::quality::QualityFlags;
 
 /// Words that the city writes where it has nothing to write.
 const NOTHING: [&str; 2] = ["N/A", "Unspecified"];

@@ -1,6 +1,7 @@
 //! `nyc311 drift`: the words of the source that no rule knows, and the columns that it names no more.
 
 use clap::Args;
+use nyc311_notation::quantity;
 use serde_json::{Value, json};
 
 use super::exit::{self, Failure};
@@ -8,7 +9,6 @@ use super::output::{self, Format, OutputArgs};
 use super::setup;
 use crate::config::Settings;
 use crate::kafka::millis;
-use crate::quantity;
 use crate::store::Term;
 
 #[derive(Debug, Args)]

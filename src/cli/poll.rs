@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use nyc311_notation::{parse_instant, quantity};
 use reqwest::Method;
 use serde_json::{Map, Value};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
@@ -11,8 +12,7 @@ use super::client::{AskError, ControlClient};
 use super::exit::{self, Failure};
 use super::output::{self, Format, OutputArgs};
 use super::progress::Progress;
-use crate::config::{Settings, parse_instant};
-use crate::quantity;
+use crate::config::Settings;
 
 /// How often a running poll is asked for.
 const INTERVAL: Duration = Duration::from_millis(500);

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::Args;
 use nyc311_domain::peek;
+use nyc311_notation::quantity;
 use serde_json::{Value, json};
 
 use super::exit::{self, Failure};
@@ -17,7 +18,6 @@ use crate::config::{KafkaSettings, Settings};
 use crate::kafka::raw_producer::RawProducer;
 use crate::kafka::topics::derived_max_bytes;
 use crate::kafka::{Admin, HeaderList, KafkaFailure, PartitionMap, RawRow};
-use crate::quantity;
 use crate::store::{LetterKey, LetterSelection, StoredLetter};
 use crate::telemetry::labels::StageName;
 

@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
+use nyc311_notation::{parse_instant, quantity};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use super::exit::{self, Failure};
 use super::output::{self, Format, OutputArgs};
 use super::setup;
-use crate::config::{Settings, parse_instant};
+use crate::config::Settings;
 use crate::kafka::groups::enricher_group;
 use crate::kafka::{Admin, KafkaFailure, OffsetNote, PartitionMap};
-use crate::quantity;
 use crate::store::Store;
 
 /// How long members may take to leave their group. One with a stable name does not say that it leaves, so that it finds its partitions

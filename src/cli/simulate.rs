@@ -1,8 +1,9 @@
 //! `nyc311 simulate`: a stand-in for the city's API, and what to set to poll it.
 
+use nyc311_simulator::{Simulator, SimulatorOptions};
+
 use super::exit::{self, Failure};
 use super::output;
-use crate::simulator::{Simulator, SimulatorOptions};
 
 /// Serves until SIGTERM or SIGINT. What is served is said on stderr; the one line on stdout is the resource's address, once it answers.
 pub fn run(options: &SimulatorOptions) -> Result<i32, Failure> {

@@ -1,6 +1,7 @@
 //! `nyc311 status`: a running service at a glance, or one poll.
 
 use clap::Args;
+use nyc311_notation::quantity;
 use serde_json::{Value, json};
 
 use super::client::ControlClient;
@@ -8,7 +9,6 @@ use super::exit::{self, Failure};
 use super::output::{self, Format, OutputArgs, shown};
 use super::poll;
 use crate::config::Settings;
-use crate::quantity;
 
 #[derive(Debug, Args)]
 pub struct StatusArgs {

@@ -1,11 +1,13 @@
 //! The rules that bind several settings, or that a form cannot say.
 
+use nyc311_domain::is_system_field;
+
 use super::definition::{Short, size};
 use super::error::SettingProblem;
 use super::layers::Origin;
 use super::properties;
 use super::value::Values;
-use super::{Settings, SourceSettings, is_system_field};
+use super::{Settings, SourceSettings};
 
 /// Checks what no single form can; a rule about a setting that is wrong already keeps silent.
 pub fn check(settings: &Settings, values: &Values, problems: &mut Vec<SettingProblem>) {

@@ -6,15 +6,15 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use nyc311_notation::parse_instant;
+use nyc311_notation::quantity::parse_duration;
 use tokio_postgres::config::{ChannelBinding, SslMode, SslNegotiation};
 
 use super::definition::{DEFINITIONS, Definition, Kind};
 use super::error::SettingProblem;
-use super::instant::parse_instant;
 use super::layers::{Layers, Origin, Written};
 use super::secret::Secret;
 use crate::faults::{self, Fault};
-use crate::quantity::parse_duration;
 
 /// A setting's value in the form that its [`Kind`] promises.
 #[derive(Clone, Debug)]

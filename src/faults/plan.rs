@@ -3,7 +3,7 @@
 use std::{fmt, num::NonZeroU32, str::FromStr, time::Duration};
 
 use super::point::Point;
-use crate::quantity::parse_duration;
+use nyc311_notation::quantity::parse_duration;
 
 /// Says how faults are written.
 pub const FORM: &str = "faults as `writer:commit:after=abort` or, for the third visit of the point, \

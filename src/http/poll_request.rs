@@ -3,11 +3,11 @@
 use actix_web::HttpRequest;
 use actix_web::http::header::USER_AGENT;
 use jiff::Timestamp;
+use nyc311_notation::parse_instant;
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::problem::{FieldError, Problem};
-use crate::config::parse_instant;
 use crate::store::polls::{NewPoll, PollState, Trigger, Window, WindowOn};
 
 /// The command line says who it is by its `User-Agent`, which begins like this.

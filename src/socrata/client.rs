@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use jiff::Timestamp;
+use nyc311_json::Malformed;
 use reqwest::header::{DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Response, StatusCode, Url};
 use serde::Deserialize;
@@ -12,7 +13,6 @@ use serde::Deserialize;
 use super::error::SocrataError;
 use super::page::{Page, PageHead};
 use super::query::PageRequest;
-use super::scan::Malformed;
 use crate::causes;
 use crate::config::SourceSettings;
 use crate::retry::{Failure, RetryPolicy, retry};

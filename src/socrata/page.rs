@@ -7,8 +7,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-
-use super::scan::{Malformed, Scanner};
+use nyc311_json::{Malformed, elements};
 
 /// What the source says about its answer beside the rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,7 +36,7 @@ impl Page {
     /// is no object, or not quite JSON, is the enricher's to refuse, since one bad record must not hold up its neighbours
     /// (promise 8).
     pub fn slice(body: Bytes, head: PageHead) -> Result<Self, Malformed> {
-        let rows = Scanner::default().elements(&body)?;
+        let rows = elements(&body)?;
         Ok(Self { body, rows, head })
     }
 

@@ -3,9 +3,9 @@
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, TimestampRound, ToSpan, Unit};
+use nyc311_domain::is_system_field;
 
 use super::row::stated_updated_at;
-use crate::config::is_system_field;
 use crate::poll::WindowOn;
 
 /// The last row that a poll has seen, from which it goes on.

@@ -1,8 +1,6 @@
 //! What the walk needs of a row that is not quite JSON, and of one whose text matters.
 
-use std::ops::Range;
-
-use super::scan::{Scanner, blank, loose_members};
+use nyc311_json::{loose_members, sound_value};
 
 /// The fields that decide where a row goes and how far the poller has come.
 const HEAD: [&[u8]; 5] = [b"unique_key", b"borough", b"created_date", b":updated_at", b":id"];
@@ -23,37 +21,6 @@ pub fn salvaged(row: &[u8]) -> Vec<u8> {
     }
     object.push(b'}');
     object
-}
-
-/// Finds the value of a field in a row that is not quite JSON, if it is sound in itself. Of several the last, as elsewhere.
-pub(crate) fn sound_value(row: &[u8], name: &[u8]) -> Option<Range<usize>> {
-    let mut scanner = Scanner::default();
-    let mut found = None;
-    loose_members(row, |member, value| {
-        let is_sound = &row[member] == name && scanner.value(row, value.start) == Ok(value.end);
-        if is_sound && is_text(&row[value.clone()]) {
-            found = Some(value);
-        }
-    });
-    found.or_else(|| last_value(&mut scanner, row, name))
-}
-
-/// Finds the last sound value under a name where a quote or a bracket too many hides which members there are. Within a
-/// text the name would have a backslash before its closing quote.
-fn last_value(scanner: &mut Scanner, row: &[u8], name: &[u8]) -> Option<Range<usize>> {
-    let quoted = [b"\"", name, b"\""].concat();
-    let places = row.windows(quoted.len()).enumerate().rev().filter(|(_, window)| *window == quoted);
-    places.map(|(place, _)| place + quoted.len()).find_map(|end| {
-        let colon = blank(row, end);
-        let start = blank(row, colon + 1);
-        let value = start..scanner.value(row, start).ok()?;
-        let ends = matches!(row.get(blank(row, value.end)), Some(b',' | b'}'));
-        (row.get(colon) == Some(&b':') && ends && is_text(&row[value.clone()])).then_some(value)
-    })
-}
-
-fn is_text(bytes: &[u8]) -> bool {
-    std::str::from_utf8(bytes).is_ok()
 }
 
 /// Returns `:updated_at` as the row has it.

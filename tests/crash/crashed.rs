@@ -6,7 +6,7 @@ use std::{
     sync::{LazyLock, OnceLock},
 };
 
-use nyc311::simulator::{Simulator, SimulatorOptions, serve};
+use nyc311_simulator::{Simulator, SimulatorOptions, serve};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 

@@ -3,9 +3,9 @@
 use std::process::Output;
 use std::time::Duration;
 
-use nyc311::simulator::{self, SimulatorOptions};
 use nyc311::store::polls::{LeasedPoll, PollError};
 use nyc311::supervision::StageState;
+use nyc311_simulator::{SimulatorOptions, serve};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
@@ -483,7 +483,7 @@ async fn check_names_every_fault_with_its_remedy() {
 #[actix_rt::test]
 async fn check_finds_nothing_where_all_is_well() {
     let database = TestDatabase::create().await;
-    let simulator = simulator::serve(&SimulatorOptions { rows: 10, ..SimulatorOptions::default() }).unwrap();
+    let simulator = serve(&SimulatorOptions { rows: 10, ..SimulatorOptions::default() }).unwrap();
     let binary = Binary::new()
         .with("NYC311_SOURCE__URL", &simulator.resource_url())
         .with("NYC311_KAFKA__BOOTSTRAP_SERVERS", &bootstrap_servers())

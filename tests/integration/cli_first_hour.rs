@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::Stdio;
 
 use nyc311::config::definition::DEFINITIONS;
-use nyc311::simulator::{SimulatorOptions, serve};
+use nyc311_simulator::{SimulatorOptions, serve};
 use serde_json::json;
 
 use crate::cli::{Binary, Ended, endpoint, keep_dead_letter, wired};

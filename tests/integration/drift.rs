@@ -66,7 +66,7 @@ async fn new_words_and_columns_that_come_and_go_are_noticed() {
     service.poll().await;
     assert_eq!(service.get("/v1/pipeline").await.unwrap()["drift"], drift);
     let plain = file(&directory, "plain.ndjson", &[row(0, 1).to_string(), row(5, 2).to_string()]);
-    let plain = nyc311::simulator::serve(&nyc311::simulator::SimulatorOptions {
+    let plain = nyc311_simulator::serve(&nyc311_simulator::SimulatorOptions {
         file: vec![plain],
         ..Default::default()
     })

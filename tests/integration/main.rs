@@ -19,7 +19,7 @@ mod oracle;
 mod pipeline;
 mod proxy;
 mod service;
-mod simulator;
+mod socrata;
 mod standstill;
 mod store_database;
 mod store_fitness;

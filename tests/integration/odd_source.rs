@@ -9,10 +9,8 @@ use std::{
     },
 };
 
-use nyc311::{
-    kafka::{HeaderList, Origin, RawRow, max_row_bytes, raw_producer::RawProducer},
-    simulator::{Simulator, SimulatorOptions, serve},
-};
+use nyc311::kafka::{HeaderList, Origin, RawRow, max_row_bytes, raw_producer::RawProducer};
+use nyc311_simulator::{Simulator, SimulatorOptions, serve};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;

@@ -2,13 +2,11 @@
 
 use std::{collections::HashMap, io::Write as _, path::PathBuf, sync::Arc, time::Duration};
 
-use nyc311::{
-    kafka::{
-        Admin, Record,
-        consumer::{Command, ConsumerThread, Event, Window},
-    },
-    simulator::{Fault, Simulator, SimulatorOptions, serve},
+use nyc311::kafka::{
+    Admin, Record,
+    consumer::{Command, ConsumerThread, Event, Window},
 };
+use nyc311_simulator::{Fault, Simulator, SimulatorOptions, serve};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

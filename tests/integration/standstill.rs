@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use nyc311::simulator::{Simulator, SimulatorOptions, serve};
+use nyc311_simulator::{Simulator, SimulatorOptions, serve};
 use serde_json::{Value, json};
 
 use crate::freezer::{freeze, threads};

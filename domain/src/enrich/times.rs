@@ -1,6 +1,7 @@
 //! The rules of time: gap, repeated hour, placeholders, and the order of events.
 
 use jiff::Timestamp;
+use nyc311_json::Value;
 
 use super::{Enrichment, as_stated, excerpt};
 use crate::{
@@ -8,7 +9,6 @@ use crate::{
     reading::Reading,
     rejection::Rejection,
     row::Field,
-    scan::Value,
     time::{self, Moment},
 };
 

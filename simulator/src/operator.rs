@@ -1,0 +1,127 @@
+//! Requests of the simulator's own: its clock, its faults, what it holds.
+
+use std::time::Duration;
+
+use actix_web::{HttpResponse, web};
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::faults::Fault;
+use crate::soql::write_fixed;
+use crate::stamp::at_millisecond;
+use crate::state::SimulatorState;
+use nyc311_notation::quantity;
+
+/// A body may hold a row that is too large for every setting of `kafka.raw_max_record_bytes`, which ends at 8
+/// MiB.
+const MAX_BODY_BYTES: usize = 16 << 20;
+
+pub fn routes(config: &mut web::ServiceConfig) {
+    config
+        .app_data(web::PayloadConfig::new(MAX_BODY_BYTES))
+        .route("/simulator", web::get().to(status))
+        .route("/simulator/clock", web::get().to(status))
+        .route("/simulator/clock", web::post().to(move_clock))
+        .route("/simulator/faults", web::get().to(list_faults))
+        .route("/simulator/faults", web::post().to(add_faults))
+        .route("/simulator/faults", web::delete().to(clear_faults));
+}
+
+/// `{"now": TIME}`, `{"advance": DURATION}`, `{"rate": N}`, `{"page_step": DURATION}`, in any combination.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ClockRequest {
+    now: Option<Timestamp>,
+    advance: Option<String>,
+    rate: Option<f64>,
+    page_step: Option<String>,
+}
+
+async fn status(state: web::Data<SimulatorState>) -> HttpResponse {
+    HttpResponse::Ok().json(describe(&state))
+}
+
+fn describe(state: &SimulatorState) -> Value {
+    let table = &state.table;
+    let versions = table.len();
+    let edge = |position: u64| (versions > 0).then(|| write_fixed(table.stamp(position).updated_at));
+    json!({
+        "now": write_fixed(at_millisecond(state.clock.now_ms())),
+        "versions": versions,
+        "first_updated_at": edge(0),
+        "last_updated_at": edge(versions.saturating_sub(1)),
+        "requests": state.requests.load(std::sync::atomic::Ordering::Relaxed),
+    })
+}
+
+/// A body, or why there is none: it is too large, or broke off.
+type Body = Result<web::Bytes, actix_web::Error>;
+
+async fn move_clock(state: web::Data<SimulatorState>, body: Body) -> HttpResponse {
+    let body = match body {
+        Ok(body) => body,
+        Err(error) => return unread(&error),
+    };
+    let request: ClockRequest = match serde_json::from_slice(&body) {
+        Ok(request) => request,
+        Err(error) => return refused(&error.to_string()),
+    };
+    let duration = |text: Option<String>| {
+        text.map(|text| quantity::duration(&text).map_err(|error| format!("{text:?} {error}"))).transpose()
+    };
+    let (advance, page_step): (Option<Duration>, Option<Duration>) =
+        match (duration(request.advance), duration(request.page_step)) {
+            (Ok(advance), Ok(page_step)) => (advance, page_step),
+            (Err(error), _) | (_, Err(error)) => return refused(&error),
+        };
+    if let Some(now) = request.now {
+        state.clock.set_ms(now.as_millisecond());
+    }
+    if let Some(advance) = advance {
+        state.clock.advance(advance);
+    }
+    if let Some(rate) = request.rate {
+        state.clock.set_rate(rate);
+    }
+    if let Some(page_step) = page_step {
+        state.clock.set_page_step(page_step);
+    }
+    status(state).await
+}
+
+async fn list_faults(state: web::Data<SimulatorState>) -> HttpResponse {
+    HttpResponse::Ok().json(json!({"faults": state.faults.list()}))
+}
+
+/// Takes one fault, or an array of them.
+async fn add_faults(state: web::Data<SimulatorState>, body: Body) -> HttpResponse {
+    let body = match body {
+        Ok(body) => body,
+        Err(error) => return unread(&error),
+    };
+    let faults = match body.trim_ascii_start().first() {
+        Some(b'[') => serde_json::from_slice::<Vec<Fault>>(&body),
+        _ => serde_json::from_slice(&body).map(|fault| vec![fault]),
+    };
+    match faults {
+        Ok(faults) => faults.into_iter().for_each(|fault| state.faults.add(fault)),
+        Err(error) => return refused(&error.to_string()),
+    }
+    list_faults(state).await
+}
+
+async fn clear_faults(state: web::Data<SimulatorState>) -> HttpResponse {
+    state.faults.clear();
+    list_faults(state).await
+}
+
+fn refused(message: &str) -> HttpResponse {
+    HttpResponse::BadRequest().json(json!({"code": "invalid_request", "error": true, "message": message}))
+}
+
+fn unread(error: &actix_web::Error) -> HttpResponse {
+    let message = format!("the body cannot be read, which may have {MAX_BODY_BYTES} bytes: {error}");
+    HttpResponse::build(error.as_response_error().status_code())
+        .json(json!({"code": "invalid_request", "error": true, "message": message}))
+}
