@@ -18,7 +18,7 @@ use crate::{
     config::Settings,
     kafka::{
         KafkaFailure, Partition,
-        consumer::{ReadBatch, Window},
+        consumer::{InFlightLimit, ReadBatch},
         groups::writer_group,
     },
     messages::{BatchError, EnrichedBatch},
@@ -56,9 +56,9 @@ impl Destination for ToAggregator {
         ]
     }
 
-    fn window(_: &Settings) -> Window {
+    fn in_flight_limit(_: &Settings) -> InFlightLimit {
         // Enough for one transaction that is written and one that fills meanwhile.
-        Window {
+        InFlightLimit {
             batch_rows: 2_000,
             batch_bytes: 4 << 20,
             batches_per_partition: 4,

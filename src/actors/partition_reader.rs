@@ -30,7 +30,7 @@ use crate::{
     config::Settings,
     kafka::{
         Mark, OffsetNote, Partition, RecordBatch,
-        consumer::{Command, ConsumerThread, Event, ReadBatch, Seat, Window},
+        consumer::{Command, ConsumerThread, Event, InFlightLimit, ReadBatch, Seat},
     },
     messages::BatchError,
     retry::Delays,
@@ -58,7 +58,7 @@ pub trait Destination: Unpin + 'static {
     /// Returns the topics to read.
     fn topics(settings: &Settings) -> Vec<Arc<str>>;
     /// Returns how much may be in flight.
-    fn window(settings: &Settings) -> Window;
+    fn in_flight_limit(settings: &Settings) -> InFlightLimit;
 
     /// Finds the durable position of a partition and takes it over from whoever had it.
     fn open(
@@ -180,7 +180,7 @@ impl<D: Destination> PartitionReader<D> {
     fn start_reading(&mut self, cluster: Cluster, context: &mut Context<Self>) {
         let settings = &self.environment.settings;
         let group = D::group(settings);
-        match ConsumerThread::start(&self.seat, settings, &group, D::topics(settings), D::window(settings)) {
+        match ConsumerThread::start(&self.seat, settings, &group, D::topics(settings), D::in_flight_limit(settings)) {
             Ok((thread, events)) => {
                 self.thread = Some(thread);
                 let events = futures_util::stream::unfold(events, async |mut events| {

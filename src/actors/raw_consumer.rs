@@ -29,7 +29,7 @@ use crate::{
     config::Settings,
     kafka::{
         KafkaFailure, OffsetNote, Partition,
-        consumer::{ReadBatch, Window},
+        consumer::{InFlightLimit, ReadBatch},
         groups::{COMMITTED_PATIENCE, enricher_group},
         transactional::Opening,
     },
@@ -188,9 +188,9 @@ impl Destination for ToEnrichers {
         vec![Arc::from(settings.kafka.raw_topic.as_str())]
     }
 
-    fn window(_: &Settings) -> Window {
+    fn in_flight_limit(_: &Settings) -> InFlightLimit {
         // A transaction of 500 records takes about 15 ms, most of it fixed; 1,000 rows of 1.3 KB fill one well.
-        Window {
+        InFlightLimit {
             batch_rows: 1_000,
             batch_bytes: 2 << 20,
             batches_per_partition: 3,

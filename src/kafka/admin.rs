@@ -16,10 +16,12 @@ use rdkafka::{
     admin::AdminClient,
     consumer::{BaseConsumer, CommitMode, Consumer},
     groups::GroupInfo,
+    topic_partition_list::TopicPartitionListElem,
 };
 use tokio::task::spawn_blocking;
 
 use super::{
+    assumption::BrokenAssumption,
     client::{Logged, base, overridden},
     failure::KafkaFailure,
     offset_note::OffsetNote,
@@ -242,17 +244,18 @@ impl Admin {
                 }
                 let list = consumer.committed_offsets(wanted, patience)?;
                 let committed = |partition: &i32| {
-                    let found = list.find_partition(&topic, *partition)?;
+                    let found = answer_for(&list, &topic, *partition)?;
                     match found.offset() {
                         Offset::Offset(next_offset) => {
-                            Some(Committed { next_offset, note: OffsetNote::read(found.metadata()) })
+                            Ok(Some(Committed { next_offset, note: OffsetNote::read(found.metadata()) }))
                         }
-                        _ => None,
+                        Offset::Invalid => Ok(None),
+                        other => Err(no_offset(&topic, *partition, other).into()),
                     }
                 };
-                partitions.iter().map(committed).collect::<Vec<_>>()
+                partitions.iter().map(committed).collect::<Result<Vec<_>, KafkaFailure>>()
             };
-            Ok(committed)
+            committed
         })
         .await
     }
@@ -388,17 +391,33 @@ impl Admin {
                 wanted.add_partition_offset(&topic, *partition, Offset::Offset(time_ms))?;
             }
             let found = admin.clients.reader.offsets_for_times(wanted, admin.timeout)?;
-            let offset = |(partition, ends): (&i32, &LogEnds)| {
-                let offset = match found.find_partition(&topic, *partition).map(|found| found.offset()) {
-                    Some(Offset::Offset(offset)) if offset >= 0 => offset,
-                    _ => ends.high,
-                };
-                (*partition, offset)
+            let offset = |(partition, ends): (&i32, &LogEnds)| match answer_for(&found, &topic, *partition)?
+                .offset()
+            {
+                Offset::Offset(offset) => Ok((*partition, offset)),
+                Offset::End => Ok((*partition, ends.high)),
+                other => Err(no_offset(&topic, *partition, other).into()),
             };
-            Ok(partitions.iter().zip(&ends).map(offset).collect())
+            partitions.iter().zip(&ends).map(offset).collect()
         })
         .await
     }
+}
+
+/// Finds what an answer says of a partition, which may be why there is none.
+fn answer_for<'a>(
+    answer: &'a TopicPartitionList,
+    topic: &str,
+    partition: i32,
+) -> Result<TopicPartitionListElem<'a>, KafkaFailure> {
+    let missing = || BrokenAssumption::MissingInAnswer { topic: topic.to_owned(), partition };
+    let found = answer.find_partition(topic, partition).ok_or_else(missing)?;
+    found.error()?;
+    Ok(found)
+}
+
+fn no_offset(topic: &str, partition: i32, offset: Offset) -> BrokenAssumption {
+    BrokenAssumption::NoOffsetInAnswer { topic: topic.to_owned(), partition, offset: format!("{offset:?}") }
 }
 
 impl Asking {

@@ -46,7 +46,12 @@ impl BatchBuilder {
         }
     }
 
-    /// Takes a record.
+    /// Returns the position behind everything that was taken and stepped over.
+    pub(super) fn position(&self) -> i64 {
+        self.to
+    }
+
+    /// Takes a record at the position or behind it.
     pub(super) fn push(
         &mut self,
         offset: i64,

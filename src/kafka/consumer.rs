@@ -9,10 +9,11 @@
 //! log is an event with a decision, never a silent jump. Each assignment has a number: what was decided for an earlier one is
 //! not taken for the present one.
 //!
-//! Memory is bounded: a batch counts as in flight until the actor says [`Command::Done`]. With the window full the
+//! Memory is bounded: a batch counts as in flight until the actor says [`Command::Done`]. With the limit reached the
 //! thread stops taking records, and when that lasts it pauses the partitions and keeps polling, so that the group does
-//! not expel it. librdkafka's own queue is bounded by the settings of `group_member`.
+//! not expel it: `in_flight` decides. librdkafka's own queue is bounded by the settings of `group_member`.
 
+mod in_flight;
 mod seat;
 
 use std::{
@@ -33,6 +34,7 @@ use rdkafka::{
 };
 
 use super::{
+    assumption::BrokenAssumption,
     batch_builder::BatchBuilder,
     failure::KafkaFailure,
     group_member::{Assignment, Rebalance, config, leave, list_of},
@@ -42,26 +44,14 @@ use super::{
 };
 use crate::{config::Settings, supervision::Beat};
 
+pub use in_flight::InFlightLimit;
+use in_flight::{Flow, InFlight};
 pub use seat::Seat;
 use seat::Seated;
 
 /// The identity of a group member at the moment a batch was read.
 pub type GroupMetadata = ConsumerGroupMetadata;
 
-/// How much one consumer holds in flight, and how it cuts batches.
-#[derive(Debug, Clone, Copy)]
-pub struct Window {
-    /// Records in one batch at most.
-    pub batch_rows: usize,
-    /// Bytes of values in one batch at most (a single larger record makes a batch of its own).
-    pub batch_bytes: usize,
-    /// Batches of one partition that may be unanswered; a mailbox keeps the order of 15 at most.
-    pub batches_per_partition: usize,
-    /// Bytes of all unanswered batches together.
-    pub bytes: usize,
-    /// How long a batch that is not full waits for more.
-    pub linger: Duration,
-}
 
 /// What the actor tells the thread.
 #[derive(Debug)]
@@ -91,7 +81,7 @@ pub enum Event {
     Assigned(u64, Vec<Partition>),
     Revoked(Vec<Partition>),
     Batch(ReadBatch),
-    /// The window was full for so long, and has room again.
+    /// The limit of what is in flight was reached for so long, and is no longer.
     Held(Duration),
     /// A position lies outside its log: every opening has to be decided again.
     OutOfRange,
@@ -113,10 +103,10 @@ impl ConsumerThread {
         settings: &Settings,
         group: &str,
         topics: Vec<Arc<str>>,
-        window: Window,
+        limit: InFlightLimit,
     ) -> Result<(Self, tokio::sync::mpsc::UnboundedReceiver<Event>), std::io::Error> {
         let (commands, orders) = mpsc::channel();
-        // Unbounded as a type, bounded by the window: every batch in it counts as in flight.
+        // Unbounded as a type, bounded by the limit: every batch in it counts as in flight.
         let (events, received) = tokio::sync::mpsc::unbounded_channel();
         let config = config(settings, group);
         seat.take(format!("consumer-{group}"), move |Seated { beat, superseded }| {
@@ -125,18 +115,16 @@ impl ConsumerThread {
                     beat,
                     consumer,
                     topics,
-                    window,
+                    limit,
                     orders,
                     events,
                     superseded,
                     assigned: HashMap::new(),
                     assignments: 0,
                     opened: HashMap::new(),
-                    in_flight_bytes: 0,
+                    in_flight: InFlight::new(limit),
                     last_origin: None,
                     quiet: false,
-                    paused: false,
-                    blocked_since: None,
                 }
                 .run(),
                 Err(error) => drop(events.send(Event::Fatal(error.into()))),
@@ -154,8 +142,6 @@ impl ConsumerThread {
 struct Opened {
     opening: u64,
     batch: BatchBuilder,
-    in_flight: usize,
-    in_flight_bytes: usize,
 }
 
 struct Reader {
@@ -163,7 +149,7 @@ struct Reader {
     beat: Arc<Beat>,
     consumer: BaseConsumer<Assignment>,
     topics: Vec<Arc<str>>,
-    window: Window,
+    limit: InFlightLimit,
     orders: mpsc::Receiver<Command>,
     events: tokio::sync::mpsc::UnboundedSender<Event>,
     /// A successor waits for the seat.
@@ -172,15 +158,10 @@ struct Reader {
     assigned: HashMap<Partition, u64>,
     assignments: u64,
     opened: HashMap<Partition, Opened>,
-    in_flight_bytes: usize,
+    in_flight: InFlight,
     last_origin: Option<Arc<Origin>>,
     quiet: bool,
-    paused: bool,
-    blocked_since: Option<Instant>,
 }
-
-/// How long the window may be full before the partitions are paused, which throws away what was fetched ahead.
-const PAUSE_AFTER: Duration = Duration::from_secs(2);
 
 impl Reader {
     fn run(mut self) {
@@ -199,7 +180,7 @@ impl Reader {
             let full = self.full();
             self.hold_back(full);
             if full {
-                if self.paused && !self.poll(Duration::ZERO) {
+                if self.in_flight.is_paused() && !self.poll(Duration::ZERO) {
                     return;
                 }
                 continue;
@@ -217,17 +198,16 @@ impl Reader {
     }
 
     fn full(&self) -> bool {
-        self.in_flight_bytes >= self.window.bytes
-            || self.opened.values().any(|opened| {
-                opened.in_flight >= self.window.batches_per_partition
-                    && opened.batch.is_full(self.window.batch_rows, self.window.batch_bytes)
-            })
+        let InFlightLimit { batch_rows, batch_bytes, .. } = self.limit;
+        self.in_flight.is_full(|partition| {
+            self.opened.get(partition).is_some_and(|opened| opened.batch.is_full(batch_rows, batch_bytes))
+        })
     }
 
     /// How long a poll may wait: a batch that is under way must not wait longer than its linger.
     fn patience(&self) -> Duration {
         if self.opened.values().any(|opened| opened.batch.holds_records()) {
-            self.window.linger
+            self.limit.linger
         } else {
             Duration::from_millis(20)
         }
@@ -258,15 +238,7 @@ impl Reader {
                 }
             }
             Command::Close(partition) => self.close(&partition),
-            Command::Done { partition, opening, bytes } => {
-                if let Some(opened) =
-                    self.opened.get_mut(&partition).filter(|opened| opened.opening == opening)
-                {
-                    opened.in_flight -= 1;
-                    opened.in_flight_bytes -= bytes;
-                    self.in_flight_bytes -= bytes;
-                }
-            }
+            Command::Done { partition, opening, bytes } => self.in_flight.done(&partition, opening, bytes),
             Command::Commit { partition: (topic, partition), next_offset, note } => {
                 let mut list = TopicPartitionList::new();
                 let mut position = list.add_partition(&topic, partition);
@@ -295,26 +267,24 @@ impl Reader {
         if self.quiet {
             return;
         }
+        let pause = self.in_flight.open(partition.clone(), opening);
         let mut list = TopicPartitionList::new();
         let assigned = list
             .add_partition_offset(&partition.0, partition.1, Offset::Offset(next_offset))
             .and_then(|()| self.consumer.incremental_assign(&list))
-            // A new partition must not flow while the others stand still.
-            .and_then(|()| if self.paused { self.consumer.pause(&list) } else { Ok(()) });
+            .and_then(|()| if pause { self.consumer.pause(&list) } else { Ok(()) });
         if let Err(error) = assigned {
+            self.in_flight.close(&partition);
             self.tell(Event::Fatal(error.into()));
             return;
         }
         self.consumer.context().opened.lock().insert(partition.clone());
-        let batch = BatchBuilder::at(next_offset);
-        let opened = Opened { opening, batch, in_flight: 0, in_flight_bytes: 0 };
-        self.opened.insert(partition, opened);
+        self.opened.insert(partition, Opened { opening, batch: BatchBuilder::at(next_offset) });
     }
 
     fn close(&mut self, partition: &Partition) {
-        if let Some(opened) = self.opened.remove(partition) {
-            self.in_flight_bytes -= opened.in_flight_bytes;
-        }
+        self.opened.remove(partition);
+        self.in_flight.close(partition);
         self.unassign(partition);
     }
 
@@ -326,40 +296,36 @@ impl Reader {
         }
     }
 
-    /// Pauses the partitions when the window has been full for long, and resumes them when it has room again.
+    /// Pauses the partitions when the limit has been reached for long, and resumes them when there is room again.
     fn hold_back(&mut self, full: bool) {
-        if !full {
-            if let Some(since) = self.blocked_since.take() {
-                self.tell(Event::Held(since.elapsed()));
-            }
-            if self.paused {
-                self.paused = false;
-                let all: Vec<_> = self.opened.keys().cloned().collect();
-                if let Err(error) = self.consumer.resume(&list_of(&all)) {
-                    self.tell(Event::Fatal(error.into()));
-                }
-            }
-            return;
+        let look = self.in_flight.look(full, Instant::now());
+        if let Some(held) = look.held {
+            self.tell(Event::Held(held));
         }
-        let since = *self.blocked_since.get_or_insert_with(Instant::now);
-        if !self.paused && since.elapsed() > PAUSE_AFTER {
-            let all: Vec<_> = self.opened.keys().cloned().collect();
-            match self.consumer.pause(&list_of(&all)) {
-                Ok(()) => self.paused = true,
-                Err(error) => self.tell(Event::Fatal(error.into())),
-            }
+        let all = || list_of(&self.opened.keys().cloned().collect::<Vec<_>>());
+        let done = match look.flow {
+            Flow::AsItIs => return,
+            Flow::Pause => self.consumer.pause(&all()),
+            Flow::Resume => self.consumer.resume(&all()),
+        };
+        if let Err(error) = done {
+            self.tell(Event::Fatal(error.into()));
         }
     }
 
     /// Polls once; returns false when the consumer cannot go on.
     fn poll(&mut self, patience: Duration) -> bool {
-        let consumer = &self.consumer;
-        match consumer.poll(patience) {
-            None => {}
+        let taken = match self.consumer.poll(patience) {
+            None => Ok(()),
             Some(Ok(message)) => take(&mut self.opened, &mut self.last_origin, &message),
             Some(Err(KafkaError::PartitionEOF(_))) => self.step_over_control_records(),
             Some(Err(error)) if !self.took_error(&error) => return false,
-            Some(Err(_)) => {}
+            Some(Err(_)) => Ok(()),
+        };
+        if let Err(broken) = taken
+            && !self.goes_on_without(&broken)
+        {
+            return false;
         }
         let rebalances = std::mem::take(&mut *self.consumer.context().events.lock());
         for rebalance in rebalances {
@@ -373,9 +339,8 @@ impl Reader {
                 Rebalance::Revoked(partitions) => {
                     for partition in &partitions {
                         self.assigned.remove(partition);
-                        if let Some(opened) = self.opened.remove(partition) {
-                            self.in_flight_bytes -= opened.in_flight_bytes;
-                        }
+                        self.opened.remove(partition);
+                        self.in_flight.close(partition);
                     }
                     self.tell(Event::Revoked(partitions));
                 }
@@ -409,35 +374,59 @@ impl Reader {
         true
     }
 
+    /// Acts upon an assumption that did not hold; returns false when the consumer cannot go on.
+    fn goes_on_without(&self, broken: &BrokenAssumption) -> bool {
+        tracing::error!(%broken, "librdkafka does not do what is taken for granted");
+        match broken {
+            BrokenAssumption::RecordBehindPosition { .. } => {
+                self.tell(Event::Fatal(broken.clone().into()));
+                return false;
+            }
+            BrokenAssumption::RecordOfClosedPartition { topic, partition, .. } => {
+                let partition = (Arc::from(topic.as_str()), *partition);
+                if let Err(error) = leave(&self.consumer, &[partition]) {
+                    tracing::warn!(%error, "the partition that is not open is read on");
+                }
+            }
+            _ => {}
+        }
+        true
+    }
+
     /// At the end of a partition the position may lie behind control records, which no reader gets: hands it on. The
     /// event names no partition that could be relied on, so all are looked at.
-    fn step_over_control_records(&mut self) {
-        let Ok(positions) = self.consumer.position() else { return };
-        for element in positions.elements() {
-            let partition = (Arc::<str>::from(element.topic()), element.partition());
+    fn step_over_control_records(&mut self) -> Result<(), BrokenAssumption> {
+        let positions =
+            self.consumer.position().map_err(|error| BrokenAssumption::NoPositions(error.to_string()))?;
+        // Not all in `opened`: a rebalance may have taken some within the same poll.
+        for partition in self.consumer.context().opened.lock().iter() {
+            let (topic, number) = (&*partition.0, partition.1);
+            let position = positions.find_partition(topic, number);
+            let position = position
+                .ok_or_else(|| BrokenAssumption::NoPosition { topic: topic.to_owned(), partition: number })?;
+            // One of which nothing was read yet has no position of its own.
             if let (Offset::Offset(position), Some(opened)) =
-                (element.offset(), self.opened.get_mut(&partition))
+                (position.offset(), self.opened.get_mut(partition))
             {
                 opened.batch.step_to(position);
             }
         }
+        Ok(())
     }
 
-    /// Hands on the batches that are full or have waited for long enough, as far as the window has room.
+    /// Hands on the batches that are full or have waited for long enough, as far as there is room for them.
     fn flush_ripe(&mut self) {
-        let Window { batch_rows, batch_bytes, batches_per_partition, linger, .. } = self.window;
+        let InFlightLimit { batch_rows, batch_bytes, linger, .. } = self.limit;
         let mut group = None;
         for (partition, opened) in &mut self.opened {
-            if opened.in_flight >= batches_per_partition
+            if !self.in_flight.has_room_for(partition)
                 || !opened.batch.is_due(batch_rows, batch_bytes, linger)
             {
                 continue;
             }
             let group = group.get_or_insert_with(|| self.consumer.group_metadata().map(Arc::new)).clone();
             let records = opened.batch.cut(partition);
-            opened.in_flight += 1;
-            opened.in_flight_bytes += records.bytes;
-            self.in_flight_bytes += records.bytes;
+            self.in_flight.hand_on(partition, records.bytes);
             let batch = ReadBatch { records, opening: opened.opening, group };
             // A receiver that is gone ends the thread at the next look at its orders.
             let _ = self.events.send(Event::Batch(batch));
@@ -450,14 +439,31 @@ fn take(
     opened: &mut HashMap<Partition, Opened>,
     last_origin: &mut Option<Arc<Origin>>,
     message: &BorrowedMessage<'_>,
-) {
-    let partition = (Arc::<str>::from(message.topic()), message.partition());
-    let Some(opened) = opened.get_mut(&partition) else { return };
-    let headers =
-        message.headers().map(|headers| HeaderList::read(headers, last_origin.as_ref())).unwrap_or_default();
+) -> Result<(), BrokenAssumption> {
+    let (topic, partition, offset) = (message.topic(), message.partition(), message.offset());
+    let Some(opened) = opened.get_mut(&(Arc::<str>::from(topic), partition)) else {
+        let topic = topic.to_owned();
+        return Err(BrokenAssumption::RecordOfClosedPartition { topic, partition, offset });
+    };
+    let position = opened.batch.position();
+    if offset < position {
+        let topic = topic.to_owned();
+        return Err(BrokenAssumption::RecordBehindPosition { topic, partition, offset, position });
+    }
+    let headers = match message.headers() {
+        None => Some(HeaderList::default()),
+        Some(headers) => HeaderList::read(headers, last_origin.as_ref()),
+    };
+    let read = headers.is_some();
+    let headers = headers.unwrap_or_default();
     if headers.origin.is_some() {
         last_origin.clone_from(&headers.origin);
     }
     let value = message.payload().unwrap_or_default();
-    opened.batch.push(message.offset(), message.key(), value, headers, message.timestamp().to_millis());
+    opened.batch.push(offset, message.key(), value, headers, message.timestamp().to_millis());
+    if read {
+        return Ok(());
+    }
+    // The record counts, and is in the batch.
+    Err(BrokenAssumption::UnreadableHeaders { topic: topic.to_owned(), partition, offset })
 }

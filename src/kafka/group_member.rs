@@ -7,10 +7,11 @@ use rdkafka::{
     ClientConfig, ClientContext, TopicPartitionList,
     config::RDKafkaLogLevel,
     consumer::{BaseConsumer, Consumer, ConsumerContext},
-    error::{KafkaError, KafkaResult},
+    error::{KafkaError, KafkaResult, RDKafkaErrorCode},
     types::RDKafkaRespErr,
 };
 
+use super::assumption::BrokenAssumption;
 use super::client::{base, log, overridden};
 use super::record::Partition;
 use crate::config::Settings;
@@ -64,6 +65,10 @@ impl ConsumerContext for Assignment {
             self.events.lock().push(Rebalance::Assigned(named));
             consumer.incremental_assign(&TopicPartitionList::new())
         } else {
+            if kind != RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS {
+                let broken = BrokenAssumption::UnknownRebalance(RDKafkaErrorCode::from(kind).to_string());
+                tracing::error!(%broken, "librdkafka does not do what is taken for granted");
+            }
             let mut opened = self.opened.lock();
             let leaving: Vec<_> =
                 named.iter().filter(|partition| opened.remove(*partition)).cloned().collect();

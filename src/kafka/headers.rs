@@ -1,6 +1,6 @@
 //! The headers of the contract, typed: what travels beside a value that is never changed.
 
-use std::sync::Arc;
+use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use jiff::Timestamp;
 use rdkafka::message::{BorrowedHeaders, Header, Headers as _, OwnedHeaders};
@@ -52,7 +52,14 @@ pub fn millis(time: Timestamp) -> String {
 impl HeaderList {
     /// Reads the headers of a record; what is missing or unreadable is left out, for a record may come from elsewhere.
     /// `previous` is the origin of the record before, shared when it is the same.
-    pub fn read(headers: &BorrowedHeaders, previous: Option<&Arc<Origin>>) -> Self {
+    ///
+    /// Returns none where they cannot be read at all: rdkafka panics on a name that is not UTF-8, and whoever may write
+    /// to a topic may write such a one. It must not end the thread, at every attempt anew.
+    pub fn read(headers: &BorrowedHeaders, previous: Option<&Arc<Origin>>) -> Option<Self> {
+        std::panic::catch_unwind(AssertUnwindSafe(|| Self::parse(headers, previous))).ok()
+    }
+
+    fn parse(headers: &BorrowedHeaders, previous: Option<&Arc<Origin>>) -> Self {
         let mut list = Self::default();
         let (mut poll_id, mut page, mut fetched_at) = (None, None, None);
         for header in headers.iter() {
@@ -135,7 +142,7 @@ mod tests {
             replay_of: Some([0xab; 32]),
         };
         let written = list.to_kafka();
-        assert_eq!(HeaderList::read(written.as_borrowed(), None), list);
+        assert_eq!(HeaderList::read(written.as_borrowed(), None), Some(list.clone()));
         assert_eq!(list.to_json()["nyc311-fetched-at"], "2026-04-13T01:40:00.125Z");
     }
 
@@ -144,7 +151,20 @@ mod tests {
         let headers = OwnedHeaders::new()
             .insert(Header { key: POLL_ID, value: Some("nonsense") })
             .insert(Header { key: RAW_OFFSET, value: Some("x") });
-        assert_eq!(HeaderList::read(headers.as_borrowed(), None), HeaderList::default());
+        assert_eq!(HeaderList::read(headers.as_borrowed(), None), Some(HeaderList::default()));
         assert_eq!(from_hex("zz"), None);
+    }
+
+    #[test]
+    fn a_header_whose_name_is_not_text_spoils_the_headers_and_nothing_else() {
+        use rdkafka::bindings::{rd_kafka_header_add, rd_kafka_resp_err_t};
+        let headers = OwnedHeaders::new().insert(Header { key: PAGE, value: Some("3") });
+        let (name, value) = (b"\xff\xfe", b"1");
+        let list = std::ptr::from_ref(headers.as_borrowed()).cast_mut().cast();
+        // The crate writes no such name. The list is alive, and librdkafka copies both texts.
+        #[allow(unsafe_code)]
+        let added = unsafe { rd_kafka_header_add(list, name.as_ptr().cast(), 2, value.as_ptr().cast(), 1) };
+        assert_eq!(added, rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR);
+        assert_eq!(HeaderList::read(headers.as_borrowed(), None), None);
     }
 }

@@ -747,11 +747,11 @@ async fn rewind_of_the_raw_topic_is_refused_while_somebody_reads_it() {
 
 #[actix_rt::test]
 async fn rewind_of_the_raw_topic_waits_for_a_process_that_was_stopped_a_moment_ago() {
-    use nyc311::kafka::consumer::{ConsumerThread, Event, Window};
+    use nyc311::kafka::consumer::{ConsumerThread, Event, InFlightLimit};
     let (database, topics) = (TestDatabase::create().await, Topics::create(&[]).await);
     let kafka = &topics.settings.kafka;
     let group = format!("{}-enricher", kafka.group_prefix);
-    let window = Window {
+    let limit = InFlightLimit {
         batch_rows: 1,
         batch_bytes: 1,
         batches_per_partition: 1,
@@ -760,7 +760,7 @@ async fn rewind_of_the_raw_topic_waits_for_a_process_that_was_stopped_a_moment_a
     };
     let seat = own_seat();
     let topic = vec![std::sync::Arc::from(kafka.raw_topic.as_str())];
-    let (thread, mut events) = ConsumerThread::start(&seat, &topics.settings, &group, topic, window).unwrap();
+    let (thread, mut events) = ConsumerThread::start(&seat, &topics.settings, &group, topic, limit).unwrap();
     while !matches!(events.recv().await.unwrap(), Event::Assigned(..)) {}
     drop(thread);
     while events.recv().await.is_some() {}

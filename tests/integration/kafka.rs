@@ -6,7 +6,7 @@ use bytes::Bytes;
 use nyc311::kafka::{
     Admin, Committed, DerivedRecord, HeaderList, KafkaFailure, OffsetNote, RawRow, RecordBatch,
     admin::LogEnds,
-    consumer::{Command, ConsumerThread, Event, Seat, Window},
+    consumer::{Command, ConsumerThread, Event, InFlightLimit, Seat},
     raw_producer::RawProducer,
     topics,
     transactional::{Opening, PartitionProducer, Transaction},
@@ -16,7 +16,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::cluster::{Topics, eventually, own_names, own_seat};
 
-const WINDOW: Window = Window {
+const LIMIT: InFlightLimit = InFlightLimit {
     batch_rows: 100,
     batch_bytes: 1 << 20,
     batches_per_partition: 2,
@@ -57,7 +57,7 @@ fn start(
     topic: &str,
     group: &str,
 ) -> (ConsumerThread, UnboundedReceiver<Event>) {
-    ConsumerThread::start(seat, &topics.settings, group, vec![Arc::from(topic)], WINDOW).unwrap()
+    ConsumerThread::start(seat, &topics.settings, group, vec![Arc::from(topic)], LIMIT).unwrap()
 }
 
 async fn assigned(events: &mut UnboundedReceiver<Event>) -> usize {
@@ -142,7 +142,7 @@ async fn a_reader_gets_what_was_published_from_the_position_it_is_told_in_order_
         }
         assert_eq!(batch.to, next_offset);
         unanswered.push(batch.bytes);
-        if unanswered.len() == WINDOW.batches_per_partition {
+        if unanswered.len() == LIMIT.batches_per_partition {
             tokio::time::sleep(Duration::from_millis(100)).await;
             assert!(events.try_recv().is_err(), "the window was overrun");
             for bytes in unanswered.drain(..) {
@@ -394,10 +394,10 @@ async fn a_reader_that_is_told_to_stop_moves_no_position_past_records_it_did_not
     let producer = RawProducer::new(&topics.settings.kafka).unwrap();
     producer.publish(&rows(4, 150), &HeaderList::default()).await.unwrap();
     // One batch at a time: what is behind the first one is taken, and waits.
-    let window = Window { batches_per_partition: 1, ..WINDOW };
+    let limit = InFlightLimit { batches_per_partition: 1, ..LIMIT };
     let seat = own_seat();
     let (thread, mut events) =
-        ConsumerThread::start(&seat, &topics.settings, "quiesce", vec![Arc::from(raw.as_str())], window)
+        ConsumerThread::start(&seat, &topics.settings, "quiesce", vec![Arc::from(raw.as_str())], limit)
             .unwrap();
     assigned(&mut events).await;
     let partition: (Arc<str>, i32) = (Arc::from(raw.as_str()), 4);

@@ -4,7 +4,7 @@ use std::{collections::HashMap, io::Write as _, path::PathBuf, sync::Arc, time::
 
 use nyc311::kafka::{
     Admin, Record,
-    consumer::{Command, ConsumerThread, Event, Window},
+    consumer::{Command, ConsumerThread, Event, InFlightLimit},
 };
 use nyc311_simulator::{Fault, Simulator, SimulatorOptions, serve};
 use serde_json::{Value, json};
@@ -76,7 +76,7 @@ pub fn city(rows: u64) -> Simulator {
 async fn read(service: &Service, topic: &str) -> Vec<(i32, Record)> {
     let admin = Admin::new(&service.settings.kafka).unwrap();
     let ends = admin.log_ends(topic, 0..5).await.unwrap();
-    let window = Window {
+    let limit = InFlightLimit {
         batch_rows: 1000,
         batch_bytes: 1 << 22,
         batches_per_partition: 1000,
@@ -88,7 +88,7 @@ async fn read(service: &Service, topic: &str) -> Vec<(i32, Record)> {
     let group = format!("{}-reader-{}", settings.kafka.group_prefix, uuid::Uuid::new_v4().simple());
     let seat = own_seat();
     let (thread, mut events) =
-        ConsumerThread::start(&seat, &settings, &group, vec![Arc::from(topic)], window).unwrap();
+        ConsumerThread::start(&seat, &settings, &group, vec![Arc::from(topic)], limit).unwrap();
     let mut records = Vec::new();
     let mut positions: HashMap<i32, i64> = HashMap::new();
     while (0..5)
