@@ -9,14 +9,10 @@
 //! Progress is watched, not only life: a partition that has records to read and stands still although nothing that it
 //! waits for is away is opened anew, then this stage is rebuilt, then the process ends (`supervision::Stalls`).
 
+mod assigned;
 mod progress;
 
-use std::{
-    collections::{HashMap, VecDeque},
-    rc::Rc,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, rc::Rc, sync::Arc, time::Duration};
 
 use actix::prelude::*;
 use futures_util::future::LocalBoxFuture;
@@ -29,17 +25,18 @@ use super::{
 use crate::{
     config::Settings,
     kafka::{
-        Mark, OffsetNote, Partition, RecordBatch,
+        OffsetNote, Partition,
         consumer::{Command, ConsumerThread, Event, InFlightLimit, ReadBatch, Seat},
     },
     messages::BatchError,
-    retry::Delays,
     supervision::{Drain, Life, StageError, Stalls},
     telemetry::{
-        InFlight, events,
+        events,
         labels::{Dependency, OfPartition, StageName, WaitsOn},
     },
 };
+
+use assigned::{Assignments, Change, HandedOn, Step};
 
 /// What differs between the consumers: whose group, and what opening and handing on mean.
 pub trait Destination: Unpin + 'static {
@@ -95,37 +92,6 @@ pub struct OpenPosition<T> {
     pub next_offset: i64,
 }
 
-/// A batch whose answer is awaited.
-struct HandedOn {
-    partition: Partition,
-    opening: u64,
-    /// The position behind it.
-    to: i64,
-    /// The last record in it.
-    last: Option<Mark>,
-    bytes: usize,
-    in_flight: InFlight,
-}
-
-struct Assigned<T> {
-    /// The number under which the group assigned it.
-    assignment: u64,
-    /// The opening under which batches are read; none while the partition is being opened.
-    opening: Option<(u64, T)>,
-    /// Counts the attempts to open, so that only the last one has a say.
-    attempt: u64,
-    in_flight: usize,
-    /// When Kafka appended the first record of each batch in flight, in milliseconds since 1970.
-    appended_at_ms: VecDeque<Option<i64>>,
-    opened_at: i64,
-    /// The position behind everything that is done, and the last record before it that was read in this opening.
-    next_offset: i64,
-    last: Option<Mark>,
-    delays: Delays,
-    /// Failures in a row that waiting for a dependency does not explain.
-    failures: u32,
-}
-
 /// The actor of a consumer.
 pub struct PartitionReader<D: Destination> {
     life: Life,
@@ -135,20 +101,12 @@ pub struct PartitionReader<D: Destination> {
     destination: Rc<D>,
     cluster: Option<Cluster>,
     thread: Option<ConsumerThread>,
-    partitions: HashMap<Partition, Assigned<D::Token>>,
-    attempts: u64,
-    openings: u64,
-    /// When a batch was done last, of whatever partition.
-    done_at: Instant,
+    partitions: Assignments<D::Token>,
     drained: Vec<oneshot::Sender<()>>,
-    draining: bool,
 }
 
 /// How often an idle consumer asks whether its positions are still its own.
 const FIND_STALE_EVERY: Duration = Duration::from_secs(1);
-/// A partition whose batches failed so often in a row, over some seconds, is not mended by opening it again. A rebalance
-/// or a neighbour that is rebuilt costs one or two.
-const MAX_FAILURES: u32 = 6;
 /// How long finding a position and taking it over may take, neighbours that are rebuilt meanwhile included.
 const OPEN_WITHIN: Duration = Duration::from_secs(60);
 
@@ -168,19 +126,21 @@ impl<D: Destination> PartitionReader<D> {
             destination: Rc::new(destination),
             cluster: None,
             thread: None,
-            partitions: HashMap::new(),
-            attempts: 0,
-            openings: 0,
-            done_at: Instant::now(),
+            partitions: Assignments::new(),
             drained: Vec::new(),
-            draining: false,
         }
     }
 
     fn start_reading(&mut self, cluster: Cluster, context: &mut Context<Self>) {
         let settings = &self.environment.settings;
         let group = D::group(settings);
-        match ConsumerThread::start(&self.seat, settings, &group, D::topics(settings), D::in_flight_limit(settings)) {
+        match ConsumerThread::start(
+            &self.seat,
+            settings,
+            &group,
+            D::topics(settings),
+            D::in_flight_limit(settings),
+        ) {
             Ok((thread, events)) => {
                 self.thread = Some(thread);
                 let events = futures_util::stream::unfold(events, async |mut events| {
@@ -211,15 +171,65 @@ impl<D: Destination> PartitionReader<D> {
         }
     }
 
-    /// Opens the partition after the delay that its failures have earned.
-    fn open(&mut self, partition: Partition, wait: Duration, context: &mut Context<Self>) {
-        let Some(assigned) = self.partitions.get_mut(&partition) else { return };
+    /// Has it decided what follows from a change (`assigned` has the tables), and does that.
+    fn on(&mut self, change: Change<D::Token>, context: &mut Context<Self>) {
+        for step in self.partitions.on(change) {
+            self.execute(step, context);
+        }
+    }
+
+    fn execute(&mut self, step: Step, context: &mut Context<Self>) {
+        match step {
+            Step::Close(partition) => self.command(Command::Close(partition)),
+            Step::Open { partition, attempt, wait } => self.open(partition, attempt, wait, context),
+            Step::Read { partition, assignment, next_offset, opening } => {
+                tracing::info!(
+                    stage = D::STAGE.as_str(),
+                    topic = &*partition.0,
+                    partition = partition.1,
+                    next_offset,
+                    "partition opened"
+                );
+                self.command(Command::Open { partition, assignment, next_offset, opening });
+            }
+            Step::Free { partition, opening, bytes } => {
+                self.command(Command::Done { partition, opening, bytes });
+            }
+            Step::Commit { partition, next_offset, last } => {
+                if D::commits_offsets(&self.environment.settings) {
+                    let topic_id = self.cluster.as_ref().and_then(|cluster| cluster.topic_id(&partition.0));
+                    let note = OffsetNote { topic_id: topic_id.map(Into::into), last };
+                    self.command(Command::Commit { partition, next_offset, note });
+                }
+            }
+            Step::SayFailed { partition: (topic, number), error, reopen_in } => match error {
+                BatchError::Unavailable { dependency, .. } => {
+                    self.life.waiting_for(dependency);
+                    tracing::debug!(stage = D::STAGE.as_str(), topic = &*topic, partition = number, %error, "partition waits");
+                }
+                _ => tracing::warn!(
+                    stage = D::STAGE.as_str(), topic = &*topic, partition = number, %error,
+                    reopen_in_ms = reopen_in.as_millis(),
+                    "partition is opened anew"
+                ),
+            },
+            Step::GiveUp { partition: (topic, number), error } => {
+                let doing = "handing on the records of a partition";
+                self.life.fail(StageError::new(doing, format!("{topic}/{number}: {error}")));
+            }
+            Step::SayRunning => self.life.running(),
+            Step::AnswerDrained => {
+                for waiting in self.drained.drain(..) {
+                    // A supervisor that no longer waits has ended the stage already.
+                    let _ = waiting.send(());
+                }
+            }
+        }
+    }
+
+    /// Attempts to open a partition, after a while.
+    fn open(&mut self, partition: Partition, attempt: u64, wait: Duration, context: &mut Context<Self>) {
         let Some(cluster) = self.cluster.clone() else { return };
-        assigned.opening = None;
-        // Unique over all assignments: an attempt of an earlier one must not pass for one of this.
-        self.attempts += 1;
-        let (attempt, assignment) = (self.attempts, assigned.assignment);
-        assigned.attempt = attempt;
         let destination = self.destination.clone();
         let named = partition.clone();
         let opening = async move {
@@ -230,144 +240,51 @@ impl<D: Destination> PartitionReader<D> {
             })
         };
         context.spawn(opening.into_actor(self).map(move |outcome, actor, context| {
-            let Some(assigned) = actor.partitions.get_mut(&partition) else { return };
-            if assigned.attempt != attempt || actor.draining {
-                return;
-            }
-            match outcome {
-                Ok((next_offset, token)) => {
-                    actor.openings += 1;
-                    assigned.opening = Some((actor.openings, token));
-                    assigned.appended_at_ms.clear();
-                    (assigned.opened_at, assigned.next_offset) = (next_offset, next_offset);
-                    tracing::info!(
-                        stage = D::STAGE.as_str(),
-                        topic = &*partition.0,
-                        partition = partition.1,
-                        next_offset,
-                        "partition opened"
-                    );
-                    let opening = actor.openings;
-                    actor.command(Command::Open { partition, assignment, next_offset, opening });
-                    actor.report();
-                }
-                Err(error) => actor.failed(partition, &error, context),
-            }
+            let change = match outcome {
+                Ok((next_offset, token)) => Change::Opened { partition, attempt, next_offset, token },
+                Err(error) => Change::NotOpened { partition, attempt, error },
+            };
+            actor.on(change, context);
         }));
     }
 
-    /// Closes a partition over a failure and opens it again, later each time.
-    fn failed(&mut self, partition: Partition, error: &BatchError, context: &mut Context<Self>) {
-        self.command(Command::Close(partition.clone()));
-        let Some(assigned) = self.partitions.get_mut(&partition) else { return };
-        if self.draining {
-            assigned.opening = None;
-            return;
-        }
-        let wait = assigned.delays.next_delay();
-        let (topic, number) = (&*partition.0, partition.1);
-        match error {
-            BatchError::Unavailable { dependency, .. } => {
-                self.life.waiting_for(dependency);
-                tracing::debug!(stage = D::STAGE.as_str(), topic, partition = number, %error, "partition waits");
-            }
-            _ => {
-                tracing::warn!(
-                    stage = D::STAGE.as_str(), topic, partition = number, %error, reopen_in_ms = wait.as_millis(),
-                    "partition is opened anew"
-                );
-                assigned.failures += 1;
-                if assigned.failures >= MAX_FAILURES {
-                    // Opening it again does not mend it: this is for whoever counts restarts.
-                    let doing = "handing on the records of a partition";
-                    return self.life.fail(StageError::new(doing, format!("{topic}/{number}: {error}")));
-                }
-            }
-        }
-        self.open(partition, wait, context);
-    }
-
-    fn handed_on(
-        &mut self,
-        HandedOn { partition, opening, to, last, bytes, in_flight }: HandedOn,
-        outcome: Result<(), BatchError>,
-        context: &mut Context<Self>,
-    ) {
-        drop(in_flight);
-        // Whatever came of it, it is no longer in flight: the thread drops what is of an earlier opening.
-        self.command(Command::Done { partition: partition.clone(), opening, bytes });
-        let Some(assigned) = self.partitions.get_mut(&partition) else { return };
-        assigned.in_flight = assigned.in_flight.saturating_sub(1);
-        let current = assigned.opening.is_some_and(|(current, _)| current == opening);
-        match outcome {
-            Ok(()) if current => {
-                self.done_at = Instant::now();
-                assigned.delays.reset();
-                assigned.failures = 0;
-                assigned.appended_at_ms.pop_front();
-                // Answers may overtake each other on their way; what is done is done.
-                if to > assigned.next_offset {
-                    (assigned.next_offset, assigned.last) = (to, last.or(assigned.last));
-                }
-                if D::commits_offsets(&self.environment.settings) {
-                    let (next_offset, last) = (assigned.next_offset, assigned.last);
-                    let topic_id = self.cluster.as_ref().and_then(|cluster| cluster.topic_id(&partition.0));
-                    let note = OffsetNote { topic_id: topic_id.map(Into::into), last };
-                    self.command(Command::Commit { partition, next_offset, note });
-                }
-                self.report();
-            }
-            Err(error) if current => self.failed(partition, &error, context),
-            _ => {}
-        }
-        self.answer_drained();
-    }
-
-    fn report(&self) {
-        if self.partitions.values().all(|assigned| assigned.opening.is_some()) {
-            self.life.running();
-        }
+    /// Hands a batch on, unless it is of an opening that is over.
+    fn hand_on(&mut self, batch: ReadBatch, context: &mut Context<Self>) {
+        let ReadBatch { records, opening, .. } = &batch;
+        let (partition, opening) = ((records.topic.clone(), records.partition), *opening);
+        let (to, last, bytes) = (records.to, records.last, records.bytes);
+        let Some(token) = self.partitions.take(&partition, opening, records.appended_at_ms) else {
+            // Dropped, and no longer in flight.
+            return self.command(Command::Done { partition, opening, bytes });
+        };
+        let in_flight = events::batch_taken(D::STAGE, records.records.len());
+        let handed_on = HandedOn { partition, opening, to, last, bytes };
+        let answer = self.destination.hand_on(batch, token);
+        context.spawn(answer.into_actor(self).map(move |outcome, actor, context| {
+            drop(in_flight);
+            actor.on(Change::Answered(handed_on, outcome), context);
+        }));
     }
 
     fn find_stale(&mut self, context: &mut Context<Self>) {
         let Some(cluster) = self.cluster.clone() else { return };
-        let open: Vec<_> = self
-            .partitions
-            .iter()
-            .filter_map(|(partition, assigned)| {
-                Some(OpenPosition {
-                    partition: partition.clone(),
-                    token: assigned.opening?.1,
-                    opened_at: assigned.opened_at,
-                    next_offset: assigned.next_offset,
-                })
-            })
-            .collect();
-        let numbers: HashMap<_, _> = self
-            .partitions
-            .iter()
-            .filter_map(|(partition, assigned)| Some((partition.clone(), assigned.opening?.0)))
-            .collect();
+        let (mut open, mut openings) = (Vec::new(), HashMap::new());
+        for (partition, assigned) in self.partitions.iter() {
+            let Some(((opening, token), next_offset)) = assigned.opening().zip(assigned.position()) else {
+                continue;
+            };
+            openings.insert(partition.clone(), opening);
+            let (partition, opened_at) = (partition.clone(), assigned.opened_at());
+            open.push(OpenPosition { partition, token, opened_at, next_offset });
+        }
         let found = self.destination.clone().find_stale(cluster, open);
         context.spawn(found.into_actor(self).map(move |stale, actor, context| {
             for partition in stale {
-                let current = actor.partitions.get(&partition).and_then(|assigned| assigned.opening);
-                if current.map(|(number, _)| number) == numbers.get(&partition).copied() {
-                    let error =
-                        BatchError::Fenced("the position is not where this opening has left it".to_owned());
-                    actor.failed(partition, &error, context);
+                if let Some(opening) = openings.get(&partition).copied() {
+                    actor.on(Change::TakenOver { partition, opening }, context);
                 }
             }
         }));
-    }
-
-    fn answer_drained(&mut self) {
-        if self.draining && self.partitions.values().all(|assigned| assigned.in_flight == 0) {
-            for waiting in self.drained.drain(..) {
-                // A supervisor that no longer waits has ended the stage already.
-                let _ = waiting.send(());
-            }
-        }
     }
 }
 
@@ -387,66 +304,23 @@ impl<D: Destination> StreamHandler<Event> for PartitionReader<D> {
     fn handle(&mut self, event: Event, context: &mut Self::Context) {
         match event {
             Event::Assigned(assignment, partitions) => {
-                for partition in partitions {
-                    let assigned = Assigned {
-                        assignment,
-                        opening: None,
-                        attempt: 0,
-                        in_flight: 0,
-                        appended_at_ms: VecDeque::new(),
-                        opened_at: 0,
-                        next_offset: 0,
-                        last: None,
-                        delays: Delays::new(Duration::from_millis(50), Duration::from_secs(5)),
-                        failures: 0,
-                    };
-                    self.partitions.insert(partition.clone(), assigned);
-                    self.open(partition, Duration::ZERO, context);
-                }
-                self.report();
+                self.on(Change::Assigned(assignment, partitions), context);
             }
             Event::Revoked(partitions) => {
-                for partition in &partitions {
-                    self.partitions.remove(partition);
-                    self.stalls.forget(D::STAGE.as_str(), &partition.0, Some(partition.1));
-                    events::partition_revoked(OfPartition(&partition.0, partition.1));
+                for (topic, partition) in &partitions {
+                    self.stalls.forget(D::STAGE.as_str(), topic, Some(*partition));
+                    events::partition_revoked(OfPartition(topic, *partition));
                 }
-                self.report();
-                self.answer_drained();
+                self.on(Change::Revoked(partitions), context);
             }
-            Event::Batch(batch) => {
-                let partition = (batch.records.topic.clone(), batch.records.partition);
-                let assigned = self.partitions.get_mut(&partition);
-                let current = assigned.and_then(|assigned| {
-                    let (opening, token) =
-                        assigned.opening.filter(|(opening, _)| *opening == batch.opening)?;
-                    Some((assigned, opening, token))
-                });
-                let Some((assigned, opening, token)) = current else {
-                    // Dropped, and no longer in flight.
-                    let (opening, bytes) = (batch.opening, batch.records.bytes);
-                    return self.command(Command::Done { partition, opening, bytes });
-                };
-                assigned.in_flight += 1;
-                assigned.appended_at_ms.push_back(batch.records.appended_at_ms);
-                let in_flight = events::batch_taken(D::STAGE, batch.records.records.len());
-                let RecordBatch { to, last, bytes, .. } = batch.records;
-                let handed_on = HandedOn { partition, opening, to, last, bytes, in_flight };
-                let outcome = self.destination.hand_on(batch, token);
-                context.spawn(outcome.into_actor(self).map(move |outcome, actor, context| {
-                    actor.handed_on(handed_on, outcome, context);
-                }));
-            }
+            Event::Batch(batch) => self.hand_on(batch, context),
             Event::Held(time) => events::waited_for(D::STAGE, WaitsOn::Downstream, time),
             Event::OutOfRange => {
                 tracing::error!(
                     stage = D::STAGE.as_str(),
                     "a position lies outside its log, every partition is opened anew"
                 );
-                let error = BatchError::Interrupted("a position lies outside its log".to_owned());
-                for partition in self.partitions.keys().cloned().collect::<Vec<_>>() {
-                    self.failed(partition, &error, context);
-                }
+                self.on(Change::OutOfRange, context);
             }
             Event::Refused(failure) => {
                 tracing::warn!(stage = D::STAGE.as_str(), %failure, "kafka refuses to be read");
@@ -464,12 +338,11 @@ impl<D: Destination> StreamHandler<Event> for PartitionReader<D> {
 impl<D: Destination> Handler<Drain> for PartitionReader<D> {
     type Result = ResponseFuture<()>;
 
-    fn handle(&mut self, _: Drain, _: &mut Self::Context) -> Self::Result {
-        self.draining = true;
+    fn handle(&mut self, _: Drain, context: &mut Self::Context) -> Self::Result {
         self.command(Command::Quiesce);
         let (drained, answer) = oneshot::channel();
         self.drained.push(drained);
-        self.answer_drained();
+        self.on(Change::ToldToDrain, context);
         let (life, environment) = (self.life.clone(), self.environment.clone());
         Box::pin(async move {
             tokio::select! {

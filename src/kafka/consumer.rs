@@ -52,7 +52,6 @@ use seat::Seated;
 /// The identity of a group member at the moment a batch was read.
 pub type GroupMetadata = ConsumerGroupMetadata;
 
-
 /// What the actor tells the thread.
 #[derive(Debug)]
 pub enum Command {

@@ -1,17 +1,13 @@
 //! The watch over a reader's progress: how far its partitions are behind, whether they move, and what is done where they
 //! do not.
 
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use actix::prelude::*;
 
-use super::{Destination, PartitionReader};
+use super::{Destination, PartitionReader, assigned::Change};
 use crate::{
-    kafka::{Partition, admin::LogEnds, consumer::Command},
+    kafka::{Partition, admin::LogEnds},
     supervision::{Remedy, StageError, end_hung},
     telemetry::{labels::OfPartition, metrics::metrics},
 };
@@ -23,8 +19,8 @@ impl<D: Destination> PartitionReader<D> {
         self.look_for_place(context);
         let now_ms = jiff::Timestamp::now().as_millisecond();
         let mut by_topic: HashMap<Arc<str>, Vec<i32>> = HashMap::new();
-        for ((topic, partition), assigned) in &self.partitions {
-            let oldest = assigned.appended_at_ms.iter().flatten().next();
+        for ((topic, partition), assigned) in self.partitions.iter() {
+            let oldest = assigned.oldest_in_flight_ms();
             let age_seconds = oldest.map_or(0.0, |appended_at| (now_ms - appended_at).max(0) as f64 / 1000.0);
             let age = &metrics().oldest_uncommitted_record_age_seconds;
             age.of(OfPartition(topic, *partition)).set(age_seconds);
@@ -48,7 +44,9 @@ impl<D: Destination> PartitionReader<D> {
 
     /// Tells whether something that is waited for explains that nothing moves.
     fn is_excused(&self) -> bool {
-        self.draining || !self.environment.missing().is_empty() || self.life.board().waits(D::PATH)
+        self.partitions.is_draining()
+            || !self.environment.missing().is_empty()
+            || self.life.board().waits(D::PATH)
     }
 
     fn show_stalled(&self) {
@@ -95,14 +93,12 @@ impl<D: Destination> PartitionReader<D> {
     fn look(&mut self, partition: Partition, ends: LogEnds, context: &mut Context<Self>) {
         let Some(assigned) = self.partitions.get(&partition) else { return };
         let (topic, number) = (&partition.0, partition.1);
-        let position = assigned.opening.map(|_| assigned.next_offset);
+        let position = assigned.position();
         let lag = position.map_or(0, |position| (ends.high - position.max(ends.low)).max(0));
         if position.is_some() {
             metrics().consumer_lag_records.of(OfPartition(topic, number)).set(lag);
         }
-        let excused =
-            self.draining || !self.environment.missing().is_empty() || self.life.board().waits(D::PATH);
-        let should_move = !excused && (lag > 0 || position.is_none());
+        let should_move = !self.is_excused() && (lag > 0 || position.is_none());
         let now = Instant::now();
         let remedy = self.stalls.look(D::STAGE.as_str(), (topic, Some(number)), position, should_move, now);
         self.show_stalled();
@@ -121,10 +117,7 @@ impl<D: Destination> PartitionReader<D> {
         );
         match remedy {
             Remedy::Nothing => {}
-            Remedy::Reopen => {
-                self.command(Command::Close(partition.clone()));
-                self.open(partition, Duration::ZERO, context);
-            }
+            Remedy::Reopen => self.on(Change::StandsStill(partition), context),
             Remedy::Rebuild => self.life.fail(StageError::new("reading", still)),
             Remedy::EndProcess => end_hung(format!("{still}, the process ends")),
         }
