@@ -8,6 +8,22 @@
 //! Life is not enough: a stage may turn and get nothing done. [`Stalls`] watches the positions of the partitions, and
 //! the [`Watchdog`] the threads that nobody can replace.
 //!
+//! # Who restarts whom, and when it gives up
+//!
+//! | who | what it answers | with what | gives up after | which is |
+//! |---|---|---|---|---|
+//! | a reader (`actors::partition_reader`) | a batch or an opening of a partition fails, though nothing is away | the partition is opened anew, after 50 ms, doubled up to 5 s | six failures in a row | a failure of its stage |
+//! | [`Stalls`] | a partition does not move for `supervision.stalled_after` | it is opened anew | twice as long | a failure of its stage |
+//! | [`Stalls`] | the same, three times as long | nothing more | at once | the end of the process, 71 |
+//! | a [`Group`] | its stage returns an error, panics, ends unasked, or its thread stands still for `supervision.hang_after` at two looks | that stage is rebuilt, its neighbours live on, after `supervision.backoff_initial`, doubled up to `supervision.backoff_max`; afresh after a healthy `supervision.window` | more than `supervision.max_restarts` failures of its stages within `supervision.window` | a failure of the group |
+//! | the [`Root`] | a group gives up, or its supervisor panics | the group is rebuilt as a whole, with the same delays | more than 2 failures of groups within 4 windows | the end of the process, 71 where the last failure was a thread that stood still, else 70 |
+//! | the [`Watchdog`] | a thread stands still for `supervision.hang_after` that nobody can replace | nothing | at once | the end of the process, 71 |
+//! | the process (`actors::pipeline`) | settings, topics, a database or a name that waiting cannot mend | nothing | at once | the end of the process, 78 |
+//! | the process (`actors::pipeline`) | the tables of the database are gone | nothing | at once | the end of the process, 70 |
+//!
+//! What waits for a dependency does not fail, and nothing here counts it. Which stages are in which group stands in
+//! `actors::pipeline`; all exit codes stand in `exit_code`.
+//!
 //! Neighbours never hold an `Addr`, which dies with its actor, but a [`StageRef`], which survives.
 
 mod board;
@@ -27,7 +43,7 @@ pub use child::{Child, Drain, Fault};
 pub use exit::{ExitReason, StageError};
 pub use group::Group;
 pub use policy::RestartPolicy;
-pub use root::{EXIT_GAVE_UP, EXIT_HUNG, Root};
+pub use root::Root;
 pub use stage::{Life, Stage, StageGone, StageRef, install_panic_hook};
 pub use stalls::{Remedy, Stalled, Stalls};
 pub use watchdog::{Beat, Watchdog, end_hung};

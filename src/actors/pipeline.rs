@@ -9,6 +9,8 @@
 //! | enrichment | enriched_publisher, five enrichers, raw_consumer |
 //! | ingest | raw_publisher, poller |
 //!
+//! Who restarts whom, when it gives up and with which exit code is one table, in [`crate::supervision`].
+//!
 //! No restart needs a neighbour's: whoever sees a batch fail opens the partition anew from its durable position.
 
 use std::{net::TcpListener, sync::Arc, time::Instant};
@@ -30,18 +32,16 @@ use super::{
 };
 use crate::{
     config::Settings,
+    exit_code,
     faults,
     http::ControlState,
     kafka::{consumer::Seat, topics::derived_max_bytes},
     supervision::{
-        Board, Child, EXIT_GAVE_UP, Group, RestartPolicy, Root, Stage, StageKey, StageRef, Stalls, Watchdog,
+        Board, Child, Group, RestartPolicy, Root, Stage, StageKey, StageRef, Stalls, Watchdog,
         install_panic_hook,
     },
     telemetry::labels::StageName,
 };
-
-/// The exit code for settings that cannot work, also where only a server could tell.
-pub const EXIT_SETTINGS: i32 = 78;
 
 /// Which parts of the pipeline this process runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +70,7 @@ pub fn run(settings: Settings, roles: Roles) -> i32 {
         Err(error) => {
             let address = settings.http.listen;
             tracing::error!(%address, %error, "http.listen cannot be bound, choose a free address");
-            return EXIT_SETTINGS;
+            return exit_code::SETTINGS;
         }
     };
     let system = actix_rt::System::new();
@@ -85,7 +85,7 @@ async fn supervise(settings: Arc<Settings>, roles: Roles, listener: Arc<TcpListe
         Ok(environment) => environment,
         Err(error) => {
             tracing::error!(%error, "settings cannot work");
-            return EXIT_SETTINGS;
+            return exit_code::SETTINGS;
         }
     };
     if let Ok(address) = listener.local_addr() {
@@ -96,7 +96,7 @@ async fn supervise(settings: Arc<Settings>, roles: Roles, listener: Arc<TcpListe
         Ok(watchdog) => watchdog,
         Err(error) => {
             tracing::error!(%error, "no thread for the watchdog");
-            return EXIT_GAVE_UP;
+            return exit_code::GAVE_UP;
         }
     };
     environment.store.watch_thread(&watchdog);
@@ -116,13 +116,13 @@ async fn supervise(settings: Arc<Settings>, roles: Roles, listener: Arc<TcpListe
         fatal = watch => {
             tracing::error!("{fatal}");
             match fatal {
-                Fatal::Unfit(_) => EXIT_SETTINGS,
-                Fatal::TablesGone => EXIT_GAVE_UP,
+                Fatal::Unfit(_) => exit_code::SETTINGS,
+                Fatal::TablesGone => exit_code::GAVE_UP,
             }
         }
         fatal = name => {
             tracing::error!("{fatal}");
-            EXIT_SETTINGS
+            exit_code::SETTINGS
         }
     };
     environment.release_instance().await;

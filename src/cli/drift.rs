@@ -8,8 +8,8 @@ use super::exit::{self, Failure};
 use super::output::{self, Format, OutputArgs};
 use super::setup;
 use crate::config::Settings;
-use crate::kafka::millis;
 use crate::store::Term;
+use crate::timestamp::to_millis;
 
 #[derive(Debug, Args)]
 pub struct DriftArgs {
@@ -45,9 +45,9 @@ fn document(term: &Term) -> Value {
         "kind": term.kind.as_str(),
         "value": term.value,
         "known": term.known,
-        "first_source_updated_at": term.first_source_updated_at.map(millis),
-        "first_seen_at": millis(term.first_seen_at),
-        "vanished_at": term.vanished_at.map(millis),
+        "first_source_updated_at": term.first_source_updated_at.map(to_millis),
+        "first_seen_at": to_millis(term.first_seen_at),
+        "vanished_at": term.vanished_at.map(to_millis),
     })
 }
 

@@ -1,24 +1,9 @@
-//! The exit codes, which are a contract with schedulers. Never 99: Airflow's BashOperator takes it for "skip".
+//! How a command ends: its exit code and what it says.
 
 use std::process::ExitCode;
 
+pub use crate::exit_code::{DONE, INTERRUPTED, NO, REFUSED, SETTINGS, TIMEOUT, UNREACHABLE, USAGE};
 use crate::store::StoreError;
-
-pub const DONE: i32 = 0;
-/// The command ran and the answer is no: the poll failed, a check found faults.
-pub const NO: i32 = 1;
-/// The command line makes no sense; clap ends with the same.
-pub const USAGE: i32 = 2;
-/// The service or something it depends on cannot be reached.
-pub const UNREACHABLE: i32 = 69;
-/// `--timeout` passed; the poll goes on.
-pub const TIMEOUT: i32 = 75;
-/// The token was refused.
-pub const REFUSED: i32 = 77;
-/// The settings are wrong, or what they name is not set up: the database is not migrated, a topic is missing.
-pub const SETTINGS: i32 = 78;
-/// Interrupted while following; the poll goes on.
-pub const INTERRUPTED: i32 = 130;
 
 /// What to do about a database that another version of the program has migrated.
 pub const FOREIGN_DATABASE: &str =

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::hex::{from_hex, to_hex};
+use crate::timestamp::to_millis;
 
 pub const POLL_ID: &str = "nyc311-poll-id";
 pub const PAGE: &str = "nyc311-page";
@@ -42,11 +43,6 @@ pub struct HeaderList {
     pub detail: Option<Box<str>>,
     /// SHA-256 of the dead letter whose replay this record is.
     pub replay_of: Option<[u8; 32]>,
-}
-
-/// Renders a time as the contract's headers and answers carry it.
-pub fn millis(time: Timestamp) -> String {
-    format!("{time:.3}")
 }
 
 impl HeaderList {
@@ -111,7 +107,7 @@ impl HeaderList {
         [
             (POLL_ID, origin.map(|origin| origin.poll_id.to_string())),
             (PAGE, origin.map(|origin| origin.page.to_string())),
-            (FETCHED_AT, origin.map(|origin| millis(origin.fetched_at))),
+            (FETCHED_AT, origin.map(|origin| to_millis(origin.fetched_at))),
             (RAW_PARTITION, self.raw_partition.map(|partition| partition.to_string())),
             (RAW_OFFSET, self.raw_offset.map(|offset| offset.to_string())),
             (SCHEMA, derived.then(|| SCHEMA_VERSION.to_owned())),

@@ -43,7 +43,7 @@ pub struct Group {
     pub policy: RestartPolicy,
 }
 
-struct Seat {
+struct Place {
     child: Arc<dyn Child>,
     delay: RestartDelay,
     /// The incarnation that lives; none between two.
@@ -57,7 +57,7 @@ type Restarts = FuturesUnordered<LocalBoxFuture<'static, usize>>;
 /// The state of one run of a group's supervision.
 struct Running<'a> {
     group: &'a Group,
-    seats: Vec<Seat>,
+    places: Vec<Place>,
     exits: Exits,
     restarts: Restarts,
     intensity: Intensity,
@@ -67,7 +67,7 @@ impl Group {
     /// Supervises the group until it is drained or gives up.
     pub async fn run(&self, mut orders: watch::Receiver<GroupOrder>) -> GroupEnd {
         let now = Instant::now();
-        let seats = self.children.iter().map(|child| Seat {
+        let places = self.children.iter().map(|child| Place {
             child: child.clone(),
             delay: RestartDelay::new(&self.policy, now),
             living: None,
@@ -75,14 +75,14 @@ impl Group {
         });
         let mut running = Running {
             group: self,
-            seats: seats.collect(),
+            places: places.collect(),
             exits: FuturesUnordered::new(),
             restarts: FuturesUnordered::new(),
             intensity: Intensity::default(),
         };
-        for index in 0..running.seats.len() {
+        for index in 0..running.places.len() {
             // Ends what a supervisor that panicked may have left behind.
-            running.seats[index].child.kill();
+            running.places[index].child.kill();
             running.start(index);
         }
         let mut beat = tokio::time::interval((self.policy.hang_after / 4).max(Duration::from_millis(10)));
@@ -114,11 +114,11 @@ impl Group {
 
 impl Running<'_> {
     fn start(&mut self, index: usize) {
-        let seat = &mut self.seats[index];
-        let (generation, exit) = seat.child.clone().start();
-        seat.living = Some(generation);
-        seat.missed_beats = 0;
-        seat.delay.started(Instant::now());
+        let place = &mut self.places[index];
+        let (generation, exit) = place.child.clone().start();
+        place.living = Some(generation);
+        place.missed_beats = 0;
+        place.delay.started(Instant::now());
         let exit = exit.map(move |reason| (index, generation, reason.unwrap_or(ExitReason::Vanished)));
         self.exits.push(exit.boxed_local());
     }
@@ -130,20 +130,20 @@ impl Running<'_> {
         generation: u64,
         reason: ExitReason,
     ) -> Option<(StageKey, ExitReason)> {
-        if self.seats[index].living != Some(generation) {
+        if self.places[index].living != Some(generation) {
             return None; // an incarnation that was given up has woken
         }
         let now = Instant::now();
-        let seat = &mut self.seats[index];
-        let key = seat.child.key();
-        seat.living = None;
+        let place = &mut self.places[index];
+        let key = place.child.key();
+        place.living = None;
         events::stage_failed(key.name, reason.restart_reason());
         if self.intensity.exceeded(now, &self.group.policy) {
-            seat.child.board().ended(key, StageState::Failed, Some(reason.to_string()));
+            place.child.board().ended(key, StageState::Failed, Some(reason.to_string()));
             return Some((key, reason));
         }
-        let wait = seat.delay.after_failure(now);
-        seat.child.board().ended(key, StageState::Restarting, Some(reason.to_string()));
+        let wait = place.delay.after_failure(now);
+        place.child.board().ended(key, StageState::Restarting, Some(reason.to_string()));
         tracing::warn!(stage = %key, generation, reason = %reason, restart_in_ms = wait.as_millis(), "stage failed");
         self.restarts.push(tokio::time::sleep(wait).map(move |()| index).boxed_local());
         None
@@ -151,13 +151,14 @@ impl Running<'_> {
 
     /// Gives up threads that missed two beats in a row.
     fn find_hung(&mut self) -> Option<(StageKey, ExitReason)> {
-        for index in 0..self.seats.len() {
-            let seat = &mut self.seats[index];
-            let Some(generation) = seat.living else { continue };
-            let still = seat.child.standing_still();
-            seat.missed_beats = if still > self.group.policy.hang_after { seat.missed_beats + 1 } else { 0 };
-            if seat.missed_beats >= 2 {
-                seat.child.abandon();
+        for index in 0..self.places.len() {
+            let place = &mut self.places[index];
+            let Some(generation) = place.living else { continue };
+            let still = place.child.standing_still();
+            place.missed_beats =
+                if still > self.group.policy.hang_after { place.missed_beats + 1 } else { 0 };
+            if place.missed_beats >= 2 {
+                place.child.abandon();
                 let failed = self.exited(index, generation, ExitReason::Hung);
                 if failed.is_some() {
                     return failed;
@@ -169,24 +170,24 @@ impl Running<'_> {
 
     /// Stops the stages from source to sink, each after it has finished what it holds.
     async fn drain(&mut self, deadline: Instant) {
-        for index in (0..self.seats.len()).rev() {
-            if self.seats[index].living.is_some() {
-                let child = self.seats[index].child.clone();
+        for index in (0..self.places.len()).rev() {
+            if self.places[index].living.is_some() {
+                let child = self.places[index].child.clone();
                 if tokio::time::timeout_at(deadline.into(), child.drain()).await.is_err() {
                     tracing::warn!(stage = %child.key(), "drain took too long, ending the stage");
                 }
                 self.end(index).await;
             }
-            let child = &self.seats[index].child;
+            let child = &self.places[index].child;
             child.board().ended(child.key(), StageState::Stopped, None);
         }
     }
 
     async fn stop_all(&mut self) {
-        for index in (0..self.seats.len()).rev() {
-            if self.seats[index].living.is_some() {
+        for index in (0..self.places.len()).rev() {
+            if self.places[index].living.is_some() {
                 self.end(index).await;
-                let child = &self.seats[index].child;
+                let child = &self.places[index].child;
                 child.board().ended(child.key(), StageState::Restarting, None);
             }
         }
@@ -194,20 +195,20 @@ impl Running<'_> {
 
     /// Ends an incarnation and waits for its exit, so that the next one never overlaps it.
     async fn end(&mut self, index: usize) {
-        let Some(own) = self.seats[index].living.take() else { return };
-        self.seats[index].child.kill();
+        let Some(own) = self.places[index].living.take() else { return };
+        self.places[index].child.kill();
         let gone = async {
             while let Some((other, generation, _)) = self.exits.next().await {
                 if other == index && generation == own {
                     break;
                 }
-                let living = &mut self.seats[other].living;
+                let living = &mut self.places[other].living;
                 *living = living.filter(|current| *current != generation);
             }
         };
         // A thread that hangs is left behind; see `Child::abandon`.
         if tokio::time::timeout(Duration::from_secs(2), gone).await.is_err() {
-            self.seats[index].child.abandon();
+            self.places[index].child.abandon();
         }
     }
 }

@@ -7,6 +7,11 @@ use std::{
 
 use crate::{config::SupervisionSettings, retry::Delays};
 
+/// How often a group may be rebuilt before the process gives up.
+const ROOT_MAX_RESTARTS: u32 = 2;
+/// Over how many windows of a group the root counts: a group needs up to one to give up; three of them fit into four.
+const ROOT_WINDOWS: u32 = 4;
+
 /// The bounds of one level of supervision.
 #[derive(Debug, Clone)]
 pub struct RestartPolicy {
@@ -33,8 +38,11 @@ impl RestartPolicy {
 
     /// Takes the bounds of the root: a group that fails again right after it was rebuilt is beyond help.
     pub fn of_root(settings: &SupervisionSettings) -> Self {
-        // A group needs up to one window to give up; three of them fit into four windows.
-        Self { max_restarts: 2, window: settings.window * 4, ..Self::of_group(settings) }
+        Self {
+            max_restarts: ROOT_MAX_RESTARTS,
+            window: settings.window * ROOT_WINDOWS,
+            ..Self::of_group(settings)
+        }
     }
 }
 

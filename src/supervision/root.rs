@@ -10,11 +10,7 @@ use super::{
     group::{Group, GroupEnd, GroupOrder},
     policy::{Intensity, RestartDelay, RestartPolicy},
 };
-
-/// The exit code of a pipeline that failed too often.
-pub const EXIT_GAVE_UP: i32 = 70;
-/// The exit code of a pipeline that gave up over a thread that no longer turned.
-pub const EXIT_HUNG: i32 = 71;
+use crate::exit_code;
 
 /// The root supervisor with its groups, in the order in which they start: sinks first.
 pub struct Root {
@@ -45,16 +41,16 @@ impl Root {
             tokio::select! {
                 deadline = &mut stop => {
                     self.drain(&orders, &mut ends, deadline).await;
-                    return 0;
+                    return exit_code::DONE;
                 }
                 Some((index, end)) = ends.next() => {
                     let (what, code) = match end {
                         Ok(GroupEnd::Drained) => continue,
                         Ok(GroupEnd::GaveUp { stage, reason }) => {
-                            let code = if matches!(reason, ExitReason::Hung) { EXIT_HUNG } else { EXIT_GAVE_UP };
+                            let code = if matches!(reason, ExitReason::Hung) { exit_code::HUNG } else { exit_code::GAVE_UP };
                             (format!("{stage}: {reason}"), code)
                         }
-                        Err(panic) => (format!("its supervisor panicked: {panic}"), EXIT_GAVE_UP),
+                        Err(panic) => (format!("its supervisor panicked: {panic}"), exit_code::GAVE_UP),
                     };
                     let group = self.groups[index].name;
                     let now = Instant::now();

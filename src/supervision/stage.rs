@@ -53,11 +53,6 @@ impl Life {
         self.generation
     }
 
-    /// Returns which stage this is.
-    pub fn key(&self) -> StageKey {
-        self.key
-    }
-
     /// Says that the stage does its work.
     pub fn running(&self) {
         self.board.report(self.key, self.generation, StageState::Running, None);

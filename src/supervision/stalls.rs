@@ -5,7 +5,7 @@
 //! |---|---|
 //! | one `supervision.stalled_after` | the process is not ready, and the partition is opened anew |
 //! | two | its stage is rebuilt, with a consumer of its own |
-//! | three | the process ends with [`super::EXIT_HUNG`], so that whoever runs it starts it anew |
+//! | three | the process ends with [`crate::exit_code::HUNG`], so that whoever runs it starts it anew |
 //!
 //! A consumer without any partition is watched in the same way: others may have them all, but somebody is to.
 //!

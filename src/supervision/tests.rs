@@ -18,6 +18,7 @@ use crate::telemetry::labels::StageName;
 
 /// An actor that counts what it was asked in this life, and does what a test wants.
 struct Probe {
+    key: StageKey,
     life: Life,
     asked: u32,
     drained: Arc<Mutex<Vec<StageKey>>>,
@@ -60,7 +61,7 @@ impl Handler<Drain> for Probe {
     type Result = ();
 
     fn handle(&mut self, _: Drain, _: &mut Self::Context) {
-        self.drained.lock().push(self.life.key());
+        self.drained.lock().push(self.key);
     }
 }
 
@@ -81,7 +82,7 @@ impl Tree {
             let (drained, built): (Arc<Mutex<Vec<StageKey>>>, _) = (Arc::clone(&drained), Arc::clone(&built));
             Stage::new(key, &board, move |life| {
                 built.fetch_add(1, Ordering::Relaxed);
-                Probe { life, asked: 0, drained: drained.clone() }
+                Probe { key, life, asked: 0, drained: drained.clone() }
             })
         });
         let stages = stages.collect();
@@ -228,7 +229,7 @@ fn too_many_failures_rebuild_the_group_and_then_end_the_process() {
             () = tokio::time::sleep(Duration::from_secs(30)) => panic!("it does not end"),
         }
     });
-    assert_eq!(code, EXIT_GAVE_UP);
+    assert_eq!(code, crate::exit_code::GAVE_UP);
     let generations: Vec<_> = tree.board.stages().iter().map(|stage| stage.generation).collect();
     assert_eq!(generations[0], 6, "three lives in each of two groups");
     assert_eq!(generations[1], 2, "the neighbour was rebuilt once, with its group");
@@ -252,7 +253,7 @@ fn a_pipeline_that_gives_up_over_a_hang_says_so() {
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
     });
-    assert_eq!(code, EXIT_HUNG);
+    assert_eq!(code, crate::exit_code::HUNG);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! The Arbiter of a stage can be given up and built anew ([`super::Group`] does). Other threads cannot: the one that
 //! supervises, the one that polls a consumer (its member id would stay in the group), the one that carries the traffic
 //! of the database. Each of them has a [`Beat`] and turns it while it works and while it waits. One that stands still
-//! for longer than `supervision.hang_after` ends the process with [`super::EXIT_HUNG`], so that whoever runs it starts it anew:
+//! for longer than `supervision.hang_after` ends the process with [`exit_code::HUNG`], so that whoever runs it starts it anew:
 //! what was in flight is read again from the durable positions.
 //!
 //! A beat is counted in looks of the watchdog and not in time: a process that was stopped as a whole and goes on finds
@@ -19,7 +19,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::EXIT_HUNG;
+use crate::exit_code;
 
 /// How many looks a thread may pass without a turn; two would do, were it not for a machine that is busy.
 const LOOKS: u32 = 8;
@@ -140,17 +140,17 @@ fn end_process(name: &str) -> ! {
     end_hung(format!("the thread {name} no longer turns and cannot be replaced, the process ends"))
 }
 
-/// Ends the process at once with [`EXIT_HUNG`], for a hang that nothing in the process can mend.
+/// Ends the process at once with [`exit_code::HUNG`], for a hang that nothing in the process can mend.
 pub fn end_hung(why: String) -> ! {
     // The log may be held by the very thread that hangs.
-    let said = std::thread::Builder::new().spawn(move || tracing::error!(code = EXIT_HUNG, "{why}"));
+    let said = std::thread::Builder::new().spawn(move || tracing::error!(code = exit_code::HUNG, "{why}"));
     if let Ok(said) = said {
         let began = std::time::Instant::now();
         while !said.is_finished() && began.elapsed() < LAST_WORDS {
             std::thread::sleep(Duration::from_millis(5));
         }
     }
-    std::process::exit(EXIT_HUNG)
+    std::process::exit(exit_code::HUNG)
 }
 
 #[cfg(test)]
