@@ -1,6 +1,7 @@
 //! The stages of the pipeline, one actor each, and [`pipeline`], which declares who supervises whom.
 
 mod aggregator;
+mod cluster;
 mod control;
 mod dependencies;
 mod drain;

@@ -14,7 +14,8 @@ use nyc311_domain::Identity;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::environment::{Cluster, Environment};
+use super::cluster::Cluster;
+use super::environment::Environment;
 use super::writer::Writer;
 use crate::config::WriteSettings;
 use crate::kafka::Record;
@@ -54,13 +55,13 @@ impl Pending {
 
     fn has_room_for(&self, batch: &EnrichedBatch, settings: &WriteSettings) -> bool {
         self.answers.is_empty()
-            || (self.rows.len() + self.dead_letters.len() + batch.records.records.len() <= settings.max_rows
-                && self.bytes + batch.records.bytes <= settings.max_bytes)
+            || (self.rows.len() + self.dead_letters.len() + batch.read.records.len() <= settings.max_rows
+                && self.bytes + batch.read.bytes <= settings.max_bytes)
     }
 
     /// Notes the positions of a batch; they have to meet those that the batch before it left.
     fn advance(&mut self, batch: &EnrichedBatch) -> Result<(), BatchError> {
-        let records = &batch.records;
+        let records = &batch.read;
         let key = (records.topic.clone(), records.partition);
         let Some(advance) = self.advances.get_mut(&key) else {
             let advance = PositionAdvance {
@@ -128,14 +129,14 @@ impl Aggregator {
             let _ = answer.send(Err(error));
             return;
         }
-        let is_dead_letter = *batch.records.topic == **dead_letter_topic;
-        pending.bytes += batch.records.bytes;
-        for record in batch.records.records {
+        let is_dead_letter = *batch.read.topic == **dead_letter_topic;
+        pending.bytes += batch.read.bytes;
+        for record in batch.read.records {
             if let Some(origin) = &record.headers.origin {
                 let oldest = pending.oldest_fetched_at.get_or_insert(origin.fetched_at);
                 *oldest = (*oldest).min(origin.fetched_at);
             }
-            let place = (batch.records.topic.clone(), batch.records.partition);
+            let place = (batch.read.topic.clone(), batch.read.partition);
             if is_dead_letter {
                 pending.dead_letters.push(dead_letter(&self.environment, cluster, place, record));
             } else {
@@ -307,10 +308,7 @@ impl Actor for Aggregator {
             let (environment, watched) = (actor.environment.clone(), cluster.clone());
             actor.cluster = Some(cluster);
             let life = actor.life.clone();
-            let replaced = async move {
-                environment.replaced(watched).await;
-                life.fail(crate::supervision::StageError::new("merging", "kafka is not the one it was"));
-            };
+            let replaced = async move { environment.fail_when_replaced(watched, life, "merging").await };
             context.spawn(replaced.into_actor(actor));
         }));
     }
@@ -403,7 +401,7 @@ mod tests {
     #[test]
     fn a_batch_that_does_not_meet_the_positions_before_it_is_refused() {
         let batch = |from, to, epoch| EnrichedBatch {
-            records: crate::kafka::RecordBatch {
+            read: crate::kafka::RecordBatch {
                 topic: Arc::from("t"),
                 partition: 3,
                 from,

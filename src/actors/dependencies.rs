@@ -20,6 +20,24 @@ const RENEW_EVERY: Duration = Duration::from_secs(10);
 /// How often what only the database knows is shown as a metric.
 const MEASURE_EVERY: Duration = Duration::from_secs(5);
 
+/// How a dependency is, at one look.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Presence {
+    There,
+    /// Waiting may mend it; the text says why.
+    Away(String),
+}
+
+impl Presence {
+    /// Takes a failed look for a dependency that is away.
+    pub(super) fn of<T>(looked: Result<T, impl std::fmt::Display>) -> Self {
+        looked.map_or_else(|error| Self::Away(error.to_string()), |_| Self::There)
+    }
+}
+
+/// What has to be changed before the dependency can be used, whatever it is waited for.
+pub(super) struct Unfit(pub(super) String);
+
 /// What waiting cannot mend.
 #[derive(Debug, thiserror::Error)]
 pub enum Fatal {
@@ -36,7 +54,7 @@ impl Environment {
     pub async fn watch(&self) -> Fatal {
         tokio::select! {
             fatal = self.watch_database() => fatal,
-            unfit = self.watch_kafka() => Fatal::Unfit(unfit),
+            Unfit(why) = self.watch_kafka() => Fatal::Unfit(why),
         }
     }
 
@@ -44,19 +62,19 @@ impl Environment {
         let mut measured: Option<Instant> = None;
         loop {
             let migrated = self.condition.borrow().migrated;
-            let away = if migrated {
+            let database = if migrated {
                 if self.store.has_lost_its_tables().await.unwrap_or(false) {
                     return Fatal::TablesGone;
                 }
-                self.store.ping().await.err().map(|error| error.to_string())
+                Presence::of(self.store.ping().await)
             } else {
                 match self.migrate().await {
-                    Ok(away) => away,
-                    Err(unfit) => return Fatal::Unfit(unfit),
+                    Ok(database) => database,
+                    Err(Unfit(why)) => return Fatal::Unfit(why),
                 }
             };
-            let is_away = away.is_some();
-            self.show(Dependency::Database, away, |now| &mut now.database);
+            let is_away = database != Presence::There;
+            self.show(Dependency::Database, database, |now| &mut now.database);
             if !is_away && measured.is_none_or(|at| at.elapsed() > MEASURE_EVERY) {
                 self.measure().await;
                 measured = Some(Instant::now());
@@ -65,17 +83,18 @@ impl Environment {
         }
     }
 
-    async fn watch_kafka(&self) -> String {
+    async fn watch_kafka(&self) -> Unfit {
         let mut answered = Instant::now();
         loop {
             // Without the database a loss in Kafka could not be recorded.
             let migrated = self.condition.borrow().migrated;
             let look = if migrated { self.look_at_kafka().await } else { Ok(self.reach_kafka().await) };
-            let away = match look {
-                Ok(away) => away,
-                Err(fatal) => return fatal,
+            let kafka = match look {
+                Ok(kafka) => kafka,
+                Err(unfit) => return unfit,
             };
-            if away.is_none() {
+            let is_away = kafka != Presence::There;
+            if !is_away {
                 answered = Instant::now();
             } else if answered.elapsed() > RENEW_EVERY {
                 answered = Instant::now();
@@ -83,8 +102,7 @@ impl Environment {
                     tracing::warn!(%error, "kafka cannot be asked by a fresh client");
                 }
             }
-            let is_away = away.is_some();
-            self.show_kafka(away);
+            self.show_kafka(kafka);
             if !is_away && !migrated {
                 // As soon as the database is there, Kafka is compared with it.
                 tokio::select! {
@@ -98,21 +116,25 @@ impl Environment {
     }
 
     /// Shows whether Kafka is there.
-    pub(super) fn show_kafka(&self, away: Option<String>) {
+    pub(super) fn show_kafka(&self, kafka: Presence) {
         let was_there = self.condition.borrow().kafka.is_none();
-        if was_there && away.is_some() {
+        if was_there && kafka != Presence::There {
             // Whoever was away may come back as an older copy of itself.
             self.doubt_logs();
         }
-        self.show(Dependency::Kafka, away, |now| &mut now.kafka);
+        self.show(Dependency::Kafka, kafka, |now| &mut now.kafka);
     }
 
     fn show(
         &self,
         dependency: Dependency,
-        away: Option<String>,
+        looked: Presence,
         place: impl FnOnce(&mut Condition) -> &mut Option<String>,
     ) {
+        let away = match looked {
+            Presence::There => None,
+            Presence::Away(why) => Some(why),
+        };
         events::dependency_seen(dependency, away.is_none());
         let dependency = dependency.as_str();
         self.condition.send_if_modified(|now| {
@@ -147,18 +169,18 @@ impl Environment {
         }
     }
 
-    async fn migrate(&self) -> Result<Option<String>, String> {
+    async fn migrate(&self) -> Result<Presence, Unfit> {
         match self.store.migrate().await {
             Ok(_) => {
                 self.condition.send_modify(|now| now.migrated = true);
-                Ok(None)
+                Ok(Presence::There)
             }
-            Err(error) if error.needs_another_database() => Err(error.to_string()),
-            Err(error) => Ok(Some(error.to_string())),
+            Err(error) if error.needs_another_database() => Err(Unfit(error.to_string())),
+            Err(error) => Ok(Presence::Away(error.to_string())),
         }
     }
 
-    async fn reach_kafka(&self) -> Option<String> {
-        self.admin.cluster_id().await.err().map(|failure| failure.to_string())
+    async fn reach_kafka(&self) -> Presence {
+        Presence::of(self.admin.cluster_id().await)
     }
 }

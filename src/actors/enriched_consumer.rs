@@ -10,7 +10,8 @@ use futures_util::{FutureExt, future::LocalBoxFuture};
 
 use super::{
     aggregator::Aggregator,
-    environment::{Cluster, Environment},
+    cluster::Cluster,
+    environment::Environment,
     kafka_loss::{Found, another_log},
     partition_reader::{Destination, OpenPosition, PartitionReader},
 };
@@ -107,10 +108,7 @@ impl Destination for ToAggregator {
     }
 
     fn hand_on(&self, batch: ReadBatch, epoch: i64) -> LocalBoxFuture<'static, Result<(), BatchError>> {
-        self.aggregator
-            .ask(EnrichedBatch { records: batch.records, epoch })
-            .map(|answer| answer?)
-            .boxed_local()
+        self.aggregator.ask(EnrichedBatch { read: batch.read, epoch }).map(|answer| answer?).boxed_local()
     }
 
     fn find_stale(

@@ -121,7 +121,7 @@ impl Handler<RawBatch> for Enricher {
     type Result = ResponseFuture<Result<(), BatchError>>;
 
     fn handle(&mut self, batch: RawBatch, _: &mut Self::Context) -> Self::Result {
-        let RawBatch { records: batch, opening, note, group } = batch;
+        let RawBatch { read: batch, opening, note, group } = batch;
         let span =
             tracing::info_span!("enrich", borough = self.borough.name(), from = batch.from, to = batch.to);
         let _entered = span.enter();

@@ -3,41 +3,21 @@
 //! A dependency that is away, also at start, is no failure: stages wait here, and readiness names it. `dependencies`
 //! watches them, `kafka_loss` decides what a Kafka that is not the one it was means.
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::Timestamp;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use super::cluster::Cluster;
 use crate::{
     config::{Settings, hostname},
-    kafka::{Admin, PartitionMap, TopicId},
+    kafka::{Admin, PartitionMap},
     store::{InstanceRun, Store},
     supervision::{Life, StageError},
     telemetry::labels::Dependency,
 };
-
-/// The Kafka that the stages work with. Another incarnation means other logs, whatever the id.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cluster {
-    pub id: Arc<str>,
-    pub(super) incarnation: u64,
-    /// The ids of the three topics, where the brokers give them any.
-    pub(super) topic_ids: Arc<HashMap<String, TopicId>>,
-}
-
-impl Cluster {
-    /// Returns the id of a topic; none where the brokers give none.
-    pub fn topic_id(&self, topic: &str) -> Option<&str> {
-        self.topic_ids.get(topic).map(AsRef::as_ref)
-    }
-}
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Condition {

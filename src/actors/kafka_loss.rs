@@ -24,7 +24,9 @@ use std::{
     sync::{Arc, Once},
 };
 
-use super::environment::{Cluster, Environment};
+use super::cluster::Cluster;
+use super::dependencies::{Presence, Unfit};
+use super::environment::Environment;
 use crate::{
     kafka::{
         DescribedTopic, KafkaFailure, Mark,
@@ -34,6 +36,7 @@ use crate::{
     },
     messages::BatchError,
     store::{FoundLog, FoundLogs, LogLoss, LostPlace, Position, StoreError, TakenUp},
+    supervision::{Life, StageError},
     telemetry::labels::Dependency,
 };
 
@@ -69,25 +72,27 @@ fn ids(described: &Described) -> HashMap<String, Arc<str>> {
 }
 
 impl Environment {
-    /// Looks at Kafka once; an error ends the process, a text says why it is away.
-    pub(super) async fn look_at_kafka(&self) -> Result<Option<String>, String> {
+    /// Looks at Kafka once; an error ends the process.
+    pub(super) async fn look_at_kafka(&self) -> Result<Presence, Unfit> {
         let doubted = self.take_doubt();
         let trouble = match self.check_kafka(doubted).await {
-            Ok(()) => return Ok(None),
+            Ok(()) => return Ok(Presence::There),
             Err(trouble) => trouble,
         };
         if doubted {
             self.doubt_logs();
         }
         match trouble {
-            Trouble::Kafka(KafkaFailure::Mismatch(text)) => Err(text),
-            Trouble::Kafka(failure) => Ok(Some(failure.to_string())),
+            Trouble::Kafka(KafkaFailure::Mismatch(text)) => Err(Unfit(text)),
+            Trouble::Kafka(failure) => Ok(Presence::Away(failure.to_string())),
             // Kafka has answered, and stages that know their Kafka go on with it; others wait for it to be compared.
-            Trouble::Store(error) if self.condition.borrow().cluster.is_none() => Ok(Some(error.to_string())),
+            Trouble::Store(error) if self.condition.borrow().cluster.is_none() => {
+                Ok(Presence::Away(error.to_string()))
+            }
             Trouble::Store(error) => {
                 tracing::warn!(%error, "the logs of kafka were not compared with the database");
                 self.doubt_logs();
-                Ok(None)
+                Ok(Presence::There)
             }
         }
     }
@@ -95,6 +100,13 @@ impl Environment {
     fn topic_names(&self) -> [&str; 3] {
         let kafka = &self.settings.kafka;
         [&kafka.raw_topic, &kafka.enriched_topic, &kafka.dead_letter_topic].map(String::as_str)
+    }
+
+    /// Fails a stage, whatever it is `doing`, as soon as Kafka is no longer the one that `cluster` was: what it holds
+    /// speaks of other logs.
+    pub(super) async fn fail_when_replaced(&self, cluster: Cluster, life: Life, doing: &'static str) {
+        self.replaced(cluster).await;
+        life.fail(StageError::new(doing, "kafka is not the one it was"));
     }
 
     /// Asks whether the logs are still those of `cluster`; if they are not, the next look finds out what that means.
@@ -119,7 +131,7 @@ impl Environment {
         let same = known.as_ref().is_some_and(|known| known.id == id && self.are_known(known, &described));
         if same {
             // It has answered; comparing its logs with what the database knows may have to wait for that.
-            self.show_kafka(None);
+            self.show_kafka(Presence::There);
             if !doubted {
                 return Ok(());
             }

@@ -18,15 +18,12 @@ use actix::prelude::*;
 use futures_util::future::LocalBoxFuture;
 use tokio::sync::oneshot;
 
-use super::{
-    drain::past_saving,
-    environment::{Cluster, Environment},
-};
+use super::{cluster::Cluster, drain::past_saving, environment::Environment};
 use crate::{
     config::Settings,
     kafka::{
         OffsetNote, Partition,
-        consumer::{Command, ConsumerThread, Event, InFlightLimit, ReadBatch, Seat},
+        consumer::{Command, ConsumerThread, Event, InFlightLimit, ReadBatch, ThreadSlot},
     },
     messages::BatchError,
     supervision::{Drain, Life, StageError, Stalls},
@@ -96,7 +93,7 @@ pub struct OpenPosition<T> {
 pub struct PartitionReader<D: Destination> {
     life: Life,
     environment: Arc<Environment>,
-    seat: Arc<Seat>,
+    slot: Arc<ThreadSlot>,
     stalls: Stalls,
     destination: Rc<D>,
     cluster: Option<Cluster>,
@@ -114,14 +111,14 @@ impl<D: Destination> PartitionReader<D> {
     pub fn new(
         life: Life,
         environment: Arc<Environment>,
-        seat: Arc<Seat>,
+        slot: Arc<ThreadSlot>,
         stalls: Stalls,
         destination: D,
     ) -> Self {
         Self {
             life,
             environment,
-            seat,
+            slot,
             stalls,
             destination: Rc::new(destination),
             cluster: None,
@@ -135,7 +132,7 @@ impl<D: Destination> PartitionReader<D> {
         let settings = &self.environment.settings;
         let group = D::group(settings);
         match ConsumerThread::start(
-            &self.seat,
+            &self.slot,
             settings,
             &group,
             D::topics(settings),
@@ -152,13 +149,8 @@ impl<D: Destination> PartitionReader<D> {
             Err(error) => self.life.fail(StageError::new("starting the consumer thread", error)),
         }
         let (environment, life, watched) = (self.environment.clone(), self.life.clone(), cluster.clone());
-        context.spawn(
-            async move {
-                environment.replaced(watched).await;
-                life.fail(StageError::new("reading", "kafka is not the one it was"));
-            }
-            .into_actor(self),
-        );
+        let replaced = async move { environment.fail_when_replaced(watched, life, "reading").await };
+        context.spawn(replaced.into_actor(self));
         context.run_interval(FIND_STALE_EVERY, Self::find_stale);
         context.run_interval(self.stalls.look_every(), Self::measure);
         self.cluster = Some(cluster);
@@ -250,14 +242,14 @@ impl<D: Destination> PartitionReader<D> {
 
     /// Hands a batch on, unless it is of an opening that is over.
     fn hand_on(&mut self, batch: ReadBatch, context: &mut Context<Self>) {
-        let ReadBatch { records, opening, .. } = &batch;
-        let (partition, opening) = ((records.topic.clone(), records.partition), *opening);
-        let (to, last, bytes) = (records.to, records.last, records.bytes);
-        let Some(token) = self.partitions.take(&partition, opening, records.appended_at_ms) else {
+        let ReadBatch { read, opening, .. } = &batch;
+        let (partition, opening) = ((read.topic.clone(), read.partition), *opening);
+        let (to, last, bytes) = (read.to, read.last, read.bytes);
+        let Some(token) = self.partitions.take(&partition, opening, read.appended_at_ms) else {
             // Dropped, and no longer in flight.
             return self.command(Command::Done { partition, opening, bytes });
         };
-        let in_flight = events::batch_taken(D::STAGE, records.records.len());
+        let in_flight = events::batch_taken(D::STAGE, read.records.len());
         let handed_on = HandedOn { partition, opening, to, last, bytes };
         let answer = self.destination.hand_on(batch, token);
         context.spawn(answer.into_actor(self).map(move |outcome, actor, context| {

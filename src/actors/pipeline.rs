@@ -32,10 +32,9 @@ use super::{
 };
 use crate::{
     config::Settings,
-    exit_code,
-    faults,
+    exit_code, faults,
     http::ControlState,
-    kafka::{consumer::Seat, topics::derived_max_bytes},
+    kafka::{consumer::ThreadSlot, topics::derived_max_bytes},
     supervision::{
         Board, Child, Group, RestartPolicy, Root, Stage, StageKey, StageRef, Stalls, Watchdog,
         install_panic_hook,
@@ -158,14 +157,14 @@ fn declare(
     let settings = &environment.settings;
     let policy = RestartPolicy::of_group(&settings.supervision);
     let stalls = Stalls::new(settings.supervision.stalled_after);
-    let seat = || Arc::new(Seat::new(watchdog.clone()));
+    let slot = || Arc::new(ThreadSlot::new(watchdog.clone()));
     let group = |name, children| Group { name, children, policy: policy.clone() };
     let mut working = Vec::new();
     if roles.writer {
-        working.push(group("storage", storage(environment, board, seat(), &stalls)));
+        working.push(group("storage", storage(environment, board, slot(), &stalls)));
     }
     if roles.enricher {
-        working.push(group("enrichment", enrichment(environment, board, seat(), &stalls)));
+        working.push(group("enrichment", enrichment(environment, board, slot(), &stalls)));
     }
     let mut poller = None;
     if roles.control {
@@ -191,7 +190,7 @@ fn declare(
 fn storage(
     environment: &Arc<Environment>,
     board: &Board,
-    seat: Arc<Seat>,
+    slot: Arc<ThreadSlot>,
     stalls: &Stalls,
 ) -> Vec<Arc<dyn Child>> {
     let shared = environment.clone();
@@ -204,7 +203,7 @@ fn storage(
     let (shared, stalls) = (environment.clone(), stalls.clone());
     let (consumer, _) = Stage::new(key(StageName::EnrichedConsumer, None), board, move |life| {
         let destination = ToAggregator { environment: shared.clone(), aggregator: to_aggregator.clone() };
-        EnrichedConsumer::new(life, shared.clone(), seat.clone(), stalls.clone(), destination)
+        EnrichedConsumer::new(life, shared.clone(), slot.clone(), stalls.clone(), destination)
     });
     vec![writer, aggregator, consumer]
 }
@@ -212,7 +211,7 @@ fn storage(
 fn enrichment(
     environment: &Arc<Environment>,
     board: &Board,
-    seat: Arc<Seat>,
+    slot: Arc<ThreadSlot>,
     stalls: &Stalls,
 ) -> Vec<Arc<dyn Child>> {
     let shared = environment.clone();
@@ -234,7 +233,7 @@ fn enrichment(
     let (shared, stalls) = (environment.clone(), stalls.clone());
     let (consumer, _) = Stage::new(key(StageName::RawConsumer, None), board, move |life| {
         let destination = ToEnrichers::new(shared.clone(), to_publisher.clone(), to_enrichers.clone());
-        RawConsumer::new(life, shared.clone(), seat.clone(), stalls.clone(), destination)
+        RawConsumer::new(life, shared.clone(), slot.clone(), stalls.clone(), destination)
     });
     children.push(consumer);
     children

@@ -19,9 +19,10 @@ use std::{
 use futures_util::{FutureExt, future::LocalBoxFuture};
 
 use super::{
+    cluster::Cluster,
     enriched_publisher::EnrichedPublisher,
     enricher::Enricher,
-    environment::{Cluster, Environment},
+    environment::Environment,
     kafka_loss::{Found, another_log},
     partition_reader::{Destination, OpenPosition, PartitionReader},
 };
@@ -112,8 +113,8 @@ impl ToEnrichers {
     /// Returns what is to stand beside the offset behind a batch.
     fn note_behind(&self, batch: &ReadBatch) -> OffsetNote {
         let mut notes = self.notes.borrow_mut();
-        let note = notes.entry(batch.records.partition).or_default();
-        note.last = batch.records.last.or(note.last);
+        let note = notes.entry(batch.read.partition).or_default();
+        note.last = batch.read.last.or(note.last);
         note.clone()
     }
 
@@ -221,9 +222,9 @@ impl Destination for ToEnrichers {
     }
 
     fn hand_on(&self, batch: ReadBatch, opening: u64) -> LocalBoxFuture<'static, Result<(), BatchError>> {
-        let partition = batch.records.partition;
+        let partition = batch.read.partition;
         let note = self.note_behind(&batch);
-        let message = RawBatch { records: batch.records, opening, note, group: batch.group };
+        let message = RawBatch { read: batch.read, opening, note, group: batch.group };
         match self.enricher(partition) {
             Some(enricher) => enricher.ask(message).map(|answer| answer?).boxed_local(),
             None => {

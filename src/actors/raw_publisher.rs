@@ -36,8 +36,7 @@ impl Actor for RawPublisher {
         let watched = async move {
             let cluster = environment.prepared(&life).await;
             life.running();
-            environment.replaced(cluster).await;
-            life.fail(StageError::new("publishing", "kafka is not the one it was"));
+            environment.fail_when_replaced(cluster, life, "publishing").await;
         };
         context.spawn(watched.into_actor(self));
         self.renew_producer();

@@ -30,25 +30,44 @@ pub fn overridden(mut config: ClientConfig, settings: &KafkaSettings) -> ClientC
     config
 }
 
-/// Sends librdkafka's log lines and errors to tracing.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Logged;
+/// The context of every client: sends librdkafka's log lines and errors to tracing. `T` is what a client keeps beside
+/// that, for whoever takes its rebalances or its deliveries.
+#[derive(Debug)]
+pub struct Logged<T = ()> {
+    client: &'static str,
+    kept: T,
+}
 
-impl ClientContext for Logged {
+impl<T> Logged<T> {
+    /// Makes the context of a client, which the log calls by this name.
+    pub fn of(client: &'static str, kept: T) -> Self {
+        Self { client, kept }
+    }
+}
+
+impl<T> std::ops::Deref for Logged<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.kept
+    }
+}
+
+impl<T: Send + Sync + 'static> ClientContext for Logged<T> {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
         // A broker that is away is not an error of ours; the stages say what they wait for.
-        tracing::debug!(%error, reason, "kafka client error");
+        tracing::debug!(%error, reason, "{} error", self.client);
     }
 }
 
 impl ConsumerContext for Logged {}
 
 /// Maps a log line of librdkafka to tracing: connection trouble shows as readiness, so its lines are only for debugging.
-pub fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
+fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     match level {
         RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
             tracing::error!(facility, "{message}");

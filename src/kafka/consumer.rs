@@ -14,7 +14,7 @@
 //! not expel it: `in_flight` decides. librdkafka's own queue is bounded by the settings of `group_member`.
 
 mod in_flight;
-mod seat;
+mod thread_slot;
 
 use std::{
     collections::HashMap,
@@ -36,6 +36,7 @@ use rdkafka::{
 use super::{
     assumption::BrokenAssumption,
     batch_builder::BatchBuilder,
+    client::Logged,
     failure::KafkaFailure,
     group_member::{Assignment, Rebalance, config, leave, list_of},
     headers::{HeaderList, Origin},
@@ -46,8 +47,8 @@ use crate::{config::Settings, supervision::Beat};
 
 pub use in_flight::InFlightLimit;
 use in_flight::{Flow, InFlight};
-pub use seat::Seat;
-use seat::Seated;
+use thread_slot::Holding;
+pub use thread_slot::ThreadSlot;
 
 /// The identity of a group member at the moment a batch was read.
 pub type GroupMetadata = ConsumerGroupMetadata;
@@ -69,7 +70,7 @@ pub enum Command {
 
 /// A batch as the thread read it.
 pub struct ReadBatch {
-    pub records: RecordBatch,
+    pub read: RecordBatch,
     pub opening: u64,
     pub group: Option<Arc<GroupMetadata>>,
 }
@@ -98,7 +99,7 @@ pub struct ConsumerThread {
 impl ConsumerThread {
     /// Starts the thread for `topics`; events arrive at the receiver until the thread ends.
     pub fn start(
-        seat: &Arc<Seat>,
+        slot: &Arc<ThreadSlot>,
         settings: &Settings,
         group: &str,
         topics: Vec<Arc<str>>,
@@ -108,8 +109,11 @@ impl ConsumerThread {
         // Unbounded as a type, bounded by the limit: every batch in it counts as in flight.
         let (events, received) = tokio::sync::mpsc::unbounded_channel();
         let config = config(settings, group);
-        seat.take(format!("consumer-{group}"), move |Seated { beat, superseded }| {
-            match config.create_with_context::<_, BaseConsumer<Assignment>>(Assignment::default()) {
+        slot.take(format!("consumer-{group}"), move |Holding { beat, superseded }| {
+            match config.create_with_context::<_, BaseConsumer<_>>(Logged::of(
+                "kafka consumer",
+                Assignment::default(),
+            )) {
                 Ok(consumer) => Reader {
                     beat,
                     consumer,
@@ -146,12 +150,12 @@ struct Opened {
 struct Reader {
     /// First of all, so that it goes first: leaving the group takes its time, and a successor watches over that.
     beat: Arc<Beat>,
-    consumer: BaseConsumer<Assignment>,
+    consumer: BaseConsumer<Logged<Assignment>>,
     topics: Vec<Arc<str>>,
     limit: InFlightLimit,
     orders: mpsc::Receiver<Command>,
     events: tokio::sync::mpsc::UnboundedSender<Event>,
-    /// A successor waits for the seat.
+    /// A successor waits for the slot.
     superseded: Arc<AtomicBool>,
     /// What the group has assigned to this member, each under the number of its assignment.
     assigned: HashMap<Partition, u64>,
@@ -424,9 +428,9 @@ impl Reader {
                 continue;
             }
             let group = group.get_or_insert_with(|| self.consumer.group_metadata().map(Arc::new)).clone();
-            let records = opened.batch.cut(partition);
-            self.in_flight.hand_on(partition, records.bytes);
-            let batch = ReadBatch { records, opening: opened.opening, group };
+            let read = opened.batch.cut(partition);
+            self.in_flight.hand_on(partition, read.bytes);
+            let batch = ReadBatch { read, opening: opened.opening, group };
             // A receiver that is gone ends the thread at the next look at its orders.
             let _ = self.events.send(Event::Batch(batch));
         }

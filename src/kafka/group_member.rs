@@ -4,15 +4,14 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use rdkafka::{
-    ClientConfig, ClientContext, TopicPartitionList,
-    config::RDKafkaLogLevel,
+    ClientConfig, TopicPartitionList,
     consumer::{BaseConsumer, Consumer, ConsumerContext},
-    error::{KafkaError, KafkaResult, RDKafkaErrorCode},
+    error::{KafkaResult, RDKafkaErrorCode},
     types::RDKafkaRespErr,
 };
 
 use super::assumption::BrokenAssumption;
-use super::client::{base, log, overridden};
+use super::client::{Logged, base, overridden};
 use super::record::Partition;
 use crate::config::Settings;
 
@@ -41,23 +40,16 @@ pub(super) fn list_of(partitions: &[Partition]) -> TopicPartitionList {
 
 /// Stops reading partitions. A pause of ours would stay with them for as long as this client lives, also when they come
 /// back, so it goes first.
-pub(super) fn leave(consumer: &BaseConsumer<Assignment>, partitions: &[Partition]) -> KafkaResult<()> {
+pub(super) fn leave(
+    consumer: &BaseConsumer<Logged<Assignment>>,
+    partitions: &[Partition],
+) -> KafkaResult<()> {
     let list = list_of(partitions);
     let resumed = consumer.resume(&list);
     consumer.incremental_unassign(&list).and(resumed)
 }
 
-impl ClientContext for Assignment {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        log(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, reason, "kafka consumer error");
-    }
-}
-
-impl ConsumerContext for Assignment {
+impl ConsumerContext for Logged<Assignment> {
     fn rebalance(&self, consumer: &BaseConsumer<Self>, kind: RDKafkaRespErr, list: &mut TopicPartitionList) {
         let named: Vec<Partition> =
             list.elements().iter().map(|element| (Arc::from(element.topic()), element.partition())).collect();

@@ -17,15 +17,14 @@ use std::{
 
 use parking_lot::Mutex;
 use rdkafka::{
-    ClientContext, Message,
-    config::RDKafkaLogLevel,
+    Message,
     error::{KafkaError, RDKafkaErrorCode},
     producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, PurgeConfig, ThreadedProducer},
 };
 use tokio::sync::Notify;
 
 use super::{
-    client::{base, log, overridden},
+    client::{Logged, base, overridden},
     failure::KafkaFailure,
     headers::HeaderList,
     record::{Acknowledged, PublishedPage, RawRow},
@@ -112,17 +111,7 @@ struct Ticket(Arc<Receipt>, usize);
 
 struct Delivery;
 
-impl ClientContext for Delivery {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        log(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, reason, "raw producer error");
-    }
-}
-
-impl ProducerContext for Delivery {
+impl ProducerContext for Logged<Delivery> {
     type DeliveryOpaque = Box<Ticket>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, ticket: Box<Ticket>) {
@@ -145,7 +134,7 @@ impl ProducerContext for Delivery {
 /// The idempotent producer.
 pub struct RawProducer {
     /// None only while it is dropped.
-    producer: Option<ThreadedProducer<Delivery>>,
+    producer: Option<ThreadedProducer<Logged<Delivery>>>,
     topic: String,
     max_row_bytes: usize,
 }
@@ -165,7 +154,8 @@ impl RawProducer {
             .set("batch.size", settings.raw_max_record_bytes.min(1_000_000).to_string())
             // One page of rows and some; the default would be a gigabyte.
             .set("queue.buffering.max.kbytes", "16384");
-        let producer = overridden(config, settings).create_with_context(Delivery)?;
+        let producer =
+            overridden(config, settings).create_with_context(Logged::of("raw producer", Delivery))?;
         Ok(Self {
             producer: Some(producer),
             topic: settings.raw_topic.clone(),

@@ -29,8 +29,7 @@ use std::{
 
 use parking_lot::Mutex;
 use rdkafka::{
-    ClientContext, Offset, TopicPartitionList,
-    config::RDKafkaLogLevel,
+    Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
     error::{KafkaError, RDKafkaErrorCode},
     producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext, PurgeConfig},
@@ -38,7 +37,7 @@ use rdkafka::{
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    client::{base, log, overridden},
+    client::{Logged, base, overridden},
     consumer::GroupMetadata,
     failure::KafkaFailure,
     offset_note::OffsetNote,
@@ -136,17 +135,7 @@ async fn answer_of_thread<T>(answer: oneshot::Receiver<Result<T, KafkaFailure>>)
 #[derive(Default)]
 struct Deliveries(Mutex<Option<KafkaFailure>>);
 
-impl ClientContext for Deliveries {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        log(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, reason, "transactional producer error");
-    }
-}
-
-impl ProducerContext for Deliveries {
+impl ProducerContext for Logged<Deliveries> {
     type DeliveryOpaque = ();
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
@@ -158,7 +147,7 @@ impl ProducerContext for Deliveries {
 
 struct Worker {
     settings: Arc<KafkaSettings>,
-    producer: BaseProducer<Deliveries>,
+    producer: BaseProducer<Logged<Deliveries>>,
     partition: i32,
 }
 
@@ -184,8 +173,8 @@ impl Worker {
                 .set("transactional.id", id)
                 .set("transaction.timeout.ms", TRANSACTION_TIMEOUT.as_millis().to_string());
         }
-        let producer: BaseProducer<Deliveries> =
-            overridden(config, &settings).create_with_context(Deliveries::default())?;
+        let producer: BaseProducer<Logged<Deliveries>> = overridden(config, &settings)
+            .create_with_context(Logged::of("transactional producer", Deliveries::default()))?;
         let worker = Self { producer, partition: *partition, settings };
         if worker.settings.transactions {
             worker.producer.init_transactions(CALL_TIMEOUT)?;

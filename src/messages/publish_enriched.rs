@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use actix::Message;
 
-use super::BatchError;
+use super::batch_error::BatchError;
 use crate::kafka::transactional::Opening;
 use crate::kafka::{DerivedRecord, GroupMetadata, OffsetNote};
 

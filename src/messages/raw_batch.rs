@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use actix::Message;
 
-use super::BatchError;
+use super::batch_error::BatchError;
 use crate::kafka::{GroupMetadata, OffsetNote, RecordBatch};
 
 /// Records of one partition; answered when what came of them is committed together with their offsets.
 #[derive(Message)]
 #[rtype(result = "Result<(), BatchError>")]
 pub struct RawBatch {
-    pub records: RecordBatch,
+    pub read: RecordBatch,
     /// The opening of the partition under which the records were read.
     pub opening: u64,
     /// The log that the offset behind the records speaks of.

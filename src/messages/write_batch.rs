@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use actix::Message;
 
-use super::BatchError;
+use super::batch_error::BatchError;
 use crate::store::WriteBatch;
 
 /// The merged batch of all boroughs; answered when its transaction is committed.

@@ -9,7 +9,7 @@ use nyc311_simulator::{SimulatorOptions, serve};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::cluster::{Topics, bootstrap_servers, eventually, own_seat};
+use crate::cluster::{Topics, bootstrap_servers, eventually, own_slot};
 use crate::http::{Endpoint, stage};
 use crate::store_database::TestDatabase;
 use crate::store_logs::claim;
@@ -758,9 +758,9 @@ async fn rewind_of_the_raw_topic_waits_for_a_process_that_was_stopped_a_moment_a
         bytes: 1,
         linger: Duration::from_millis(1),
     };
-    let seat = own_seat();
+    let slot = own_slot();
     let topic = vec![std::sync::Arc::from(kafka.raw_topic.as_str())];
-    let (thread, mut events) = ConsumerThread::start(&seat, &topics.settings, &group, topic, limit).unwrap();
+    let (thread, mut events) = ConsumerThread::start(&slot, &topics.settings, &group, topic, limit).unwrap();
     while !matches!(events.recv().await.unwrap(), Event::Assigned(..)) {}
     drop(thread);
     while events.recv().await.is_some() {}

@@ -7,7 +7,7 @@ use std::{
 
 use nyc311::{
     config::Settings,
-    kafka::{Admin, consumer::Seat, topics},
+    kafka::{Admin, consumer::ThreadSlot, topics},
     supervision::Watchdog,
 };
 use uuid::Uuid;
@@ -25,9 +25,9 @@ pub fn bootstrap_servers() -> String {
     )
 }
 
-/// Returns a seat for a consumer of the test's own.
-pub fn own_seat() -> Arc<Seat> {
-    Arc::new(Seat::new(Watchdog::start(Duration::from_secs(60)).unwrap()))
+/// Returns a slot for a consumer of the test's own.
+pub fn own_slot() -> Arc<ThreadSlot> {
+    Arc::new(ThreadSlot::new(Watchdog::start(Duration::from_secs(60)).unwrap()))
 }
 
 /// Returns settings with names of their own, whatever else the test sets.

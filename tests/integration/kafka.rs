@@ -6,7 +6,7 @@ use bytes::Bytes;
 use nyc311::kafka::{
     Admin, Committed, DerivedRecord, HeaderList, KafkaFailure, OffsetNote, RawRow, RecordBatch,
     admin::LogEnds,
-    consumer::{Command, ConsumerThread, Event, InFlightLimit, Seat},
+    consumer::{Command, ConsumerThread, Event, InFlightLimit, ThreadSlot},
     raw_producer::RawProducer,
     topics,
     transactional::{Opening, PartitionProducer, Transaction},
@@ -14,7 +14,7 @@ use nyc311::kafka::{
 use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::cluster::{Topics, eventually, own_names, own_seat};
+use crate::cluster::{Topics, eventually, own_names, own_slot};
 
 const LIMIT: InFlightLimit = InFlightLimit {
     batch_rows: 100,
@@ -46,18 +46,18 @@ async fn next_batch(
 ) -> (RecordBatch, u64, Option<Arc<nyc311::kafka::GroupMetadata>>) {
     loop {
         if let Event::Batch(batch) = next(events).await {
-            return (batch.records, batch.opening, batch.group);
+            return (batch.read, batch.opening, batch.group);
         }
     }
 }
 
 fn start(
     topics: &Topics,
-    seat: &Arc<Seat>,
+    slot: &Arc<ThreadSlot>,
     topic: &str,
     group: &str,
 ) -> (ConsumerThread, UnboundedReceiver<Event>) {
-    ConsumerThread::start(seat, &topics.settings, group, vec![Arc::from(topic)], LIMIT).unwrap()
+    ConsumerThread::start(slot, &topics.settings, group, vec![Arc::from(topic)], LIMIT).unwrap()
 }
 
 async fn assigned(events: &mut UnboundedReceiver<Event>) -> usize {
@@ -124,8 +124,8 @@ async fn a_reader_gets_what_was_published_from_the_position_it_is_told_in_order_
     let producer = RawProducer::new(&topics.settings.kafka).unwrap();
     let published = producer.publish(&rows(1, 1000), &HeaderList::default()).await.unwrap();
     assert_eq!((published.published, published.too_large), (1000, vec![]));
-    let seat = own_seat();
-    let (thread, mut events) = start(&topics, &seat, &raw, "window");
+    let slot = own_slot();
+    let (thread, mut events) = start(&topics, &slot, &raw, "window");
     assert_eq!(assigned(&mut events).await, 5);
     let partition = (Arc::from(raw.as_str()), 1);
     thread.send(Command::Open { partition: partition.clone(), assignment: 1, next_offset: 10, opening: 7 });
@@ -162,8 +162,8 @@ async fn a_full_window_pauses_the_reader_and_it_goes_on_afterwards() {
     let raw = topics.settings.kafka.raw_topic.clone();
     let producer = RawProducer::new(&topics.settings.kafka).unwrap();
     producer.publish(&rows(0, 1000), &HeaderList::default()).await.unwrap();
-    let seat = own_seat();
-    let (thread, mut events) = start(&topics, &seat, &raw, "pause");
+    let slot = own_slot();
+    let (thread, mut events) = start(&topics, &slot, &raw, "pause");
     assigned(&mut events).await;
     let partition = (Arc::from(raw.as_str()), 0);
     thread.send(Command::Open { partition: partition.clone(), assignment: 1, next_offset: 0, opening: 1 });
@@ -192,8 +192,8 @@ async fn a_partition_that_was_paused_and_closed_flows_when_it_is_opened_again() 
     for partition in [0, 1] {
         producer.publish(&rows(partition, 1000), &HeaderList::default()).await.unwrap();
     }
-    let seat = own_seat();
-    let (thread, mut events) = start(&topics, &seat, &raw, "paused");
+    let slot = own_slot();
+    let (thread, mut events) = start(&topics, &slot, &raw, "paused");
     assigned(&mut events).await;
     let named = |partition| (Arc::<str>::from(raw.as_str()), partition);
     for partition in [0, 1] {
@@ -224,8 +224,8 @@ async fn what_was_decided_for_an_earlier_assignment_opens_nothing() {
     let raw = topics.settings.kafka.raw_topic.clone();
     let producer = RawProducer::new(&topics.settings.kafka).unwrap();
     producer.publish(&rows(0, 50), &HeaderList::default()).await.unwrap();
-    let seat = own_seat();
-    let (thread, mut events) = start(&topics, &seat, &raw, "numbered");
+    let slot = own_slot();
+    let (thread, mut events) = start(&topics, &slot, &raw, "numbered");
     assigned(&mut events).await;
     let partition = (Arc::<str>::from(raw.as_str()), 0);
     for (assignment, opening) in [(0, 1), (2, 2), (1, 3)] {
@@ -239,11 +239,11 @@ async fn what_was_decided_for_an_earlier_assignment_opens_nothing() {
 async fn a_successor_takes_the_seat_of_a_thread_whose_actor_never_lets_go() {
     let topics = Topics::create(&[]).await;
     let raw = topics.settings.kafka.raw_topic.clone();
-    let seat = own_seat();
+    let slot = own_slot();
     // Held on to until the end, as by an actor on a thread that stands still.
-    let (_hanging, mut held) = start(&topics, &seat, &raw, "seat");
+    let (_hanging, mut held) = start(&topics, &slot, &raw, "slot");
     assert_eq!(assigned(&mut held).await, 5);
-    let (_thread, mut events) = start(&topics, &seat, &raw, "seat");
+    let (_thread, mut events) = start(&topics, &slot, &raw, "slot");
     assert_eq!(assigned(&mut events).await, 5);
     topics.delete().await;
 }
@@ -253,8 +253,8 @@ async fn a_transaction_that_fails_with_records_queued_is_given_up_at_once() {
     let topics = Topics::create(&[]).await;
     let kafka = Arc::new(topics.settings.kafka.clone());
     let group = format!("{}-enricher", kafka.group_prefix);
-    let seat = own_seat();
-    let (thread, mut events) = start(&topics, &seat, &kafka.raw_topic, &group);
+    let slot = own_slot();
+    let (thread, mut events) = start(&topics, &slot, &kafka.raw_topic, &group);
     assigned(&mut events).await;
     RawProducer::new(&kafka).unwrap().publish(&rows(2, 10), &HeaderList::default()).await.unwrap();
     let partition = (Arc::from(kafka.raw_topic.as_str()), 2);
@@ -298,8 +298,8 @@ async fn records_and_offsets_are_committed_together_and_the_old_owner_is_fenced(
     let kafka = Arc::new(topics.settings.kafka.clone());
     let group = format!("{}-enricher", kafka.group_prefix);
     RawProducer::new(&kafka).unwrap().publish(&rows(2, 50), &HeaderList::default()).await.unwrap();
-    let seat = own_seat();
-    let (thread, mut events) = start(&topics, &seat, &kafka.raw_topic, &group);
+    let slot = own_slot();
+    let (thread, mut events) = start(&topics, &slot, &kafka.raw_topic, &group);
     assigned(&mut events).await;
     let partition = (Arc::from(kafka.raw_topic.as_str()), 2);
     thread.send(Command::Open { partition, assignment: 1, next_offset: 0, opening: 1 });
@@ -328,8 +328,8 @@ async fn records_and_offsets_are_committed_together_and_the_old_owner_is_fenced(
     assert_eq!(committed[0].as_ref().unwrap().next_offset, 61);
     third.publish(transaction(61..62, 62)).await.unwrap();
 
-    let seat = own_seat();
-    let (reader, mut derived_events) = start(&topics, &seat, &kafka.enriched_topic, "derived");
+    let slot = own_slot();
+    let (reader, mut derived_events) = start(&topics, &slot, &kafka.enriched_topic, "derived");
     assigned(&mut derived_events).await;
     let partition = (Arc::from(kafka.enriched_topic.as_str()), 2);
     reader.send(Command::Open { partition, assignment: 1, next_offset: 0, opening: 1 });
@@ -377,8 +377,8 @@ async fn a_position_steps_over_an_aborted_transaction_at_the_end_of_a_log() {
     })
     .await;
 
-    let seat = own_seat();
-    let (reader, mut events) = start(&topics, &seat, &kafka.enriched_topic, "steps");
+    let slot = own_slot();
+    let (reader, mut events) = start(&topics, &slot, &kafka.enriched_topic, "steps");
     assigned(&mut events).await;
     let partition = (Arc::from(kafka.enriched_topic.as_str()), 3);
     reader.send(Command::Open { partition, assignment: 1, next_offset: 0, opening: 1 });
@@ -395,9 +395,9 @@ async fn a_reader_that_is_told_to_stop_moves_no_position_past_records_it_did_not
     producer.publish(&rows(4, 150), &HeaderList::default()).await.unwrap();
     // One batch at a time: what is behind the first one is taken, and waits.
     let limit = InFlightLimit { batches_per_partition: 1, ..LIMIT };
-    let seat = own_seat();
+    let slot = own_slot();
     let (thread, mut events) =
-        ConsumerThread::start(&seat, &topics.settings, "quiesce", vec![Arc::from(raw.as_str())], limit)
+        ConsumerThread::start(&slot, &topics.settings, "quiesce", vec![Arc::from(raw.as_str())], limit)
             .unwrap();
     assigned(&mut events).await;
     let partition: (Arc<str>, i32) = (Arc::from(raw.as_str()), 4);
@@ -411,7 +411,7 @@ async fn a_reader_that_is_told_to_stop_moves_no_position_past_records_it_did_not
     tokio::time::sleep(Duration::from_millis(300)).await;
     while let Ok(event) = events.try_recv() {
         let Event::Batch(batch) = event else { continue };
-        let batch = batch.records;
+        let batch = batch.read;
         panic!("{} records were handed on as {} to {}", batch.records.len(), batch.from, batch.to);
     }
     topics.delete().await;
@@ -425,8 +425,8 @@ async fn a_partition_that_is_opened_anew_starts_where_it_is_told_however_far_it_
     for partition in [0, 1] {
         producer.publish(&rows(partition, 50), &HeaderList::default()).await.unwrap();
     }
-    let seat = own_seat();
-    let (thread, mut events) = start(&topics, &seat, &raw, "anew");
+    let slot = own_slot();
+    let (thread, mut events) = start(&topics, &slot, &raw, "anew");
     assigned(&mut events).await;
     let named = |partition| (Arc::<str>::from(raw.as_str()), partition);
     for opening in 1..=100 {
@@ -460,13 +460,13 @@ async fn a_row_larger_than_the_limit_is_named_and_the_others_are_published() {
 async fn a_member_that_comes_back_under_its_name_gets_its_partitions_at_once() {
     let topics = Topics::create(&[]).await;
     let raw = topics.settings.kafka.raw_topic.clone();
-    let seat = own_seat();
-    let (thread, mut events) = start(&topics, &seat, &raw, "stable");
+    let slot = own_slot();
+    let (thread, mut events) = start(&topics, &slot, &raw, "stable");
     assert_eq!(assigned(&mut events).await, 5);
     drop(thread);
     drop(events);
     let began = std::time::Instant::now();
-    let (_thread, mut events) = start(&topics, &seat, &raw, "stable");
+    let (_thread, mut events) = start(&topics, &slot, &raw, "stable");
     assert_eq!(assigned(&mut events).await, 5);
     assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
     topics.delete().await;

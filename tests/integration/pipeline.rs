@@ -10,7 +10,7 @@ use nyc311_simulator::{Fault, Simulator, SimulatorOptions, serve};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::cluster::own_seat;
+use crate::cluster::own_slot;
 use crate::proxy::Proxy;
 use crate::service::{Service, assert_counts_add_up};
 
@@ -86,9 +86,9 @@ async fn read(service: &Service, topic: &str) -> Vec<(i32, Record)> {
     let mut settings = service.settings.clone();
     settings.instance.stable = false;
     let group = format!("{}-reader-{}", settings.kafka.group_prefix, uuid::Uuid::new_v4().simple());
-    let seat = own_seat();
+    let slot = own_slot();
     let (thread, mut events) =
-        ConsumerThread::start(&seat, &settings, &group, vec![Arc::from(topic)], limit).unwrap();
+        ConsumerThread::start(&slot, &settings, &group, vec![Arc::from(topic)], limit).unwrap();
     let mut records = Vec::new();
     let mut positions: HashMap<i32, i64> = HashMap::new();
     while (0..5)
@@ -101,10 +101,8 @@ async fn read(service: &Service, topic: &str) -> Vec<(i32, Record)> {
                 }
             }
             Event::Batch(batch) => {
-                positions.insert(batch.records.partition, batch.records.to);
-                records.extend(
-                    batch.records.records.into_iter().map(|record| (batch.records.partition, record)),
-                );
+                positions.insert(batch.read.partition, batch.read.to);
+                records.extend(batch.read.records.into_iter().map(|record| (batch.read.partition, record)));
             }
             _ => {}
         }

@@ -81,7 +81,7 @@ impl<D: Destination> PartitionReader<D> {
             match remedy {
                 Remedy::Nothing => {}
                 Remedy::Reopen | Remedy::Rebuild => {
-                    actor.seat.renew();
+                    actor.slot.renew();
                     actor.life.fail(StageError::new("reading", still));
                 }
                 Remedy::EndProcess => end_hung(format!("{still}, the process ends")),

@@ -1,4 +1,4 @@
-//! The seat of a consumer: who has it, and how the next one gets it.
+//! The slot of a consumer: who has it, and how the next one gets it.
 
 use std::{
     sync::{
@@ -15,8 +15,8 @@ use crate::{
     supervision::{Beat, Watchdog, end_hung},
 };
 
-/// The seat of a consumer: one incarnation at a time, because two members of one name would fence each other.
-pub struct Seat {
+/// The slot of a consumer: one incarnation at a time, because two members of one name would fence each other.
+pub struct ThreadSlot {
     watchdog: Watchdog,
     taken: Mutex<Option<Taken>>,
     /// The next one is to be a new member of its group, and not to inherit what the group knows of its name.
@@ -32,8 +32,8 @@ struct Taken {
 /// How long a predecessor may take to leave its group before the process is ended over it.
 const LEAVE_WITHIN: Duration = Duration::from_secs(30);
 
-impl Seat {
-    /// Makes a seat whose threads the watchdog watches.
+impl ThreadSlot {
+    /// Makes a slot whose threads the watchdog watches.
     pub fn new(watchdog: Watchdog) -> Self {
         Self { watchdog, taken: Mutex::new(None), renewed: AtomicBool::new(false) }
     }
@@ -48,29 +48,29 @@ impl Seat {
     pub(super) fn take(
         &self,
         name: String,
-        run: impl FnOnce(Seated) + Send + 'static,
+        run: impl FnOnce(Holding) + Send + 'static,
     ) -> Result<(), std::io::Error> {
         let superseded = Arc::new(AtomicBool::new(false));
-        let seated = Seated { beat: self.watchdog.watch(name.as_str()), superseded: superseded.clone() };
+        let holding = Holding { beat: self.watchdog.watch(name.as_str()), superseded: superseded.clone() };
         let renewed = self.renewed.swap(false, Ordering::Relaxed);
         let mut taken = self.taken.lock();
         let predecessor = taken.take();
         let thread = std::thread::Builder::new().name(name).spawn(move || {
             if let Some(predecessor) = predecessor {
-                predecessor.leave(&seated.beat);
+                predecessor.leave(&holding.beat);
             }
             if renewed {
-                rest(SESSION_TIMEOUT + SESSION_MARGIN, &seated.beat);
+                rest(SESSION_TIMEOUT + SESSION_MARGIN, &holding.beat);
             }
-            run(seated);
+            run(holding);
         })?;
         *taken = Some(Taken { thread, superseded });
         Ok(())
     }
 }
 
-/// What the thread in the seat has of it.
-pub(super) struct Seated {
+/// What the thread in the slot has of it.
+pub(super) struct Holding {
     pub(super) beat: Arc<Beat>,
     /// A successor waits.
     pub(super) superseded: Arc<AtomicBool>,
