@@ -4,6 +4,7 @@
 //! or on tokio's blocking pool, never on an Arbiter.
 
 pub mod admin;
+mod answer;
 mod assumption;
 mod batch_builder;
 mod client;

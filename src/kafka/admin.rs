@@ -16,12 +16,11 @@ use rdkafka::{
     admin::AdminClient,
     consumer::{BaseConsumer, CommitMode, Consumer},
     groups::GroupInfo,
-    topic_partition_list::TopicPartitionListElem,
 };
 use tokio::task::spawn_blocking;
 
 use super::{
-    assumption::BrokenAssumption,
+    answer::{answer_for, no_offset},
     client::{Logged, base, overridden},
     failure::KafkaFailure,
     offset_note::OffsetNote,
@@ -253,9 +252,9 @@ impl Admin {
                         other => Err(no_offset(&topic, *partition, other).into()),
                     }
                 };
-                partitions.iter().map(committed).collect::<Result<Vec<_>, KafkaFailure>>()
+                partitions.iter().map(committed).collect::<Result<Vec<_>, KafkaFailure>>()?
             };
-            committed
+            Ok(committed)
         })
         .await
     }
@@ -403,22 +402,6 @@ impl Admin {
         })
         .await
     }
-}
-
-/// Finds what an answer says of a partition, which may be why there is none.
-fn answer_for<'a>(
-    answer: &'a TopicPartitionList,
-    topic: &str,
-    partition: i32,
-) -> Result<TopicPartitionListElem<'a>, KafkaFailure> {
-    let missing = || BrokenAssumption::MissingInAnswer { topic: topic.to_owned(), partition };
-    let found = answer.find_partition(topic, partition).ok_or_else(missing)?;
-    found.error()?;
-    Ok(found)
-}
-
-fn no_offset(topic: &str, partition: i32, offset: Offset) -> BrokenAssumption {
-    BrokenAssumption::NoOffsetInAnswer { topic: topic.to_owned(), partition, offset: format!("{offset:?}") }
 }
 
 impl Asking {

@@ -190,7 +190,8 @@ mod tests {
     #[test]
     fn each_event_counts_as_the_table_says() {
         type Happens = fn(&mut InFlight);
-        let rows: [(&str, &[Happens], (usize, usize, usize)); 9] = [
+        type Row<'a> = (&'a str, &'a [Happens], (usize, usize, usize));
+        let rows: [Row<'_>; 9] = [
             ("opened", &[], (0, 0, 0)),
             ("handed on", &[|it| it.hand_on(&partition(0), 30)], (1, 30, 30)),
             ("done", &[|it| it.hand_on(&partition(0), 30), |it| it.done(&partition(0), 1, 30)], (0, 0, 0)),
