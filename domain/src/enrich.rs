@@ -9,6 +9,7 @@
 //! What a rule replaces is kept in `stated` under the field's name, what has no column in `details`, and each rule that did or doubted
 //! something leaves its flag. Nothing here looks at a clock: the same bytes give the same request for ever.
 
+mod enrichment;
 mod places;
 mod times;
 
@@ -17,6 +18,7 @@ use std::borrow::Cow;
 use jiff::Timestamp;
 use nyc311_json::Value;
 
+use self::enrichment::{Enrichment, as_stated, excerpt};
 use self::times::Times;
 use crate::{
     agency,
@@ -49,18 +51,6 @@ pub fn enrich(raw: &[u8]) -> Result<ServiceRequest<'_>, Rejection> {
     })?;
     Enrichment { raw, flags: row.flags, row, stated: ObjectWriter::default(), kept: 0 }.run()
 }
-
-/// A row on its way: the flags that it has earned so far, and what the city said where something else now stands.
-struct Enrichment<'a> {
-    raw: &'a [u8],
-    row: Row<'a>,
-    flags: QualityFlags,
-    stated: ObjectWriter,
-    /// The fields that are in `stated` already, one bit each: what came first is what the city said.
-    kept: u64,
-}
-
-const _: () = assert!(Field::COUNT <= u64::BITS as usize, "`kept` has a bit for each field");
 
 impl<'a> Enrichment<'a> {
     fn run(mut self) -> Result<ServiceRequest<'a>, Rejection> {
@@ -349,17 +339,4 @@ impl<'a> Enrichment<'a> {
             self.flags.insert(flag);
         }
     }
-}
-
-/// Returns a value as the row has it, an array or an object as its JSON.
-fn as_stated(value: Value<'_>) -> Cow<'_, str> {
-    match value {
-        Value::Nested(text) => Cow::Borrowed(text),
-        other => json::scalar_text(other).unwrap_or_default(),
-    }
-}
-
-/// Shortens a stated value for a message.
-fn excerpt(stated: &str) -> String {
-    stated.chars().take(60).collect()
 }

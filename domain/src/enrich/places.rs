@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use jiff::Timestamp;
 
-use super::Enrichment;
+use super::enrichment::Enrichment;
 use crate::{
     borough::Borough,
     geography::{self, CouncilLines, Places},

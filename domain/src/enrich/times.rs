@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use nyc311_json::Value;
 
-use super::{Enrichment, as_stated, excerpt};
+use super::enrichment::{Enrichment, as_stated, excerpt};
 use crate::{
     quality::QualityFlags,
     reading::Reading,

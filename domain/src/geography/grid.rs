@@ -1,9 +1,7 @@
 //! The index: a grid of known places, and the edges that each of its cells holds.
 
-use super::{
-    Places,
-    boundaries::{Boundaries, LAYERS, SCALE},
-};
+use super::boundaries::{Boundaries, LAYERS, SCALE};
+use super::places::Places;
 use crate::borough::Borough;
 
 /// A cell's side in ten-millionths of a degree: about 56 by 42 metres.
