@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Arg, ArgMatches, Args, FromArgMatches, value_parser};
 
 use crate::config::Sources;
-use crate::config::definition::DEFINITIONS;
+use crate::config::sections::definitions;
 
 const CONFIG: &str = "config";
 const HEADING: &str = "Settings";
@@ -33,8 +33,7 @@ impl FromArgMatches for SettingFlags {
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
         self.file = matches.get_one::<PathBuf>(CONFIG).cloned();
-        self.stated = DEFINITIONS
-            .iter()
+        self.stated = definitions()
             .filter(|definition| definition.has_flag())
             .filter_map(|definition| {
                 let value = matches.get_one::<String>(definition.path)?;
@@ -54,7 +53,7 @@ impl Args for SettingFlags {
             .value_parser(value_parser!(PathBuf))
             .help_heading(HEADING)
             .help("File with settings, TOML [default: nyc311.toml where there is one]; `nyc311 settings` lists them all, with the flag of each");
-        DEFINITIONS.iter().filter(|definition| definition.has_flag()).fold(
+        definitions().filter(|definition| definition.has_flag()).fold(
             command.arg(file),
             |command, definition| {
                 command.arg(

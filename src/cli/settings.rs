@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use super::exit::{self, Failure};
 use super::output::{self, Format, OutputArgs};
-use crate::config::definition::{self, DEFINITIONS, Definition};
+use crate::config::definition::Definition;
+use crate::config::sections::{self, definitions};
 
 #[derive(Debug, Args)]
 pub struct SettingsArgs {
@@ -18,16 +19,16 @@ pub struct SettingsArgs {
 
 /// Lists settings by their definitions alone, so that it helps also where something is set wrong.
 pub fn run(args: &SettingsArgs) -> Result<i32, Failure> {
-    let wanted = |definition: &&Definition| match args.name.as_deref() {
+    let wanted = |definition: &&'static Definition| match args.name.as_deref() {
         None => true,
         Some(name) => {
             definition.path == name
                 || definition.path.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'))
         }
     };
-    let found: Vec<&Definition> = DEFINITIONS.iter().filter(wanted).collect();
+    let found: Vec<&Definition> = definitions().filter(wanted).collect();
     if found.is_empty() {
-        let sections: Vec<&str> = definition::sections().collect();
+        let sections: Vec<&str> = sections::names().collect();
         let detail = format!(
             "{:?} is neither a setting nor a section; the sections are {}",
             args.name.as_deref().unwrap_or_default(),
@@ -48,19 +49,15 @@ pub fn run(args: &SettingsArgs) -> Result<i32, Failure> {
     Ok(exit::DONE)
 }
 
-fn default(definition: &Definition) -> Option<&'static str> {
-    Some(definition.default).filter(|default| !default.is_empty() && *default != "none")
-}
-
 fn document(definition: &Definition) -> Value {
     json!({
         "path": definition.path,
         "flag": definition.has_flag().then(|| definition.flag()),
         "variable": definition.variable(),
         "file_variable": definition.file_variable(),
-        "default": default(definition),
+        "default": (definition.default)(),
         "meaning": definition.meaning,
-        "allowed": definition.kind.form(),
+        "allowed": definition.allowed(),
         "reason": definition.reason,
     })
 }
@@ -71,10 +68,10 @@ fn text(definition: &Definition) -> String {
     format!(
         "{} [default: {}]\n  {flag}{}{file}\n  {}\n  Allowed: {}. {}\n",
         definition.path,
-        default(definition).unwrap_or("none"),
+        (definition.default)().as_deref().unwrap_or("none"),
         definition.variable(),
         definition.meaning,
-        definition.kind.form(),
+        definition.allowed(),
         definition.reason
     )
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::layers::Origin;
+use super::origin::SettingOrigin;
 
 /// One wrong setting: where it is, what it says, who said it, what is allowed and how to mend it.
 #[derive(Debug)]
@@ -11,7 +11,7 @@ pub struct SettingProblem {
     pub path: String,
     /// The value as written, or `***` for a secret; none where the setting itself is what is wrong.
     pub value: Option<String>,
-    pub origin: Origin,
+    pub origin: SettingOrigin,
     pub detail: String,
     pub remedy: String,
 }

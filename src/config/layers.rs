@@ -1,45 +1,18 @@
 //! Collects what flags, environment and file say about each setting; the first of them that speaks wins.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::definition::{self, DEFINITIONS, Definition, Kind};
+use super::definition::Definition;
 use super::error::SettingProblem;
-use super::properties;
-use super::secret::HIDDEN;
+use super::form::Shape;
+use super::origin::SettingOrigin;
+use super::sections::{self, definitions};
+use super::written::{Layers, Written};
 
 /// The file that is read when none is named.
 pub const DEFAULT_FILE: &str = "nyc311.toml";
 const PREFIX: &str = "NYC311_";
-
-/// Who said a value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
-    Flag(String),
-    Environment(String),
-    /// A secret read from the file that a `..._FILE` variable names.
-    SecretFile {
-        variable: String,
-        file: String,
-    },
-    File(String),
-    Default,
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Origin::Flag(flag) => write!(formatter, "flag {flag}"),
-            Origin::Environment(variable) => write!(formatter, "environment variable {variable}"),
-            Origin::SecretFile { variable, file } => {
-                write!(formatter, "file {file}, named by environment variable {variable}")
-            }
-            Origin::File(file) => write!(formatter, "file {file}"),
-            Origin::Default => formatter.write_str("default"),
-        }
-    }
-}
 
 /// Where settings may come from, given as values so that tests need no process of their own.
 #[derive(Debug, Default)]
@@ -64,35 +37,6 @@ impl Sources {
     }
 }
 
-/// A value as somebody wrote it.
-#[derive(Clone, Debug)]
-pub enum Written {
-    Text(String),
-    List(Vec<String>),
-    Table(BTreeMap<String, String>),
-}
-
-impl Written {
-    /// Shows the value in an error, or that it is a secret.
-    pub fn shown(&self, definition: &Definition) -> String {
-        match self {
-            _ if matches!(definition.kind, Kind::Secret | Kind::DatabaseUrl) => HIDDEN.to_owned(),
-            Written::Text(text) if matches!(definition.kind, Kind::Properties) => {
-                match serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text) {
-                    Ok(object) => properties::shown(object.keys()),
-                    Err(_) => HIDDEN.to_owned(),
-                }
-            }
-            Written::Text(text) => text.clone(),
-            Written::List(names) => names.join(","),
-            Written::Table(table) => properties::shown(table.keys()),
-        }
-    }
-}
-
-/// For each setting that somebody stated: the value that wins and who said it.
-pub type Layers = BTreeMap<&'static str, (Written, Origin)>;
-
 /// Reads all sources; unknown names and unreadable files are problems, not silence.
 pub fn collect(sources: &Sources) -> (Layers, Vec<SettingProblem>) {
     let mut layers = Layers::new();
@@ -101,11 +45,13 @@ pub fn collect(sources: &Sources) -> (Layers, Vec<SettingProblem>) {
     read_file(sources, &mut layers, &mut problems);
     read_environment(&sources.environment, &mut layers, &mut problems);
     for (path, value) in &sources.flags {
-        match definition::find(path) {
+        match sections::find(path) {
             Some(found) => {
-                layers.insert(found.path, (Written::Text(value.clone()), Origin::Flag(found.flag())));
+                layers.insert(found.path, (Written::Text(value.clone()), SettingOrigin::Flag(found.flag())));
             }
-            None => problems.push(unknown("", Origin::Flag(path.clone()), "a setting", nearest_path(path))),
+            None => {
+                problems.push(unknown("", SettingOrigin::Flag(path.clone()), "a setting", nearest_path(path)))
+            }
         }
     }
     (layers, problems)
@@ -121,18 +67,23 @@ fn read_environment(
     let mut by_value: BTreeMap<&'static str, &str> = BTreeMap::new();
     let mut by_file: BTreeMap<&'static str, (&str, &str)> = BTreeMap::new();
     for (name, value) in ours {
-        if let Some(found) = DEFINITIONS.iter().find(|d| d.variable() == *name) {
+        if let Some(found) = definitions().find(|d| d.variable() == *name) {
             by_value.insert(found.path, value);
         } else if let Some(found) =
-            DEFINITIONS.iter().find(|d| d.file_variable().is_some_and(|file| file == *name))
+            definitions().find(|d| d.file_variable().is_some_and(|file| file == *name))
         {
             by_file.insert(found.path, (name, value));
         } else {
-            let known = DEFINITIONS.iter().flat_map(|d| [Some(d.variable()), d.file_variable()]).flatten();
-            problems.push(unknown("", Origin::Environment(name.clone()), "a setting", nearest(name, known)));
+            let known = definitions().flat_map(|d| [Some(d.variable()), d.file_variable()]).flatten();
+            problems.push(unknown(
+                "",
+                SettingOrigin::Environment(name.clone()),
+                "a setting",
+                nearest(name, known),
+            ));
         }
     }
-    for found in DEFINITIONS {
+    for found in definitions() {
         // An empty variable is what compose files pass for "not set".
         let stated = by_value.get(found.path).copied().filter(|value| !value.is_empty());
         let file = by_file.get(found.path).copied().filter(|(_, file)| !file.is_empty());
@@ -140,14 +91,14 @@ fn read_environment(
             (Some(_), Some((name, _))) => problems.push(SettingProblem {
                 path: found.path.to_owned(),
                 value: None,
-                origin: Origin::Environment(name.to_owned()),
+                origin: SettingOrigin::Environment(name.to_owned()),
                 detail: format!("{} is set as well, so it is unclear which one counts", found.variable()),
                 remedy: "set one of the two".to_owned(),
             }),
             (Some(value), None) => {
                 layers.insert(
                     found.path,
-                    (Written::Text(value.to_owned()), Origin::Environment(found.variable())),
+                    (Written::Text(value.to_owned()), SettingOrigin::Environment(found.variable())),
                 );
             }
             (None, Some((name, file))) => read_secret(found, name, file, layers, problems),
@@ -163,7 +114,7 @@ fn read_secret(
     layers: &mut Layers,
     problems: &mut Vec<SettingProblem>,
 ) {
-    let origin = Origin::SecretFile { variable: variable.to_owned(), file: file.to_owned() };
+    let origin = SettingOrigin::SecretFile { variable: variable.to_owned(), file: file.to_owned() };
     match std::fs::read_to_string(file) {
         // The line end that editors and `echo` leave behind is no part of a secret.
         Ok(text) if !text.trim().is_empty() => {
@@ -225,7 +176,7 @@ fn unreadable(path: &Path, detail: String, remedy: &str) -> SettingProblem {
     SettingProblem {
         path: String::new(),
         value: None,
-        origin: Origin::File(path.display().to_string()),
+        origin: SettingOrigin::File(path.display().to_string()),
         detail,
         remedy: remedy.to_owned(),
     }
@@ -240,8 +191,8 @@ fn take_table(
 ) {
     for (key, value) in table {
         let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
-        let origin = Origin::File(file.to_owned());
-        match (definition::find(&path), value) {
+        let origin = SettingOrigin::File(file.to_owned());
+        match (sections::find(&path), value) {
             (Some(found), _) => match written(found, value) {
                 Ok(written) => {
                     layers.insert(found.path, (written, origin));
@@ -251,14 +202,14 @@ fn take_table(
                     value: None,
                     origin,
                     detail,
-                    remedy: format!("write {}", found.kind.form()),
+                    remedy: format!("write {}", found.allowed()),
                 }),
             },
-            (None, toml::Value::Table(inner)) if definition::is_section(&path) => {
+            (None, toml::Value::Table(inner)) if sections::is_section(&path) => {
                 take_table(&path, inner, file, layers, problems)
             }
             (None, toml::Value::Table(_)) if prefix.is_empty() => {
-                let sections = definition::sections().map(|section| format!("[{section}]"));
+                let sections = sections::names().map(|section| format!("[{section}]"));
                 let path = format!("[{path}]");
                 let nearest = nearest(&path, sections);
                 problems.push(unknown(&path, origin, "a section of the settings", nearest));
@@ -270,12 +221,12 @@ fn take_table(
 
 fn written(found: &Definition, value: &toml::Value) -> Result<Written, String> {
     match value {
-        toml::Value::Table(table) if matches!(found.kind, Kind::Properties) => {
+        toml::Value::Table(table) if (found.form)().shape() == Shape::Table => {
             let mut flat = BTreeMap::new();
             flatten("", table, &mut flat)?;
             Ok(Written::Table(flat))
         }
-        toml::Value::Array(items) if matches!(found.kind, Kind::Names) => items
+        toml::Value::Array(items) if (found.form)().shape() == Shape::List => items
             .iter()
             .map(|item| {
                 item.as_str()
@@ -314,7 +265,7 @@ fn scalar(value: &toml::Value) -> Result<String, String> {
     }
 }
 
-fn unknown(name: &str, origin: Origin, kind: &str, nearest: String) -> SettingProblem {
+fn unknown(name: &str, origin: SettingOrigin, kind: &str, nearest: String) -> SettingProblem {
     SettingProblem {
         path: name.to_owned(),
         value: None,
@@ -327,10 +278,10 @@ fn unknown(name: &str, origin: Origin, kind: &str, nearest: String) -> SettingPr
 /// Finds the setting that was meant by a path, or by its last part alone, as where the section was forgotten.
 fn nearest_path(path: &str) -> String {
     let key = if path.contains('.') { None } else { Some(path) };
-    let same_key = |d: &&Definition| key.is_some() && d.path.rsplit('.').next() == key;
-    match DEFINITIONS.iter().find(same_key) {
+    let same_key = |d: &&'static Definition| key.is_some() && d.path.rsplit('.').next() == key;
+    match definitions().find(same_key) {
         Some(found) => found.path.to_owned(),
-        None => nearest(path, DEFINITIONS.iter().map(|d| d.path.to_owned())),
+        None => nearest(path, definitions().map(|d| d.path.to_owned())),
     }
 }
 

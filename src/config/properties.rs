@@ -1,8 +1,75 @@
-//! The properties of librdkafka that cannot be chosen: the delivery guarantees rest on them, or this build cannot do what they ask.
+//! The properties of librdkafka that cannot be chosen: the delivery guarantees rest on them, or this build
+//! cannot do what they ask.
+//!
+//! They are a rule of the settings, not of the Kafka clients: a wrong one is named with its origin beside
+//! everything else that is wrong, before any client is made.
 
 use std::collections::BTreeMap;
 
+use super::form::{Described, Form, Shape, Shown, names_alone};
 use super::secret::HIDDEN;
+use super::written::Written;
+
+/// Names and values for librdkafka.
+pub struct Properties;
+
+impl Described for Properties {
+    fn allowed(&self) -> String {
+        "a JSON object of names and values; in the file, a table".to_owned()
+    }
+
+    fn shape(&self) -> Shape {
+        Shape::Table
+    }
+
+    fn hidden(&self, written: &Written) -> String {
+        match written {
+            Written::Table(table) => names_alone(table.keys()),
+            Written::Text(text) => {
+                match serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text) {
+                    Ok(object) => names_alone(object.keys()),
+                    Err(_) => HIDDEN.to_owned(),
+                }
+            }
+            Written::List(_) => HIDDEN.to_owned(),
+        }
+    }
+}
+
+impl Form<BTreeMap<String, String>> for Properties {
+    fn read(&self, written: &Written) -> Result<BTreeMap<String, String>, String> {
+        match written {
+            Written::Table(table) => Ok(table.clone()),
+            other => json_properties(other.text()?),
+        }
+    }
+
+    fn shown(&self, value: &BTreeMap<String, String>) -> Option<Shown> {
+        let open = |(name, value): (&String, &String)| {
+            let value = if is_secret(name) { HIDDEN } else { value };
+            (name.clone(), value.to_owned())
+        };
+        Some(Shown::Table(value.iter().map(open).collect()))
+    }
+}
+
+fn json_properties(text: &str) -> Result<BTreeMap<String, String>, String> {
+    // The parser's message may quote a value, so only the place is passed on.
+    let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text).map_err(|error| {
+        format!("is not a JSON object (line {}, column {})", error.line(), error.column())
+    })?;
+    let mut properties = BTreeMap::new();
+    for (name, value) in object {
+        let value = match value {
+            serde_json::Value::String(text) => text,
+            serde_json::Value::Number(number) => number.to_string(),
+            serde_json::Value::Bool(switch) => switch.to_string(),
+            _ => return Err(format!("has something else than a text, a number or a switch for {name:?}")),
+        };
+        properties.insert(name, value);
+    }
+    Ok(properties)
+}
 
 /// `(property, why it is fixed)`.
 pub const REFUSED: &[(&str, &str)] = &[
@@ -46,8 +113,8 @@ const WITHOUT_TLS: &str = "write PLAINTEXT or SASL_PLAINTEXT without ssl.*, and 
 const WITHOUT_MECHANISM: &str =
     "write PLAIN, or let a proxy beside this program sign in to the brokers (docs/configuration.md)";
 
-/// Says what the properties ask of librdkafka that it cannot do here, and what to do instead: it is built without OpenSSL, so it has
-/// no TLS, and no mechanism of SASL that needs its hashes.
+/// Says what the properties ask of librdkafka that it cannot do here, and what to do instead: it is built
+/// without OpenSSL, so it has no TLS, and no mechanism of SASL that needs its hashes.
 pub fn impossible(properties: &BTreeMap<String, String>) -> Vec<(String, &'static str)> {
     let mut found = Vec::new();
     // Names are librdkafka's, in lower case; its protocols are read in any case.
@@ -66,7 +133,8 @@ pub fn impossible(properties: &BTreeMap<String, String>) -> Vec<(String, &'stati
     if protocol.starts_with("SASL_") {
         let stated = ["sasl.mechanism", "sasl.mechanisms"].map(|name| properties.get_key_value(name));
         for (name, value) in stated.into_iter().flatten() {
-            // Only a name that librdkafka knows is shown: anything else may be a secret that got into the wrong place.
+            // Only a name that librdkafka knows is shown: anything else may be a secret that got into the
+            // wrong place.
             let shown = MECHANISMS.iter().find(|known| *known == value);
             if *value != BUILT_IN {
                 let shown = shown.copied().unwrap_or("something else");
@@ -86,8 +154,9 @@ pub fn impossible(properties: &BTreeMap<String, String>) -> Vec<(String, &'stati
     found
 }
 
-/// Whether the value of a property must not be shown. All of `sasl.` and `ssl.` counts, since most of it is what librdkafka itself
-/// calls sensitive, and a misspelt name is no less a secret; the rest is what other clients of Kafka know.
+/// Whether the value of a property must not be shown. All of `sasl.` and `ssl.` counts, since most of it is
+/// what librdkafka itself calls sensitive, and a misspelt name is no less a secret; the rest is what other
+/// clients of Kafka know.
 pub fn is_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     let sign_in = name.starts_with("sasl.") || name.starts_with("ssl.");
@@ -95,9 +164,4 @@ pub fn is_secret(name: &str) -> bool {
         || ["password", "passphrase", "secret", "token", "jaas", "key.pem"]
             .iter()
             .any(|part| name.contains(part))
-}
-
-/// Shows properties in an error by their names alone: which of the values is a secret is not certain where something is wrong.
-pub fn shown<'a>(names: impl Iterator<Item = &'a String>) -> String {
-    names.map(|name| format!("{name}={HIDDEN}")).collect::<Vec<_>>().join(",")
 }

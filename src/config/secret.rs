@@ -19,7 +19,8 @@ impl Secret {
         &self.0
     }
 
-    /// Shows what an operator needs to tell one address from another: the URL without password and parameters, if it is one.
+    /// Shows what an operator needs to tell one address from another: the URL without password and
+    /// parameters, if it is one.
     pub fn redacted(&self) -> String {
         let Ok(mut url) = reqwest::Url::parse(&self.0) else { return HIDDEN.to_owned() };
         if url.host_str().is_none() || url.password().is_some() && url.set_password(Some(HIDDEN)).is_err() {

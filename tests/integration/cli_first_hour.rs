@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::Stdio;
 
-use nyc311::config::definition::DEFINITIONS;
+use nyc311::config::sections::definitions;
 use nyc311_simulator::{SimulatorOptions, serve};
 use serde_json::json;
 
@@ -103,7 +103,7 @@ async fn help_of_a_command_lists_its_own_flags_and_leads_to_the_settings() {
         for help in ["-h", "--help"] {
             let Ended { code, stdout, .. } = binary.run(&[command, help]).await;
             assert_eq!(code, 0);
-            for definition in DEFINITIONS {
+            for definition in definitions() {
                 let flag = format!("{} ", definition.flag());
                 assert!(
                     !stdout.lines().any(|line| line.trim_start().starts_with(&flag)),
@@ -132,7 +132,7 @@ async fn settings_are_listed_even_where_one_is_wrong() {
     let binary = Binary::new().with("NYC311_POLL__LEASE", "15");
     let listed = binary.run(&["settings"]).await;
     assert_eq!(listed.code, 0, "{listed:?}");
-    for definition in DEFINITIONS {
+    for definition in definitions() {
         assert!(listed.stdout.contains(definition.meaning) && listed.stdout.contains(&definition.variable()));
         assert_eq!(listed.stdout.contains(&format!("  {}, ", definition.flag())), definition.has_flag());
     }

@@ -1,0 +1,150 @@
+//! Addresses: of the source, of the database, of the control endpoint.
+
+use std::net::SocketAddr;
+use std::str::FromStr as _;
+
+use tokio_postgres::config::{ChannelBinding, SslMode, SslNegotiation};
+
+use super::{Described, Form, Secrecy, Shown, text};
+use crate::config::secret::Secret;
+use crate::config::written::Written;
+
+const HTTP_URL: &str = "an address that starts with http:// or https://";
+
+/// The address of a resource.
+pub struct HttpUrl;
+
+impl Described for HttpUrl {
+    fn allowed(&self) -> String {
+        HTTP_URL.to_owned()
+    }
+}
+
+impl Form<String> for HttpUrl {
+    fn read(&self, written: &Written) -> Result<String, String> {
+        let text = written.text()?;
+        http_url(text).map(|()| text.to_owned())
+    }
+
+    fn shown(&self, value: &String) -> Option<Shown> {
+        text(value)
+    }
+}
+
+/// The address of a service, to which paths are added: a slash at its end is no part of it.
+pub struct ServiceUrl;
+
+impl Described for ServiceUrl {
+    fn allowed(&self) -> String {
+        HTTP_URL.to_owned()
+    }
+}
+
+impl Form<String> for ServiceUrl {
+    fn read(&self, written: &Written) -> Result<String, String> {
+        let text = written.text()?;
+        http_url(text).map(|()| text.trim_end_matches('/').to_owned())
+    }
+
+    fn shown(&self, value: &String) -> Option<Shown> {
+        text(value)
+    }
+}
+
+fn http_url(text: &str) -> Result<(), String> {
+    if text.is_empty() {
+        return Err("is empty".to_owned());
+    }
+    match text.split_once("://") {
+        None => return Err("is an address without http:// or https:// in front".to_owned()),
+        Some((scheme, _)) if !matches!(scheme.to_ascii_lowercase().as_str(), "http" | "https") => {
+            return Err(format!("begins with {scheme}://"));
+        }
+        Some(_) => {}
+    }
+    let url = reqwest::Url::parse(text).map_err(|error| format!("is not an address: {error}"))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("has a user in it, which logs would show".to_owned());
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("has a query or a fragment".to_owned());
+    }
+    Ok(())
+}
+
+/// The address of a PostgreSQL database.
+pub struct DatabaseUrl;
+
+impl Described for DatabaseUrl {
+    fn allowed(&self) -> String {
+        "`postgresql://user:password@host:port/database`".to_owned()
+    }
+
+    fn secrecy(&self) -> Secrecy {
+        Secrecy::Address
+    }
+}
+
+impl Form<Secret> for DatabaseUrl {
+    fn read(&self, written: &Written) -> Result<Secret, String> {
+        database_url(written.text()?)
+    }
+
+    // An address is told apart by host and database.
+    fn shown(&self, value: &Secret) -> Option<Shown> {
+        text(&value.redacted())
+    }
+}
+
+fn database_url(text: &str) -> Result<Secret, String> {
+    if text.is_empty() {
+        return Err("is empty".to_owned());
+    }
+    // The parser's message may quote parts of the address, so it is not passed on.
+    let config = tokio_postgres::Config::from_str(text).map_err(|_| {
+        // Parameters that only make sense with TLS are unknown to the parser.
+        let tls = ["sslmode=verify-ca", "sslmode=verify-full", "sslrootcert", "sslcert", "sslkey", "sslcrl"];
+        match tls.into_iter().find(|parameter| text.contains(parameter)) {
+            Some(parameter) => without_tls(parameter),
+            None => "is not an address of PostgreSQL".to_owned(),
+        }
+    })?;
+    if config.get_ssl_mode() == SslMode::Require {
+        return Err(without_tls("sslmode=require"));
+    }
+    if config.get_ssl_negotiation() == SslNegotiation::Direct {
+        return Err(without_tls("sslnegotiation=direct"));
+    }
+    if config.get_channel_binding() == ChannelBinding::Require {
+        return Err(without_tls("channel_binding=require"));
+    }
+    if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
+        return Err("names no host".to_owned());
+    }
+    Ok(Secret::new(text))
+}
+
+fn without_tls(parameter: &str) -> String {
+    format!(
+        "has {parameter}, and there is no TLS to PostgreSQL in this build: leave it out, and let a proxy beside this program speak TLS to the server (docs/configuration.md)"
+    )
+}
+
+/// An address to listen on.
+pub struct Address;
+
+impl Described for Address {
+    fn allowed(&self) -> String {
+        "an IP address and a port, as 127.0.0.1:8311 or [::]:8311".to_owned()
+    }
+}
+
+impl Form<SocketAddr> for Address {
+    fn read(&self, written: &Written) -> Result<SocketAddr, String> {
+        written.text()?.parse().map_err(|_| "is not an IP address with a port".to_owned())
+    }
+
+    fn shown(&self, value: &SocketAddr) -> Option<Shown> {
+        text(&value.to_string())
+    }
+}
