@@ -2,8 +2,20 @@
 
 use std::error::Error;
 
-/// Says the innermost cause of an error. What lies around it in a client of HTTP names the address, percent-encoded and long, and
-/// the layers of the client.
+/// Says an error and what lies right under it, once: many errors of clients repeat their source in their own text.
+pub fn with_source(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    if let Some(source) = error.source().map(ToString::to_string)
+        && !text.contains(&source)
+    {
+        text.push_str(": ");
+        text.push_str(&source);
+    }
+    text
+}
+
+/// Says the innermost cause of an error. What lies around it in a client of HTTP names the address, percent-encoded and
+/// long, and the layers of the client.
 pub fn innermost(error: &(dyn Error + 'static)) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {

@@ -23,7 +23,7 @@ pub mod transactional;
 
 pub use admin::{Admin, Committed};
 pub use consumer::GroupMetadata;
-pub use failure::KafkaFailure;
+pub use failure::{KafkaFailure, MEND_ADDRESS};
 pub use headers::{HeaderList, Origin};
 pub use offset_note::OffsetNote;
 pub use partition_map::PartitionMap;

@@ -8,6 +8,7 @@ mod connections;
 mod dead_letters;
 mod drift;
 mod error;
+mod error_kind;
 mod fitness;
 mod instances;
 mod logs;
@@ -20,6 +21,7 @@ mod write;
 pub use dead_letters::DeadLetter;
 pub use drift::{NamedColumns, Term};
 pub use error::StoreError;
+pub use error_kind::StoreErrorKind;
 pub use instances::{InstanceClaim, InstanceHold, InstanceOwner, InstanceRun};
 pub use logs::{FoundLog, FoundLogs, LogLoss, LostPlace, RawPosition, RawStart, TakenUp};
 pub use migrations::Migrated;
@@ -83,15 +85,12 @@ impl Store {
         let answer = async {
             let client = self.client().await?;
             match client.simple_query(fitness::READ_ONLY).await? {
-                rows if fitness::is_read_only(&rows) => {
-                    Err(StoreError::Unavailable { detail: fitness::WRITES_REFUSED.to_owned() })
-                }
+                rows if fitness::is_read_only(&rows) => Err(StoreError::unavailable(fitness::WRITES_REFUSED)),
                 _ => Ok(()),
             }
         };
         tokio::time::timeout(self.limits.connect, answer).await.unwrap_or_else(|_| {
-            let detail = format!("no answer within {:?}", self.limits.connect);
-            Err(StoreError::Unavailable { detail })
+            Err(StoreError::unavailable(format!("no answer within {:?}", self.limits.connect)))
         })
     }
 
@@ -117,7 +116,7 @@ impl Store {
         let limit = self.limits.statement + Duration::from_secs(5);
         match tokio::time::timeout(limit, work).await {
             Ok(result) => result,
-            Err(_) => Err(StoreError::Timeout { detail: format!("no answer within {limit:?}") }),
+            Err(_) => Err(StoreError::timeout(format!("no answer within {limit:?}"))),
         }
     }
 }

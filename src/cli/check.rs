@@ -7,10 +7,11 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::json;
 
-use super::exit::{self, Failure, is_wrong_address};
+use super::exit::{self, Failure};
 use super::output::{self, Format, OutputArgs};
 use crate::config::{KafkaSettings, Settings, SourceSettings};
-use crate::kafka::{Admin, KafkaFailure, topics};
+use crate::error_policy::Directive;
+use crate::kafka::{Admin, KafkaFailure, MEND_ADDRESS, topics};
 use crate::socrata::{PageRequest, SocrataClient, SocrataError, WindowOn};
 use crate::store::{Store, StoreError};
 
@@ -84,28 +85,7 @@ async fn check_source(settings: &SourceSettings) -> Finding {
         Ok(Err(error)) => error,
         Err(_) => SocrataError::TimedOut { detail: format!("no row within {} s", WITHIN.as_secs()) },
     };
-    let remedy = match &error {
-        SocrataError::Rejected { http_status: 401 | 403, .. } => {
-            "set source.app_token to a token that the service knows"
-        }
-        SocrataError::Rejected { http_status: 404, .. } => {
-            "set source.url to a resource that the service has"
-        }
-        SocrataError::Rejected { .. } => {
-            "mend source.columns and source.url; the message is the service's own"
-        }
-        SocrataError::Unavailable { http_status: 429, .. } => {
-            "set source.app_token, without which the service throttles, or wait"
-        }
-        SocrataError::Unreachable { .. } => "see that source.url is right and that this machine may reach it",
-        SocrataError::NotJson { .. } => {
-            "set source.url to the address of a Socrata resource, which ends in .json"
-        }
-        SocrataError::TimedOut { .. } | SocrataError::Unavailable { .. } | SocrataError::Truncated { .. } => {
-            "try again later; polls do so by themselves"
-        }
-        SocrataError::Settings { .. } | SocrataError::TooLarge { .. } => "mend source.url",
-    };
+    let remedy = error.policy().remedy.unwrap_or("mend source.url");
     Finding::fault(NAME, format!("{error} ({})", settings.url), remedy)
 }
 
@@ -128,20 +108,21 @@ async fn check_kafka(settings: &KafkaSettings) -> Finding {
     };
     let (cluster, missing) = match checked.await {
         Ok(found) => found,
-        Err(KafkaFailure::Mismatch(text)) => {
-            return Finding::fault(
-                NAME,
-                text,
-                "alter the topic or mend the setting; `nyc311 run` ends with 78 until then",
-            );
-        }
         Err(failure) => {
-            let detail = format!("{failure} ({})", settings.bootstrap_servers);
-            return Finding::fault(
-                NAME,
-                detail,
-                "see that the brokers run where kafka.bootstrap_servers says, and that kafka.properties suits their security",
-            );
+            return match failure.policy().directive {
+                Directive::EndProcess => Finding::fault(
+                    NAME,
+                    failure.to_string(),
+                    "alter the topic or mend the setting; `nyc311 run` ends with 78 until then",
+                ),
+                Directive::Wait
+                | Directive::RebuildClient
+                | Directive::OpenAnew
+                | Directive::DeadLetter
+                | Directive::Fail => {
+                    Finding::fault(NAME, format!("{failure} ({})", settings.bootstrap_servers), MEND_ADDRESS)
+                }
+            };
         }
     };
     let topics = if missing.is_empty() {
@@ -202,25 +183,17 @@ async fn check_database(settings: &Settings) -> Finding {
             );
         }
         Ok(Err(error)) => error,
-        Err(_) => StoreError::Timeout { detail: format!("no answer within {} s", WITHIN.as_secs()) },
+        Err(_) => StoreError::timeout(format!("no answer within {} s", WITHIN.as_secs())),
     };
-    let remedy = match &error {
-        StoreError::Unavailable { .. } | StoreError::Timeout { .. } => {
-            "see that PostgreSQL runs where database.url says and takes connections from this machine"
-        }
-        StoreError::Other { sqlstate: Some(state), .. } if state.starts_with("3D") => {
-            "create the database, or mend its name in database.url"
-        }
-        StoreError::Other { sqlstate: Some(state), .. } if is_wrong_address(state) => {
-            "mend user and password in database.url"
-        }
-        StoreError::NewerDatabase { .. } | StoreError::ChangedMigration { .. } => exit::FOREIGN_DATABASE,
-        StoreError::UnfitDatabase { .. } => "`nyc311 run` ends with 78 until then",
-        StoreError::Other { sqlstate: Some(state), .. } if state == exit::MISSING_PRIVILEGE => {
-            "grant it to the user of database.url, or name another user"
-        }
-        _ => "mend database.url; the message is the server's own",
-    };
+    let policy = error.policy();
+    let remedy = policy.remedy.unwrap_or(match policy.directive {
+        Directive::EndProcess => "`nyc311 run` ends with 78 until then",
+        Directive::Wait
+        | Directive::RebuildClient
+        | Directive::OpenAnew
+        | Directive::DeadLetter
+        | Directive::Fail => "mend database.url; the message is the server's own",
+    });
     Finding::fault(NAME, format!("{error} ({address})"), remedy)
 }
 

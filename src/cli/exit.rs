@@ -2,15 +2,10 @@
 
 use std::process::ExitCode;
 
+use crate::error_policy::{CommandEnd, ErrorPolicy};
 pub use crate::exit_code::{DONE, INTERRUPTED, NO, REFUSED, SETTINGS, TIMEOUT, UNREACHABLE, USAGE};
+use crate::kafka::KafkaFailure;
 use crate::store::StoreError;
-
-/// What to do about a database that another version of the program has migrated.
-pub const FOREIGN_DATABASE: &str =
-    "run the program that migrated it, or name another database in database.url";
-
-/// insufficient_privilege
-pub const MISSING_PRIVILEGE: &str = "42501";
 
 /// What `--help` says of them.
 pub const CODES: &str = "Exit codes: 0 done; 1 ran and the answer is no; 2 usage; 69 service or dependency unreachable; \
@@ -34,28 +29,29 @@ impl Failure {
     }
 }
 
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Self {
-        match &error {
-            StoreError::Unavailable { .. } | StoreError::Timeout { .. } => {
-                Self::new(UNREACHABLE, format!("{error}; is PostgreSQL running where database.url says?"))
-            }
-            StoreError::NewerDatabase { .. } | StoreError::ChangedMigration { .. } => {
-                Self::new(SETTINGS, format!("{error}; {FOREIGN_DATABASE}"))
-            }
-            StoreError::UnfitDatabase { .. } => Self::new(SETTINGS, error.to_string()),
-            StoreError::Other { sqlstate: Some(state), .. } if is_wrong_address(state) => {
-                Self::new(SETTINGS, format!("{error}; mend database.url"))
-            }
-            StoreError::Other { sqlstate: Some(state), .. } if state == MISSING_PRIVILEGE => {
-                Self::new(SETTINGS, format!("{error}; grant it to the user of database.url, or name another"))
-            }
-            _ => Self::new(NO, error.to_string()),
+impl Failure {
+    /// Ends the command as the policy of its error says, with the remedy behind the error's own text.
+    fn of(error: &dyn std::error::Error, policy: ErrorPolicy) -> Self {
+        let code = match policy.command_end {
+            CommandEnd::Unreachable => UNREACHABLE,
+            CommandEnd::Settings => SETTINGS,
+            CommandEnd::No => NO,
+        };
+        match policy.remedy {
+            Some(remedy) => Self::new(code, format!("{error}; {remedy}")),
+            None => Self::new(code, error.to_string()),
         }
     }
 }
 
-/// Whether a SQLSTATE says that user, password or database are not those of the server.
-pub fn is_wrong_address(sqlstate: &str) -> bool {
-    sqlstate.starts_with("28") || sqlstate.starts_with("3D")
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::of(&error, error.policy())
+    }
+}
+
+impl From<KafkaFailure> for Failure {
+    fn from(error: KafkaFailure) -> Self {
+        Self::of(&error, error.policy())
+    }
 }

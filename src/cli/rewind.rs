@@ -231,25 +231,6 @@ async fn members_left(admin: &Admin, group: &str) -> Result<usize, KafkaFailure>
     Ok(members)
 }
 
-impl From<KafkaFailure> for Failure {
-    fn from(failure: KafkaFailure) -> Self {
-        let code = match &failure {
-            KafkaFailure::Unavailable(_) => exit::UNREACHABLE,
-            KafkaFailure::Mismatch(_) => exit::SETTINGS,
-            KafkaFailure::Fenced(_)
-            | KafkaFailure::Fatal(_)
-            | KafkaFailure::TooLarge
-            | KafkaFailure::Other(_) => exit::NO,
-        };
-        let remedy = if code == exit::UNREACHABLE {
-            "; is Kafka running where kafka.bootstrap_servers says?"
-        } else {
-            ""
-        };
-        Self::new(code, format!("{failure}{remedy}"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,7 +8,7 @@ use actix_web::{HttpResponse, HttpResponseBuilder};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::store::StoreError;
+use crate::store::{StoreError, StoreErrorKind};
 
 /// How long a caller should leave a database alone that is away.
 const RETRY_UNAVAILABLE_SECONDS: u32 = 5;
@@ -229,17 +229,12 @@ impl Problem {
 impl From<StoreError> for Problem {
     /// Tells a database that is away, or not ready for this program, from a fault of the program. Callers learn no internals.
     fn from(error: StoreError) -> Self {
-        let passing = match &error {
-            StoreError::Unavailable { .. } | StoreError::Timeout { .. } | StoreError::Conflict { .. } => true,
-            error if error.needs_another_database() => true,
+        let passing = match error.kind() {
+            StoreErrorKind::Unavailable | StoreErrorKind::TimedOut | StoreErrorKind::Conflict => true,
+            StoreErrorKind::ForeignDatabase | StoreErrorKind::UnfitDatabase => true,
             // The role, the database or the tables are not there: somebody is setting it up.
-            StoreError::Other { sqlstate: Some(state), .. } => {
-                state.starts_with("28")
-                    || state.starts_with("3D")
-                    || state.starts_with("3F")
-                    || state == "42P01"
-            }
-            _ => false,
+            StoreErrorKind::SignIn | StoreErrorKind::NoSuchDatabase | StoreErrorKind::NoSuchTable => true,
+            StoreErrorKind::Refused | StoreErrorKind::MissingPrivilege | StoreErrorKind::Unknown => false,
         };
         if passing {
             tracing::warn!(%error, "a request could not be answered, the database is away");

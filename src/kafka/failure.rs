@@ -16,7 +16,12 @@ use rdkafka::{
     types::RDKafkaConfRes,
 };
 
+use crate::error_policy::{CommandEnd, Directive, ErrorPolicy};
 use crate::faults::Injected;
+
+/// What to do about brokers that give no answer that the pipeline can use.
+pub const MEND_ADDRESS: &str = "see that the brokers run where kafka.bootstrap_servers says, and that kafka.properties suits \
+                                their security";
 
 /// A failed call, classified where it is born.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -39,6 +44,30 @@ pub enum KafkaFailure {
     /// Anything else: start again from the durable position, not for ever.
     #[error("{0}")]
     Other(String),
+}
+
+impl KafkaFailure {
+    /// Says what to do about it:
+    ///
+    /// | kind | the pipeline | a command ends with | remedy |
+    /// |---|---|---|---|
+    /// | `Unavailable` | waits for `kafka` | 69 | start the brokers, or let them be reached |
+    /// | `Fatal` | rebuilds the client | 1 | - |
+    /// | `Fenced` | opens the partition anew | 1 | - |
+    /// | `TooLarge` | makes a dead letter of the record | 1 | - |
+    /// | `Mismatch` | ends the process with 78 | 78 | the error's own text |
+    /// | `Other` | repeats a bounded number of times, then fails | 1 | - |
+    pub fn policy(&self) -> ErrorPolicy {
+        let (directive, command_end, remedy) = match self {
+            Self::Unavailable(_) => (Directive::Wait, CommandEnd::Unreachable, Some(MEND_ADDRESS)),
+            Self::Fatal(_) => (Directive::RebuildClient, CommandEnd::No, None),
+            Self::Fenced(_) => (Directive::OpenAnew, CommandEnd::No, None),
+            Self::TooLarge => (Directive::DeadLetter, CommandEnd::No, None),
+            Self::Mismatch(_) => (Directive::EndProcess, CommandEnd::Settings, None),
+            Self::Other(_) => (Directive::Fail, CommandEnd::No, None),
+        };
+        ErrorPolicy { directive, command_end, remedy }
+    }
 }
 
 impl From<KafkaError> for KafkaFailure {
@@ -154,6 +183,23 @@ mod tests {
             assert!(text.contains("kafka.properties") && text.contains(name), "{text}");
             assert!(text.contains(expected), "{text}");
             assert!(!text.contains("hunter") && !text.contains("7777"), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_row_of_the_table_is_followed() {
+        let text = String::new;
+        for (error, directive, command_end, has_remedy) in [
+            (KafkaFailure::Unavailable(text()), Directive::Wait, CommandEnd::Unreachable, true),
+            (KafkaFailure::Fatal(text()), Directive::RebuildClient, CommandEnd::No, false),
+            (KafkaFailure::Fenced(text()), Directive::OpenAnew, CommandEnd::No, false),
+            (KafkaFailure::TooLarge, Directive::DeadLetter, CommandEnd::No, false),
+            (KafkaFailure::Mismatch(text()), Directive::EndProcess, CommandEnd::Settings, false),
+            (KafkaFailure::Other(text()), Directive::Fail, CommandEnd::No, false),
+        ] {
+            let policy = error.policy();
+            let found = (policy.directive, policy.command_end, policy.remedy.is_some());
+            assert_eq!(found, (directive, command_end, has_remedy), "{error:?}");
         }
     }
 

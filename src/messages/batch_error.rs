@@ -41,7 +41,10 @@ impl From<KafkaFailure> for BatchError {
         match failure {
             KafkaFailure::Fenced(detail) => Self::Fenced(detail),
             KafkaFailure::Unavailable(detail) => Self::Unavailable { dependency: Dependency::Kafka, detail },
-            other => Self::Interrupted(other.to_string()),
+            KafkaFailure::Fatal(_)
+            | KafkaFailure::TooLarge
+            | KafkaFailure::Mismatch(_)
+            | KafkaFailure::Other(_) => Self::Interrupted(failure.to_string()),
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::error_policy::{CommandEnd, Directive, ErrorPolicy};
+
 /// A page that could not be had.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum SocrataError {
@@ -47,16 +49,59 @@ impl SocrataError {
         }
     }
 
+    /// Says what to do about it. The client repeats what is waited for until `source.retry_max_elapsed`; the poll fails
+    /// then, as it does at once with what is not.
+    ///
+    /// | kind | the poll | a command ends with | remedy |
+    /// |---|---|---|---|
+    /// | `Rejected` with 401 or 403 | fails | 1 | a token |
+    /// | `Rejected` with 404 | fails | 1 | another resource |
+    /// | `Rejected` otherwise | fails | 1 | mend columns or address |
+    /// | `Unavailable` with 429 | waits | 69 | a token, or patience |
+    /// | `Unavailable` otherwise, `TimedOut`, `Truncated` | waits | 69 | patience |
+    /// | `Unreachable` | waits | 69 | mend the address, or let it be reached |
+    /// | `NotJson` | waits | 69 | mend the address |
+    /// | `Settings`, `TooLarge` | fails | 78, 1 | mend the address |
+    pub fn policy(&self) -> ErrorPolicy {
+        let (directive, command_end, remedy) = match self {
+            Self::Rejected { http_status: 401 | 403, .. } => {
+                (Directive::Fail, CommandEnd::No, "set source.app_token to a token that the service knows")
+            }
+            Self::Rejected { http_status: 404, .. } => {
+                (Directive::Fail, CommandEnd::No, "set source.url to a resource that the service has")
+            }
+            Self::Rejected { .. } => (
+                Directive::Fail,
+                CommandEnd::No,
+                "mend source.columns and source.url; the message is the service's own",
+            ),
+            Self::Unavailable { http_status: 429, .. } => (
+                Directive::Wait,
+                CommandEnd::Unreachable,
+                "set source.app_token, without which the service throttles, or wait",
+            ),
+            Self::Unavailable { .. } | Self::TimedOut { .. } | Self::Truncated { .. } => {
+                (Directive::Wait, CommandEnd::Unreachable, "try again later; polls do so by themselves")
+            }
+            Self::Unreachable { .. } => (
+                Directive::Wait,
+                CommandEnd::Unreachable,
+                "see that source.url is right and that this machine may reach it",
+            ),
+            Self::NotJson { .. } => (
+                Directive::Wait,
+                CommandEnd::Unreachable,
+                "set source.url to the address of a Socrata resource, which ends in .json",
+            ),
+            Self::Settings { .. } => (Directive::Fail, CommandEnd::Settings, "mend source.url"),
+            Self::TooLarge { .. } => (Directive::Fail, CommandEnd::No, "mend source.url"),
+        };
+        ErrorPolicy { directive, command_end, remedy: Some(remedy) }
+    }
+
     /// Says whether the same request can succeed later.
     pub fn is_transient(&self) -> bool {
-        match self {
-            Self::Unavailable { .. }
-            | Self::Unreachable { .. }
-            | Self::TimedOut { .. }
-            | Self::Truncated { .. }
-            | Self::NotJson { .. } => true,
-            Self::Settings { .. } | Self::Rejected { .. } | Self::TooLarge { .. } => false,
-        }
+        self.policy().directive == Directive::Wait
     }
 
     /// Returns how long the source asked to be left alone.
@@ -64,6 +109,47 @@ impl SocrataError {
         match self {
             Self::Unavailable { retry_after, .. } => *retry_after,
             _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_of_the_table_is_followed() {
+        use CommandEnd::{No, Settings, Unreachable};
+        use Directive::{Fail, Wait};
+        let text = String::new;
+        let rejected = |http_status| SocrataError::Rejected { http_status, code: None, message: text() };
+        let unavailable = |http_status| SocrataError::Unavailable {
+            http_status,
+            code: None,
+            message: text(),
+            retry_after: None,
+        };
+        for (error, directive, command_end, remedy) in [
+            (rejected(401), Fail, No, "set source.app_token to"),
+            (rejected(403), Fail, No, "set source.app_token to"),
+            (rejected(404), Fail, No, "set source.url to a resource"),
+            (rejected(400), Fail, No, "mend source.columns"),
+            (unavailable(429), Wait, Unreachable, "set source.app_token, without"),
+            (unavailable(503), Wait, Unreachable, "try again later"),
+            (SocrataError::TimedOut { detail: text() }, Wait, Unreachable, "try again later"),
+            (SocrataError::Truncated { detail: text() }, Wait, Unreachable, "try again later"),
+            (SocrataError::Unreachable { detail: text() }, Wait, Unreachable, "see that source.url is right"),
+            (SocrataError::NotJson { detail: text() }, Wait, Unreachable, "set source.url to the address"),
+            (SocrataError::Settings { detail: text() }, Fail, Settings, "mend source.url"),
+            (SocrataError::TooLarge { limit_bytes: 1 }, Fail, No, "mend source.url"),
+        ] {
+            let policy = error.policy();
+            assert_eq!((policy.directive, policy.command_end), (directive, command_end), "{error}");
+            assert!(
+                policy.remedy.is_some_and(|said| said.starts_with(remedy)),
+                "{error}: {:?}",
+                policy.remedy
+            );
         }
     }
 }

@@ -21,7 +21,7 @@ impl ConnectionRuntime {
             .thread_name("store")
             .enable_all()
             .build()
-            .map_err(|error| StoreError::other(format!("cannot start the connection thread: {error}")))?;
+            .map_err(|error| StoreError::caused_by("cannot start the connection thread", error))?;
         Ok(Self(Some(runtime)))
     }
 
@@ -76,10 +76,11 @@ pub(super) fn pool(
     runtime: Option<tokio::runtime::Handle>,
 ) -> Result<Pool, StoreError> {
     let runtime = runtime.ok_or_else(|| StoreError::other("the connection thread has ended"))?;
-    let mut config: Config =
-        settings.url.expose().parse().map_err(|error: Error| {
-            StoreError::other(format!("database.url is no PostgreSQL URL: {error}"))
-        })?;
+    let mut config: Config = settings
+        .url
+        .expose()
+        .parse()
+        .map_err(|error: Error| StoreError::caused_by("database.url is no PostgreSQL URL", error))?;
     config.connect_timeout(settings.connect_timeout);
     if config.get_application_name().is_none() {
         config.application_name("nyc311");
@@ -115,5 +116,5 @@ pub(super) fn pool(
             })
         }))
         .build()
-        .map_err(|error| StoreError::other(format!("cannot build the pool: {error}")))
+        .map_err(|error| StoreError::caused_by("cannot build the pool", error))
 }

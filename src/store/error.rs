@@ -1,24 +1,31 @@
 //! Classifies what the database answers, by SQLSTATE, where the error is born.
 //!
-//! Callers decide by the kind: wait for a database that is away, retry a conflict, look for the row
-//! that was refused, give up on the rest.
+//! Callers decide by the kind, whose policy says what follows ([`StoreErrorKind::policy`](super::StoreErrorKind::policy)).
+
+use std::error::Error;
 
 use crate::faults::Injected;
 use deadpool_postgres::{PoolError, TimeoutType};
-use std::error::Error as _;
+use tokio_postgres::error::SqlState;
+
+use super::error_kind::StoreErrorKind;
+use crate::{causes, error_policy::Directive};
+
+/// What the client reported, kept for whoever asks an error for its source; its text stands in the error's own.
+type Cause = Box<dyn Error + Send + Sync>;
 
 /// Why the store could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The database is away, starting, stopping or full: the same call may succeed later.
     #[error("database unavailable: {detail}")]
-    Unavailable { detail: String },
+    Unavailable { detail: String, source: Option<Cause> },
     /// Another transaction was in the way, again and again.
-    #[error("transaction conflict ({sqlstate}): {detail}")]
-    Conflict { sqlstate: String, detail: String },
+    #[error("transaction conflict ({}): {detail}", sqlstate.code())]
+    Conflict { sqlstate: SqlState, detail: String, source: Option<Cause> },
     /// The database refuses the data itself; the same data will be refused again.
-    #[error("data refused ({sqlstate}): {detail}")]
-    Refused { sqlstate: String, detail: String },
+    #[error("data refused ({}): {detail}", sqlstate.code())]
+    Refused { sqlstate: SqlState, detail: String, source: Option<Cause> },
     /// The database was migrated by a newer program than this one.
     #[error("database is at migration {found}, this program knows {known} only")]
     NewerDatabase { found: i32, known: i32 },
@@ -30,14 +37,18 @@ pub enum StoreError {
     UnfitDatabase { detail: String },
     /// A bound on time was reached.
     #[error("timed out: {detail}")]
-    Timeout { detail: String },
+    Timeout { detail: String, source: Option<Cause> },
     /// Whatever else: a missing table, a wrong password, a bug.
-    #[error("database error{}: {detail}", sqlstate.as_ref().map(|state| format!(" ({state})")).unwrap_or_default())]
-    Other { sqlstate: Option<String>, detail: String },
+    #[error("database error{}: {detail}", in_brackets(sqlstate.as_ref()))]
+    Other { sqlstate: Option<SqlState>, detail: String, source: Option<Cause> },
+}
+
+fn in_brackets(sqlstate: Option<&SqlState>) -> String {
+    sqlstate.map(|sqlstate| format!(" ({})", sqlstate.code())).unwrap_or_default()
 }
 
 impl StoreError {
-    /// Tells whether waiting for the database is the right answer.
+    /// Tells whether the database is away, by its own word or by its silence.
     pub fn is_unavailable(&self) -> bool {
         matches!(self, Self::Unavailable { .. })
     }
@@ -45,43 +56,49 @@ impl StoreError {
     /// Tells whether the same call may succeed later without anybody changing anything: the database is away, answers
     /// too late, or another transaction is in the way. What is left is refused again however often it is repeated.
     pub fn may_pass(&self) -> bool {
-        matches!(self, Self::Unavailable { .. } | Self::Timeout { .. } | Self::Conflict { .. })
+        self.policy().directive == Directive::Wait
     }
 
     /// Tells whether somebody has to name another database, or another program: waiting mends nothing.
     pub fn needs_another_database(&self) -> bool {
-        matches!(
-            self,
-            Self::NewerDatabase { .. } | Self::ChangedMigration { .. } | Self::UnfitDatabase { .. }
-        )
+        self.policy().directive == Directive::EndProcess
+    }
+
+    pub(crate) fn unavailable(detail: impl Into<String>) -> Self {
+        Self::Unavailable { detail: detail.into(), source: None }
+    }
+
+    pub(crate) fn timeout(detail: impl Into<String>) -> Self {
+        Self::Timeout { detail: detail.into(), source: None }
     }
 
     pub(crate) fn other(detail: impl Into<String>) -> Self {
-        Self::Other { sqlstate: None, detail: detail.into() }
+        Self::Other { sqlstate: None, detail: detail.into(), source: None }
     }
 
-    fn from_sqlstate(sqlstate: &str, detail: String) -> Self {
-        let owned = sqlstate.to_owned();
-        match sqlstate {
-            "40001" | "40P01" => Self::Conflict { sqlstate: owned, detail },
-            // lock_not_available, query_canceled
-            "55P03" | "57014" => Self::Timeout { detail },
-            // shutdowns, cannot_connect_now, and the timeouts that end a session
-            "57P01" | "57P02" | "57P03" | "57P05" | "25P03" => Self::Unavailable { detail },
-            // a standby or a database set read-only: an operator or a failover is at work
-            "25006" => Self::Unavailable { detail },
-            _ => match sqlstate.get(..2) {
-                // connection, insufficient resources, system error
-                Some("08" | "53" | "58") => Self::Unavailable { detail },
-                // data, integrity, program limit (an index entry too long, a value nested too deep)
-                Some("22" | "23" | "54") => Self::Refused { sqlstate: owned, detail },
-                _ => Self::Other { sqlstate: Some(owned), detail },
-            },
+    /// An error that says `doing` before what its source says.
+    pub(crate) fn caused_by(doing: &str, source: impl Error + Send + Sync + 'static) -> Self {
+        Self::Other { sqlstate: None, detail: format!("{doing}: {source}"), source: Some(Box::new(source)) }
+    }
+
+    fn from_sqlstate(sqlstate: SqlState, detail: String, source: Option<Cause>) -> Self {
+        match StoreErrorKind::of_sqlstate(&sqlstate) {
+            StoreErrorKind::Conflict => Self::Conflict { sqlstate, detail, source },
+            StoreErrorKind::TimedOut => Self::Timeout { detail, source },
+            StoreErrorKind::Unavailable => Self::Unavailable { detail, source },
+            StoreErrorKind::Refused => Self::Refused { sqlstate, detail, source },
+            StoreErrorKind::ForeignDatabase
+            | StoreErrorKind::UnfitDatabase
+            | StoreErrorKind::SignIn
+            | StoreErrorKind::NoSuchDatabase
+            | StoreErrorKind::NoSuchTable
+            | StoreErrorKind::MissingPrivilege
+            | StoreErrorKind::Unknown => Self::Other { sqlstate: Some(sqlstate), detail, source },
         }
     }
 }
 
-/// How the client's own complaints about an address begin; it has no other way to tell them apart.
+/// How the client's own complaints about an address begin. They carry no code, so their text is all that tells them apart.
 const REFUSED_ADDRESS: [&str; 2] = ["invalid configuration", "authentication error"];
 
 impl From<tokio_postgres::Error> for StoreError {
@@ -92,24 +109,20 @@ impl From<tokio_postgres::Error> for StoreError {
                 detail.push_str(": ");
                 detail.push_str(more);
             }
-            return Self::from_sqlstate(db.code().code(), detail);
+            return Self::from_sqlstate(db.code().clone(), detail, Some(Box::new(error)));
         }
-        let mut detail = error.to_string();
-        if let Some(source) = error.source() {
-            let text = source.to_string();
-            if !detail.contains(&text) {
-                detail.push_str(": ");
-                detail.push_str(&text);
-            }
-        }
+        let detail = causes::with_source(&error);
         let io = error.source().is_some_and(|source| source.is::<std::io::Error>());
-        if io || error.is_closed() {
-            Self::Unavailable { detail }
+        let away = io || error.is_closed();
+        let source: Option<Cause> = Some(Box::new(error));
+        if away {
+            Self::Unavailable { detail, source }
         } else if REFUSED_ADDRESS.iter().any(|kind| detail.starts_with(kind)) {
-            // The client refuses what the server would by this code: a missing password, a way to sign in that it does not know.
-            Self::Other { sqlstate: Some("28000".to_owned()), detail }
+            // The client refuses what the server would by this code: a missing password, a way to sign in that it does
+            // not know.
+            Self::Other { sqlstate: Some(SqlState::INVALID_AUTHORIZATION_SPECIFICATION), detail, source }
         } else {
-            Self::other(detail)
+            Self::Other { sqlstate: None, detail, source }
         }
     }
 }
@@ -118,11 +131,9 @@ impl From<PoolError> for StoreError {
     fn from(error: PoolError) -> Self {
         match error {
             PoolError::Backend(error) => error.into(),
-            PoolError::Timeout(TimeoutType::Wait) => {
-                Self::Unavailable { detail: "no connection became free in time".to_owned() }
-            }
-            PoolError::Timeout(_) => Self::Unavailable { detail: "connecting took too long".to_owned() },
-            PoolError::Closed => Self::Unavailable { detail: "the pool is closed".to_owned() },
+            PoolError::Timeout(TimeoutType::Wait) => Self::unavailable("no connection became free in time"),
+            PoolError::Timeout(_) => Self::unavailable("connecting took too long"),
+            PoolError::Closed => Self::unavailable("the pool is closed"),
             PoolError::NoRuntimeSpecified => Self::other("the pool has no runtime"),
             PoolError::PostCreateHook(error) => match error {
                 deadpool_postgres::HookError::Backend(error) => error.into(),
@@ -146,7 +157,7 @@ mod tests {
     use super::*;
 
     fn kind(sqlstate: &str) -> StoreError {
-        StoreError::from_sqlstate(sqlstate, "text".to_owned())
+        StoreError::from_sqlstate(SqlState::from_code(sqlstate), "text".to_owned(), None)
     }
 
     #[test]

@@ -130,10 +130,9 @@ impl Store {
             client.execute(sql, &[&run.instance_id, &run.run_id]).await?;
             Ok(())
         };
-        tokio::time::timeout(RELEASE_WITHIN, release).await.unwrap_or_else(|_| {
-            let detail = format!("no answer within {RELEASE_WITHIN:?}");
-            Err(StoreError::Unavailable { detail })
-        })
+        tokio::time::timeout(RELEASE_WITHIN, release)
+            .await
+            .unwrap_or_else(|_| Err(StoreError::unavailable(format!("no answer within {RELEASE_WITHIN:?}"))))
     }
 }
 
@@ -156,9 +155,8 @@ impl InstanceHold {
                 .await?;
             Ok(renewed == 1)
         };
-        tokio::time::timeout(self.limit, renewal).await.unwrap_or_else(|_| {
-            let detail = format!("no answer within {:?}", self.limit);
-            Err(StoreError::Unavailable { detail })
-        })
+        tokio::time::timeout(self.limit, renewal)
+            .await
+            .unwrap_or_else(|_| Err(StoreError::unavailable(format!("no answer within {:?}", self.limit))))
     }
 }

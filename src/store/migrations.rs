@@ -151,8 +151,8 @@ impl Store {
             );
             transaction.batch_execute(&format!("{sql}\n;{note}")).await.map_err(|error| {
                 match StoreError::from(error) {
-                    StoreError::Other { sqlstate, detail } => {
-                        StoreError::Other { sqlstate, detail: format!("{name}: {detail}") }
+                    StoreError::Other { sqlstate, detail, source } => {
+                        StoreError::Other { sqlstate, detail: format!("{name}: {detail}"), source }
                     }
                     other => other,
                 }

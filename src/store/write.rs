@@ -208,7 +208,7 @@ impl Store {
         };
         match tokio::time::timeout(self.limits.copy, copy).await {
             Ok(result) => result,
-            Err(_) => Err(StoreError::Timeout { detail: "copying a batch took too long".to_owned() }),
+            Err(_) => Err(StoreError::timeout("copying a batch took too long")),
         }
     }
 }

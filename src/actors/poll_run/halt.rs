@@ -1,5 +1,6 @@
 //! Why a run of a poll cannot go on, and what each failure of a neighbour or a dependency means for it.
 
+use crate::error_policy::Directive;
 use crate::faults::Injected;
 use crate::kafka::KafkaFailure;
 use crate::messages::BatchError;
@@ -36,9 +37,11 @@ impl From<StoreError> for Halt {
 
 impl From<KafkaFailure> for Halt {
     fn from(failure: KafkaFailure) -> Self {
-        match failure {
-            KafkaFailure::Unavailable(_) | KafkaFailure::Fatal(_) => Self::Interrupted(failure.to_string()),
-            refused => failed("kafka_refused", refused.to_string()),
+        match failure.policy().directive {
+            Directive::Wait | Directive::RebuildClient => Self::Interrupted(failure.to_string()),
+            Directive::OpenAnew | Directive::DeadLetter | Directive::Fail | Directive::EndProcess => {
+                failed("kafka_refused", failure.to_string())
+            }
         }
     }
 }

@@ -139,7 +139,7 @@ impl Store {
                 }
                 RawLog::Unknown => {
                     let detail = format!("topic {} is not the one that is known", page.raw_topic);
-                    return Err(StoreError::Unavailable { detail }.into());
+                    return Err(StoreError::unavailable(detail).into());
                 }
             }
             if let Some(reached) = &page.published_updated_at {

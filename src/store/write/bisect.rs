@@ -22,11 +22,12 @@ impl Store {
         let mut parts = vec![chosen];
         while let Some(part) = parts.pop() {
             let Err(error) = self.try_rows(encoded, part).await else { continue };
-            let StoreError::Refused { sqlstate, detail } = error else { return Err(error) };
+            let StoreError::Refused { sqlstate, detail, .. } = error else { return Err(error) };
             match part {
                 [] => {}
                 [index] => {
-                    refused.push(RefusedRow { index: *index, detail: format!("{sqlstate}: {detail}") });
+                    refused
+                        .push(RefusedRow { index: *index, detail: format!("{}: {detail}", sqlstate.code()) });
                 }
                 _ => {
                     let (left, right) = part.split_at(part.len() / 2);
