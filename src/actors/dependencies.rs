@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::environment::{Condition, Environment};
+use crate::error_policy::Directive;
 use crate::telemetry::{events, labels::Dependency, metrics::metrics};
 
 /// How often the dependencies are looked at.
@@ -175,8 +176,15 @@ impl Environment {
                 self.condition.send_modify(|now| now.migrated = true);
                 Ok(Presence::There)
             }
-            Err(error) if error.needs_another_database() => Err(Unfit(error.to_string())),
-            Err(error) => Ok(Presence::Away(error.to_string())),
+            Err(error) => match error.policy().directive {
+                Directive::EndProcess => Err(Unfit(error.to_string())),
+                // Somebody is setting the database up.
+                Directive::Wait
+                | Directive::RebuildClient
+                | Directive::OpenAnew
+                | Directive::DeadLetter
+                | Directive::Fail => Ok(Presence::Away(error.to_string())),
+            },
         }
     }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::environment::Environment;
 use crate::{
-    retry::Delays,
+    retry::INSTANCE_NAME,
     store::{InstanceClaim, InstanceHold, InstanceOwner, InstanceRun},
 };
 
@@ -69,7 +69,7 @@ impl Environment {
     /// Takes the name, as soon as it is free; an error is an owner that lives.
     async fn claim(&self, run: &InstanceRun) -> Result<InstanceHold, InstanceOwner> {
         let mut watched: Option<Watched> = None;
-        let mut delays = Delays::new(Duration::from_millis(100), Duration::from_secs(1));
+        let mut delays = INSTANCE_NAME.delays();
         loop {
             let silent = watched.as_ref().filter(|watched| watched.since.elapsed() >= LEASE);
             match self.store.claim_instance(run, silent.map(|watched| &watched.owner)).await {
@@ -92,7 +92,7 @@ impl Environment {
                 Err(error) => {
                     tracing::debug!(%error, "the name of this process cannot be taken yet");
                     watched = None;
-                    tokio::time::sleep(delays.next_delay()).await;
+                    delays.pause().await;
                 }
             }
         }

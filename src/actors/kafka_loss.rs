@@ -28,6 +28,7 @@ use super::cluster::Cluster;
 use super::dependencies::{Presence, Unfit};
 use super::environment::Environment;
 use crate::{
+    error_policy::Directive,
     kafka::{
         DescribedTopic, KafkaFailure, Mark,
         admin::LogEnds,
@@ -40,21 +41,13 @@ use crate::{
     telemetry::labels::Dependency,
 };
 
-enum Trouble {
-    Kafka(KafkaFailure),
-    Store(StoreError),
-}
-
-impl From<KafkaFailure> for Trouble {
-    fn from(failure: KafkaFailure) -> Self {
-        Self::Kafka(failure)
-    }
-}
-
-impl From<StoreError> for Trouble {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
+/// Why a look at Kafka was not finished.
+#[derive(Debug, thiserror::Error)]
+enum LookError {
+    #[error(transparent)]
+    Kafka(#[from] KafkaFailure),
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// The log is not the one that is known: the partition waits until the watch has found out what that means.
@@ -75,21 +68,27 @@ impl Environment {
     /// Looks at Kafka once; an error ends the process.
     pub(super) async fn look_at_kafka(&self) -> Result<Presence, Unfit> {
         let doubted = self.take_doubt();
-        let trouble = match self.check_kafka(doubted).await {
+        let error = match self.check_kafka(doubted).await {
             Ok(()) => return Ok(Presence::There),
-            Err(trouble) => trouble,
+            Err(error) => error,
         };
         if doubted {
             self.doubt_logs();
         }
-        match trouble {
-            Trouble::Kafka(KafkaFailure::Mismatch(text)) => Err(Unfit(text)),
-            Trouble::Kafka(failure) => Ok(Presence::Away(failure.to_string())),
+        match error {
+            LookError::Kafka(failure) => match failure.policy().directive {
+                Directive::EndProcess => Err(Unfit(failure.to_string())),
+                Directive::Wait
+                | Directive::RebuildClient
+                | Directive::OpenAnew
+                | Directive::DeadLetter
+                | Directive::Fail => Ok(Presence::Away(failure.to_string())),
+            },
             // Kafka has answered, and stages that know their Kafka go on with it; others wait for it to be compared.
-            Trouble::Store(error) if self.condition.borrow().cluster.is_none() => {
+            LookError::Store(error) if self.condition.borrow().cluster.is_none() => {
                 Ok(Presence::Away(error.to_string()))
             }
-            Trouble::Store(error) => {
+            LookError::Store(error) => {
                 tracing::warn!(%error, "the logs of kafka were not compared with the database");
                 self.doubt_logs();
                 Ok(Presence::There)
@@ -124,7 +123,7 @@ impl Environment {
         described.len() == self.topic_names().len() && ids(described) == *cluster.topic_ids
     }
 
-    async fn check_kafka(&self, doubted: bool) -> Result<(), Trouble> {
+    async fn check_kafka(&self, doubted: bool) -> Result<(), LookError> {
         let id = self.admin.cluster_id().await?;
         let described = self.admin.describe(&self.topic_names()).await?;
         let known = self.condition.borrow().cluster.clone();
@@ -165,7 +164,7 @@ impl Environment {
     }
 
     /// Brings the topics into being, and what the database knows of them up to date; tells whether something was lost.
-    async fn take_up(&self, id: &str, mut described: Described) -> Result<(Described, bool), Trouble> {
+    async fn take_up(&self, id: &str, mut described: Described) -> Result<(Described, bool), LookError> {
         let mut lost = false;
         let names = self.topic_names();
         if names.iter().any(|name| !described.contains_key(*name)) {
@@ -181,7 +180,7 @@ impl Environment {
         Ok((described, lost))
     }
 
-    async fn compare(&self, id: &str, described: &Described, created: &[String]) -> Result<bool, Trouble> {
+    async fn compare(&self, id: &str, described: &Described, created: &[String]) -> Result<bool, LookError> {
         let kafka = &self.settings.kafka;
         let found = |name: &String| FoundLog {
             topic: name.clone(),
@@ -214,7 +213,7 @@ impl Environment {
     }
 
     /// Looks for logs that do not reach as far as they did, or hold other records there.
-    async fn look_for_shortened_logs(&self, id: &str, described: &Described) -> Result<(), Trouble> {
+    async fn look_for_shortened_logs(&self, id: &str, described: &Described) -> Result<(), LookError> {
         let kafka = &self.settings.kafka;
         let derived = [kafka.enriched_topic.as_str(), kafka.dead_letter_topic.as_str()];
         let partitions = self.partition_map.partitions();

@@ -54,7 +54,7 @@ use crate::config::KafkaSettings;
 use crate::fault_point;
 use crate::kafka::{Origin, PublishedPage, RECORD_OVERHEAD_BYTES, max_row_bytes};
 use crate::messages::{BatchError, RawPage};
-use crate::retry::Delays;
+use crate::retry::DEPENDENCY_AWAY;
 use crate::socrata::{Cursor, Page, PageRequest, SocrataClient, SocrataError};
 use crate::store::polls::{Lease, LeaseError, PageRecord, Poll, PollError, PollState};
 use crate::store::{DeadLetter, NamedColumns};
@@ -262,7 +262,7 @@ impl PollRun<'_> {
     async fn publish(&self, walk: &Walk, prepared: &Prepared) -> Result<PublishedPage, Halt> {
         let origin = Origin { poll_id: self.poll.id, page: walk.page + 1, fetched_at: Timestamp::now() };
         let message = RawPage { origin: Arc::new(origin), rows: prepared.rows.clone() };
-        let mut delays = Delays::new(Duration::from_millis(100), Duration::from_secs(5));
+        let mut delays = DEPENDENCY_AWAY.delays();
         let mut refusals = 0;
         loop {
             fault_point!("raw_publisher:publish:before");
@@ -336,7 +336,7 @@ impl PollRun<'_> {
         };
         events::rows_passed(StageName::Poller, record.rows);
         events::batch_seen(StageName::Poller, prepared.rows.len());
-        let mut delays = Delays::new(Duration::from_millis(100), Duration::from_secs(5));
+        let mut delays = DEPENDENCY_AWAY.delays();
         loop {
             let recorded = tokio::select! {
                 recorded = self.environment.store.record_page(self.poll.id, self.token, &record) => recorded,
@@ -350,7 +350,7 @@ impl PollRun<'_> {
                     self.life.waiting_for(Dependency::Database);
                     tracing::warn!(%error, "page was not recorded, it waits");
                     let began = Instant::now();
-                    tokio::time::sleep(delays.next_delay()).await;
+                    delays.pause().await;
                     events::waited(StageName::Poller, WaitsOn::Database, began);
                 }
                 Err(error) => return Err(error.into()),

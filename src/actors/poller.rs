@@ -15,7 +15,7 @@ use super::environment::Environment;
 use super::poll_run::{PollRun, RunEnd};
 use super::raw_publisher::RawPublisher;
 use crate::messages::TriggerPoll;
-use crate::retry::Delays;
+use crate::retry::DEPENDENCY_AWAY;
 use crate::socrata::SocrataClient;
 use crate::store::StoreError;
 use crate::store::polls::{LeasedPoll, NewPoll, PollState, Submitted, Trigger, Window};
@@ -107,7 +107,7 @@ struct Queue {
 
 impl Queue {
     async fn work(self, idle: watch::Sender<bool>) {
-        let mut delays = Delays::new(Duration::from_millis(100), Duration::from_secs(5));
+        let mut delays = DEPENDENCY_AWAY.delays();
         loop {
             let cluster = self.environment.prepared(&self.life).await;
             if *self.stop.borrow() {
@@ -158,7 +158,7 @@ impl Queue {
                 Err(error) if error.may_pass() => {
                     self.life.waiting_for(Dependency::Database);
                     tracing::debug!(%error, "the queue of polls cannot be read");
-                    tokio::time::sleep(delays.next_delay()).await;
+                    delays.pause().await;
                 }
                 Err(error) => return self.life.fail(StageError::new("reading the queue of polls", error)),
             }

@@ -8,7 +8,7 @@ use actix::prelude::*;
 use super::drain::past_saving;
 use super::environment::Environment;
 use crate::messages::{BatchError, WriteMerged};
-use crate::retry::Delays;
+use crate::retry::DEPENDENCY_AWAY;
 use crate::store::{WriteBatch, WriteError, WriteSummary};
 use crate::supervision::{Drain, Life};
 use crate::telemetry::labels::{Dependency, Outcome, SetAside, StageName, WaitsOn};
@@ -57,7 +57,7 @@ impl Handler<WriteMerged> for Writer {
 
 /// Writes a batch; while the database is away, or somebody holds a lock in its way, it waits.
 async fn write(environment: &Environment, life: &Life, batch: &WriteBatch) -> Result<(), BatchError> {
-    let mut delays = Delays::new(Duration::from_millis(100), Duration::from_secs(5));
+    let mut delays = DEPENDENCY_AWAY.delays();
     let rows = batch.rows.len() + batch.dead_letters.len();
     loop {
         match life.waiting_if_slow(Dependency::Database, environment.store.write(batch)).await {

@@ -28,6 +28,7 @@ use super::{
     topic_ids::{self, DescribedTopic},
 };
 use crate::config::KafkaSettings;
+use crate::retry::KAFKA_LOOK;
 
 /// The first and the next offset of a partition's log, aborted and open transactions included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -197,7 +198,7 @@ impl Admin {
                     names.join(", ")
                 )));
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::time::sleep(KAFKA_LOOK).await;
         }
     }
 
@@ -456,7 +457,7 @@ fn patiently<T>(
     loop {
         match ask() {
             Err(KafkaFailure::Unavailable(_)) if began.elapsed() < patience => {
-                std::thread::sleep(Duration::from_millis(50));
+                std::thread::sleep(KAFKA_LOOK);
             }
             answer => return answer,
         }

@@ -31,6 +31,7 @@ use super::{
     topics::max_row_bytes,
 };
 use crate::config::KafkaSettings;
+use crate::retry::QUEUE_FULL;
 use crate::fault_point;
 
 /// How long librdkafka itself tries to deliver a row before the page is reported as failed.
@@ -212,7 +213,7 @@ impl RawProducer {
                     Ok(()) => break,
                     Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
                         record = back;
-                        tokio::time::sleep(Duration::from_millis(2)).await;
+                        tokio::time::sleep(QUEUE_FULL).await;
                     }
                     Err((error, _)) => {
                         match KafkaFailure::from(error) {

@@ -15,7 +15,7 @@ use super::page::{Page, PageHead};
 use super::query::PageRequest;
 use crate::causes;
 use crate::config::SourceSettings;
-use crate::retry::{Failure, RetryPolicy, retry};
+use crate::retry::{AttemptError, Pace, RetryPolicy, retry};
 use crate::telemetry::labels::{NoPage, SourceCode};
 
 /// Bounds the memory that one answer can take (promise 10). 50,000 rows of the city are 70 MB.
@@ -68,8 +68,7 @@ impl SocrataClient {
             .build()
             .map_err(|error| unusable("http client", &causes::innermost(&error)))?;
         let retry = RetryPolicy {
-            initial_interval: settings.retry_initial_interval,
-            max_interval: settings.retry_max_interval,
+            pace: Pace { initial: settings.retry_initial_interval, max: settings.retry_max_interval },
             max_elapsed: settings.retry_max_elapsed,
         };
         Ok(Self { http, url, columns: settings.columns.clone(), retry, observer })
@@ -88,8 +87,8 @@ impl SocrataClient {
             let code = answer.as_ref().err().map_or(SourceCode::Status(200), attempt_code);
             (self.observer)(&Attempt { code, duration: started.elapsed() });
             answer.map_err(|error| match error.is_transient() {
-                true => Failure::Transient { after: error.retry_after(), error },
-                false => Failure::Permanent(error),
+                true => AttemptError::Transient { after: error.retry_after(), error },
+                false => AttemptError::Permanent(error),
             })
         };
         retry(self.retry, pausing, attempt).await
@@ -181,19 +180,19 @@ fn place(body: &[u8], at: usize) -> String {
 
 /// What Socrata says in an error; newer parts of it write `errorCode`.
 #[derive(Deserialize)]
-struct Refusal {
+struct ErrorBody {
     #[serde(alias = "errorCode")]
     code: Option<String>,
     message: Option<String>,
 }
 
 fn status_error(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> SocrataError {
-    let refusal = serde_json::from_slice(body).unwrap_or(Refusal { code: None, message: None });
-    let message = refusal.message.unwrap_or_else(|| match excerpt(body) {
+    let said: ErrorBody = serde_json::from_slice(body).unwrap_or(ErrorBody { code: None, message: None });
+    let message = said.message.unwrap_or_else(|| match excerpt(body) {
         text if text.is_empty() => status.canonical_reason().unwrap_or("no message").to_lowercase(),
         text => text,
     });
-    let (http_status, code) = (status.as_u16(), refusal.code);
+    let (http_status, code) = (status.as_u16(), said.code);
     // 202 is Socrata's "still working on it, ask again".
     let later = status.is_server_error()
         || matches!(

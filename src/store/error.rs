@@ -59,11 +59,6 @@ impl StoreError {
         self.policy().directive == Directive::Wait
     }
 
-    /// Tells whether somebody has to name another database, or another program: waiting mends nothing.
-    pub fn needs_another_database(&self) -> bool {
-        self.policy().directive == Directive::EndProcess
-    }
-
     pub(crate) fn unavailable(detail: impl Into<String>) -> Self {
         Self::Unavailable { detail: detail.into(), source: None }
     }

@@ -56,6 +56,7 @@ use super::dead_letters::{self, DeadLetter};
 use super::drift::Terms;
 use super::{Store, StoreError};
 use crate::fault_point;
+use crate::retry::CONFLICT;
 use crate::faults::Injected;
 use crate::telemetry::labels::{SetAside, StageName};
 use counts::Counts;
@@ -124,6 +125,7 @@ impl Store {
         fault_point!("writer:write:before");
         let mut plan = Plan::new(batch);
         let mut conflicts = 0;
+        let mut pauses = CONFLICT.delays();
         let mut searches = 0;
         let summary = loop {
             let error = match self.commit(&plan).await {
@@ -134,8 +136,7 @@ impl Store {
                 WriteError::Store(StoreError::Conflict { detail, .. }) if conflicts + 1 < ATTEMPTS => {
                     conflicts += 1;
                     tracing::warn!(attempt = conflicts, detail, "write conflict, trying again");
-                    let wait_ms = 10 * (1 << conflicts) + fastrand::u64(0..20);
-                    tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+                    pauses.pause().await;
                 }
                 WriteError::Store(StoreError::Refused { .. }) if searches < SEARCHES => {
                     searches += 1;

@@ -5,7 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{config::SupervisionSettings, retry::Delays};
+use crate::config::SupervisionSettings;
+use crate::retry::{Delays, Pace};
 
 /// How often a group may be rebuilt before the process gives up.
 const ROOT_MAX_RESTARTS: u32 = 2;
@@ -70,7 +71,7 @@ pub struct RestartDelay {
 
 impl RestartDelay {
     pub fn new(policy: &RestartPolicy, now: Instant) -> Self {
-        let delays = Delays::new(policy.backoff_initial, policy.backoff_max);
+        let delays = Pace { initial: policy.backoff_initial, max: policy.backoff_max }.delays();
         Self { delays, healthy_after: policy.window, up_since: now }
     }
 

@@ -42,7 +42,7 @@ use std::time::Duration;
 
 use crate::kafka::{Mark, Partition};
 use crate::messages::BatchError;
-use crate::retry::Delays;
+use crate::retry::{Delays, OPENING};
 
 /// A partition whose batches failed so often in a row, over some seconds, is not mended by opening it again. A rebalance
 /// or a neighbour that is rebuilt costs one or two.
@@ -141,7 +141,7 @@ impl<T: Copy> Assigned<T> {
             opened_at: 0,
             next_offset: 0,
             last: None,
-            delays: Delays::new(Duration::from_millis(50), Duration::from_secs(5)),
+            delays: OPENING.delays(),
             failures: 0,
         }
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::{Halt, PollRun};
 use crate::actors::kafka_loss::Found;
 use crate::kafka::groups::enricher_group;
+use crate::retry::POLL_END;
 use crate::store::LostPlace;
 use crate::store::polls::RawEnd;
 
@@ -58,7 +59,7 @@ impl PollRun<'_> {
             (&environment.settings.kafka.raw_topic, enricher_group(&environment.settings.kafka));
         let partitions: Vec<i32> = raw_ends.iter().map(|end| end.partition).collect();
         let topic_id = self.cluster.topic_id(raw);
-        let mut pause = Pause::new();
+        let mut pauses = POLL_END.delays();
         loop {
             self.stopping()?;
             // Withheld while a transaction with an offset of them is open: ask again.
@@ -75,7 +76,7 @@ impl PollRun<'_> {
                     return Ok(());
                 }
             }
-            pause.wait().await;
+            pauses.pause().await;
         }
     }
 
@@ -85,7 +86,7 @@ impl PollRun<'_> {
         let partitions = environment.partition_map.partitions();
         for topic in [&kafka.enriched_topic, &kafka.dead_letter_topic] {
             let ends = environment.admin.log_ends(topic, 0..partitions).await?;
-            let mut pause = Pause::new();
+            let mut pauses = POLL_END.delays();
             loop {
                 self.stopping()?;
                 let positions = environment.store.positions(&self.cluster.id, &[topic.as_str()]).await?;
@@ -96,23 +97,9 @@ impl PollRun<'_> {
                 if reached {
                     break;
                 }
-                pause.wait().await;
+                pauses.pause().await;
             }
         }
         Ok(())
-    }
-}
-
-/// Grows from a quick look to an unhurried one: most polls end within a moment after their last page.
-struct Pause(Duration);
-
-impl Pause {
-    fn new() -> Self {
-        Self(Duration::from_millis(10))
-    }
-
-    async fn wait(&mut self) {
-        tokio::time::sleep(self.0).await;
-        self.0 = (self.0 * 2).min(Duration::from_millis(250));
     }
 }
