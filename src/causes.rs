@@ -23,3 +23,20 @@ pub fn innermost(error: &(dyn Error + 'static)) -> String {
     }
     cause.to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{0}")]
+    struct Layer(&'static str, #[source] std::io::Error);
+
+    #[test]
+    fn a_source_is_said_unless_it_was_said_already() {
+        let io = || std::io::Error::other("port closed");
+        assert_eq!(with_source(&Layer("connecting", io())), "connecting: port closed");
+        assert_eq!(with_source(&Layer("connecting: port closed", io())), "connecting: port closed");
+        assert_eq!(innermost(&Layer("connecting", io())), "port closed");
+    }
+}

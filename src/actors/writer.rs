@@ -1,7 +1,7 @@
 //! Writer: one PostgreSQL transaction for each merged batch. The store has the delivery argument.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use actix::prelude::*;
 

@@ -83,7 +83,9 @@ async fn check_source(settings: &SourceSettings) -> Finding {
         }
         Ok(Ok(_)) => return Finding::good(NAME, format!("{} answers with rows", settings.url)),
         Ok(Err(error)) => error,
-        Err(_) => SocrataError::TimedOut { detail: format!("no row within {} s", WITHIN.as_secs()) },
+        Err(_) => {
+            SocrataError::TimedOut { detail: format!("no row within {} s", WITHIN.as_secs()), source: None }
+        }
     };
     let remedy = error.policy().remedy.unwrap_or("mend source.url");
     Finding::fault(NAME, format!("{error} ({})", settings.url), remedy)

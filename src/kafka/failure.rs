@@ -1,6 +1,6 @@
 //! What a failed Kafka call means for its caller.
 //!
-//! Every kind of failure ends in one of four ways, and none is retried for ever without a name:
+//! Every kind of failure has one answer ([`KafkaFailure::policy`]), and none is retried for ever without a name:
 //!
 //! | kind | what it is | what follows |
 //! |---|---|---|
@@ -11,10 +11,8 @@
 //! | [`KafkaFailure::Mismatch`] | settings or topics that cannot work | the process ends with 78 and a remedy |
 //! | [`KafkaFailure::Other`] | everything else: refused by an authorizer or a policy, invalid, unknown | retried a bounded number of times, then the stage or the poll fails with what Kafka said |
 
-use rdkafka::{
-    error::{KafkaError, RDKafkaErrorCode},
-    types::RDKafkaConfRes,
-};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::types::RDKafkaConfRes;
 
 use crate::error_policy::{CommandEnd, Directive, ErrorPolicy};
 use crate::faults::Injected;

@@ -31,8 +31,8 @@ use super::{
     topics::max_row_bytes,
 };
 use crate::config::KafkaSettings;
-use crate::retry::QUEUE_FULL;
 use crate::fault_point;
+use crate::retry::QUEUE_FULL;
 
 /// How long librdkafka itself tries to deliver a row before the page is reported as failed.
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(30);

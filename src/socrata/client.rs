@@ -10,7 +10,7 @@ use reqwest::header::{DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Response, StatusCode, Url};
 use serde::Deserialize;
 
-use super::error::SocrataError;
+use super::error::{Cause, SocrataError};
 use super::page::{Page, PageHead};
 use super::query::PageRequest;
 use crate::causes;
@@ -48,14 +48,15 @@ pub struct SocrataClient {
 
 impl SocrataClient {
     pub fn new(settings: &SourceSettings, observer: Observer) -> Result<Self, SocrataError> {
-        let unusable = |what: &str, error: &dyn std::fmt::Display| SocrataError::Settings {
-            detail: format!("{what}: {error}"),
+        let unusable = |what: &str, source: Cause| SocrataError::Settings {
+            detail: format!("{what}: {}", causes::innermost(&source)),
+            source: Some(source),
         };
-        let url = Url::parse(&settings.url).map_err(|error| unusable("source.url", &error))?;
+        let url = Url::parse(&settings.url).map_err(|error| unusable("source.url", Arc::new(error)))?;
         let mut headers = HeaderMap::new();
         if let Some(token) = &settings.app_token {
             let mut token = HeaderValue::from_str(token.expose())
-                .map_err(|error| unusable("source.app_token", &error))?;
+                .map_err(|error| unusable("source.app_token", Arc::new(error)))?;
             token.set_sensitive(true);
             headers.insert("X-App-Token", token);
         }
@@ -66,7 +67,7 @@ impl SocrataClient {
             .connect_timeout(settings.connect_timeout)
             .read_timeout(settings.read_timeout)
             .build()
-            .map_err(|error| unusable("http client", &causes::innermost(&error)))?;
+            .map_err(|error| unusable("http client", Arc::new(error)))?;
         let retry = RetryPolicy {
             pace: Pace { initial: settings.retry_initial_interval, max: settings.retry_max_interval },
             max_elapsed: settings.retry_max_elapsed,
@@ -96,7 +97,7 @@ impl SocrataClient {
 
     async fn attempt(&self, parameters: &[(&'static str, String)]) -> Result<Page, SocrataError> {
         let request = self.http.get(self.url.clone()).query(parameters);
-        let response = request.send().await.map_err(|error| request_error(&error))?;
+        let response = request.send().await.map_err(request_error)?;
         let status = response.status();
         let headers = response.headers().clone();
         let body = read_body(response).await?;
@@ -129,7 +130,7 @@ async fn read_body(mut response: Response) -> Result<Bytes, SocrataError> {
         return Err(too_large);
     }
     let mut body = BytesMut::with_capacity(announced);
-    while let Some(chunk) = response.chunk().await.map_err(|error| body_read_error(&error))? {
+    while let Some(chunk) = response.chunk().await.map_err(body_read_error)? {
         if body.len() + chunk.len() > MAX_BODY_BYTES {
             return Err(too_large);
         }
@@ -138,27 +139,36 @@ async fn read_body(mut response: Response) -> Result<Bytes, SocrataError> {
     Ok(body.freeze())
 }
 
-fn request_error(error: &reqwest::Error) -> SocrataError {
-    let detail = causes::innermost(error);
-    if error.is_builder() || error.is_redirect() {
-        SocrataError::Settings { detail }
-    } else if error.is_timeout() {
-        SocrataError::TimedOut { detail }
+fn request_error(error: reqwest::Error) -> SocrataError {
+    let (detail, asked_wrongly, late) =
+        (causes::innermost(&error), error.is_builder() || error.is_redirect(), error.is_timeout());
+    let source = Some(without_address(error));
+    if asked_wrongly {
+        SocrataError::Settings { detail, source }
+    } else if late {
+        SocrataError::TimedOut { detail, source }
     } else {
-        SocrataError::Unreachable { detail }
+        SocrataError::Unreachable { detail, source }
     }
 }
 
-fn body_read_error(error: &reqwest::Error) -> SocrataError {
-    let detail = causes::innermost(error);
-    if error.is_timeout() { SocrataError::TimedOut { detail } } else { SocrataError::Truncated { detail } }
+fn body_read_error(error: reqwest::Error) -> SocrataError {
+    let (detail, late) = (causes::innermost(&error), error.is_timeout());
+    let source = Some(without_address(error));
+    if late { SocrataError::TimedOut { detail, source } } else { SocrataError::Truncated { detail, source } }
+}
+
+/// Keeps the error without the address that it quotes, percent-encoded and as long as its query.
+fn without_address(error: reqwest::Error) -> Cause {
+    Arc::new(error.without_url())
 }
 
 fn body_error(body: &[u8], malformed: Malformed) -> SocrataError {
     let Malformed { at, ended, expected, row } = malformed;
     if ended && !body.is_empty() {
         let place = if row == 0 { "before its first row".to_owned() } else { format!("within row {row}") };
-        return SocrataError::Truncated { detail: format!("it ends {place}, after {} bytes", body.len()) };
+        let detail = format!("it ends {place}, after {} bytes", body.len());
+        return SocrataError::Truncated { detail, source: None };
     }
     let row = if row == 0 { String::new() } else { format!(" in row {row}") };
     let found = if body.is_empty() { "nothing".to_owned() } else { place(body, at) };
@@ -324,10 +334,10 @@ mod tests {
     fn polls_and_metrics_call_an_error_by_one_name() {
         let detail = String::new;
         for error in [
-            SocrataError::Settings { detail: detail() },
-            SocrataError::Unreachable { detail: detail() },
-            SocrataError::TimedOut { detail: detail() },
-            SocrataError::Truncated { detail: detail() },
+            SocrataError::Settings { detail: detail(), source: None },
+            SocrataError::Unreachable { detail: detail(), source: None },
+            SocrataError::TimedOut { detail: detail(), source: None },
+            SocrataError::Truncated { detail: detail(), source: None },
             SocrataError::NotJson { detail: detail() },
             SocrataError::TooLarge { limit_bytes: 1 },
         ] {

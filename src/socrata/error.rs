@@ -1,14 +1,20 @@
 //! What can go wrong between the poller and the source, named where it is born.
 
+use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error_policy::{CommandEnd, Directive, ErrorPolicy};
+
+/// What the client of HTTP reported, kept for whoever asks an error for its source; its innermost text stands in the
+/// error's own.
+pub(super) type Cause = Arc<dyn Error + Send + Sync>;
 
 /// A page that could not be had.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum SocrataError {
     #[error("the source's settings cannot be used: {detail}")]
-    Settings { detail: String },
+    Settings { detail: String, source: Option<Cause> },
     /// The source understood and said no: asking again would not help.
     #[error("the source refused the request with status {http_status}: {message}")]
     Rejected { http_status: u16, code: Option<String>, message: String },
@@ -16,11 +22,11 @@ pub enum SocrataError {
     #[error("the source answered with status {http_status}: {message}")]
     Unavailable { http_status: u16, code: Option<String>, message: String, retry_after: Option<Duration> },
     #[error("the source cannot be reached: {detail}")]
-    Unreachable { detail: String },
+    Unreachable { detail: String, source: Option<Cause> },
     #[error("the source did not answer in time: {detail}")]
-    TimedOut { detail: String },
+    TimedOut { detail: String, source: Option<Cause> },
     #[error("the source's answer was cut off: {detail}")]
-    Truncated { detail: String },
+    Truncated { detail: String, source: Option<Cause> },
     #[error("the source's answer is no list of rows in json: {detail}")]
     NotJson { detail: String },
     #[error("the source's answer is larger than {limit_bytes} bytes")]
@@ -136,11 +142,16 @@ mod tests {
             (rejected(400), Fail, No, "mend source.columns"),
             (unavailable(429), Wait, Unreachable, "set source.app_token, without"),
             (unavailable(503), Wait, Unreachable, "try again later"),
-            (SocrataError::TimedOut { detail: text() }, Wait, Unreachable, "try again later"),
-            (SocrataError::Truncated { detail: text() }, Wait, Unreachable, "try again later"),
-            (SocrataError::Unreachable { detail: text() }, Wait, Unreachable, "see that source.url is right"),
+            (SocrataError::TimedOut { detail: text(), source: None }, Wait, Unreachable, "try again later"),
+            (SocrataError::Truncated { detail: text(), source: None }, Wait, Unreachable, "try again later"),
+            (
+                SocrataError::Unreachable { detail: text(), source: None },
+                Wait,
+                Unreachable,
+                "see that source.url is right",
+            ),
             (SocrataError::NotJson { detail: text() }, Wait, Unreachable, "set source.url to the address"),
-            (SocrataError::Settings { detail: text() }, Fail, Settings, "mend source.url"),
+            (SocrataError::Settings { detail: text(), source: None }, Fail, Settings, "mend source.url"),
             (SocrataError::TooLarge { limit_bytes: 1 }, Fail, No, "mend source.url"),
         ] {
             let policy = error.policy();

@@ -156,6 +156,15 @@ mod tests {
     }
 
     #[test]
+    fn what_the_client_reported_is_the_source_and_is_said_once() {
+        let reported = std::io::Error::other("no threads left");
+        let error = StoreError::caused_by("cannot start the connection thread", reported);
+        assert_eq!(error.to_string(), "database error: cannot start the connection thread: no threads left");
+        assert_eq!(error.source().map(ToString::to_string).as_deref(), Some("no threads left"));
+        assert_eq!(causes::with_source(&error), error.to_string());
+    }
+
+    #[test]
     fn shutdown_connection_loss_and_full_disk_are_unavailable() {
         for sqlstate in ["57P01", "57P02", "57P03", "08006", "53300", "53100", "25P03"] {
             assert!(kind(sqlstate).is_unavailable(), "{sqlstate}");

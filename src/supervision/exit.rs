@@ -1,6 +1,10 @@
 //! Why a stage ended, as one enum: supervision is a match on it.
 
-use std::{any::Any, cell::RefCell, fmt};
+use std::any::Any;
+use std::cell::RefCell;
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
 
 use crate::telemetry::labels::RestartReason;
 
@@ -9,13 +13,14 @@ use crate::telemetry::labels::RestartReason;
 #[error("{doing}: {cause}")]
 pub struct StageError {
     doing: &'static str,
-    cause: String,
+    #[source]
+    cause: Arc<dyn Error + Send + Sync>,
 }
 
 impl StageError {
     /// Names what the stage was doing when `cause` ended it.
-    pub fn new(doing: &'static str, cause: impl fmt::Display) -> Self {
-        Self { doing, cause: cause.to_string() }
+    pub fn new(doing: &'static str, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { doing, cause: Arc::from(cause.into()) }
     }
 }
 
