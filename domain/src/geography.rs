@@ -40,6 +40,7 @@ pub fn prepare() {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::borough::Borough;
     use proptest::prelude::*;
 
     #[test]

@@ -143,7 +143,7 @@ impl From<PoolError> for StoreError {
 
 impl From<Injected> for StoreError {
     fn from(fault: Injected) -> Self {
-        Self::Unavailable { detail: fault.to_string() }
+        Self::Unavailable { detail: fault.to_string(), source: None }
     }
 }
 
