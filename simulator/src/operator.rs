@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use actix_web::{HttpResponse, web};
 use jiff::Timestamp;
+use nyc311_notation::quantity;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -11,7 +12,6 @@ use crate::faults::Fault;
 use crate::soql::write_fixed;
 use crate::stamp::at_millisecond;
 use crate::state::SimulatorState;
-use nyc311_notation::quantity;
 
 /// A body may hold a row that is too large for every setting of `kafka.raw_max_record_bytes`, which ends at 8
 /// MiB.

@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use clap::Args;
 use jiff::Timestamp;
+use nyc311_notation::{parse_instant, quantity};
 
 use crate::faults::Fault;
-use nyc311_notation::parse_instant;
-use nyc311_notation::quantity;
 
 /// Serves NDJSON files, or a generated city, as the Socrata API does.
 #[derive(Args, Clone, Debug)]
