@@ -9,7 +9,10 @@ use deadpool_postgres::{PoolError, TimeoutType};
 use tokio_postgres::error::SqlState;
 
 use super::error_kind::StoreErrorKind;
-use crate::{causes, error_policy::Directive};
+use crate::{
+    causes,
+    error_policy::{Directive, ErrorPolicy},
+};
 
 /// What the client reported, kept for whoever asks an error for its source; its text stands in the error's own.
 type Cause = Box<dyn Error + Send + Sync>;
@@ -45,6 +48,27 @@ pub enum StoreError {
 
 fn in_brackets(sqlstate: Option<&SqlState>) -> String {
     sqlstate.map(|sqlstate| format!(" ({})", sqlstate.code())).unwrap_or_default()
+}
+
+impl StoreError {
+    /// Returns what kind of error it is.
+    pub fn kind(&self) -> StoreErrorKind {
+        match self {
+            Self::Unavailable { .. } => StoreErrorKind::Unavailable,
+            Self::Timeout { .. } => StoreErrorKind::TimedOut,
+            Self::Conflict { .. } => StoreErrorKind::Conflict,
+            Self::Refused { .. } => StoreErrorKind::Refused,
+            Self::NewerDatabase { .. } | Self::ChangedMigration { .. } => StoreErrorKind::ForeignDatabase,
+            Self::UnfitDatabase { .. } => StoreErrorKind::UnfitDatabase,
+            Self::Other { sqlstate: Some(sqlstate), .. } => StoreErrorKind::of_sqlstate(sqlstate),
+            Self::Other { sqlstate: None, .. } => StoreErrorKind::Unknown,
+        }
+    }
+
+    /// Says what to do about it.
+    pub fn policy(&self) -> ErrorPolicy {
+        self.kind().policy()
+    }
 }
 
 impl StoreError {

@@ -2,10 +2,9 @@
 
 use tokio_postgres::error::SqlState;
 
-use super::StoreError;
 use crate::error_policy::{CommandEnd, Directive, ErrorPolicy};
 
-/// The kinds of [`StoreError`] that are answered differently.
+/// The kinds of [`StoreError`](super::StoreError) that are answered differently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoreErrorKind {
     Unavailable,
@@ -116,27 +115,6 @@ impl StoreErrorKind {
             Self::NoSuchTable | Self::Unknown => (Directive::Fail, CommandEnd::No, None),
         };
         ErrorPolicy { directive, command_end, remedy }
-    }
-}
-
-impl StoreError {
-    /// Returns what kind of error it is.
-    pub fn kind(&self) -> StoreErrorKind {
-        match self {
-            Self::Unavailable { .. } => StoreErrorKind::Unavailable,
-            Self::Timeout { .. } => StoreErrorKind::TimedOut,
-            Self::Conflict { .. } => StoreErrorKind::Conflict,
-            Self::Refused { .. } => StoreErrorKind::Refused,
-            Self::NewerDatabase { .. } | Self::ChangedMigration { .. } => StoreErrorKind::ForeignDatabase,
-            Self::UnfitDatabase { .. } => StoreErrorKind::UnfitDatabase,
-            Self::Other { sqlstate: Some(sqlstate), .. } => StoreErrorKind::of_sqlstate(sqlstate),
-            Self::Other { sqlstate: None, .. } => StoreErrorKind::Unknown,
-        }
-    }
-
-    /// Says what to do about it.
-    pub fn policy(&self) -> ErrorPolicy {
-        self.kind().policy()
     }
 }
 

@@ -6,9 +6,9 @@ use bytes::Bytes;
 use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 use nyc311_domain::{RawHead, peek};
 
+use super::halt::{Halt, failed};
 use super::succession::{Succession, Verdict};
 use super::walk::Walk;
-use super::{Halt, failed};
 use crate::actors::environment::Environment;
 use crate::kafka::RawRow;
 use crate::socrata::{Cursor, Page, salvaged};
