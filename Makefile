@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo build run test bench services services-stop check-data fmt lint deny clean
+.PHONY: help demo build run test test-all bench services services-stop check-data fmt lint deny clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,6 +18,8 @@ run: ## Run the pipeline against the broker and the database of the settings, un
 
 test: ## Run every test against a private PostgreSQL and a private Apache Kafka
 	@scripts/test $(ARGS)
+
+test-all: test ## Run that, and every suite that needs more than the two servers, once there is one
 
 bench: ## Measure
 	cargo bench --workspace $(ARGS)
