@@ -1,0 +1,119 @@
+//! The tests that `docs/delivery.md` names exist, and each row and each promise names one.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test that cannot go on fails
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
+
+const DOCUMENT: &str = include_str!("../docs/delivery.md");
+
+/// A row of a table whose last column names tests.
+struct Row {
+    section: &'static str,
+    first: &'static str,
+    tests: Vec<&'static str>,
+}
+
+/// Finds the names in a text that are written as code.
+fn named(text: &'static str) -> Vec<&'static str> {
+    text.split('`').skip(1).step_by(2).collect()
+}
+
+fn rows() -> Vec<Row> {
+    let mut rows = Vec::new();
+    let (mut section, mut names_tests) = ("", false);
+    for line in DOCUMENT.lines() {
+        if let Some(title) = line.trim_start_matches('#').strip_prefix(' ').filter(|_| line.starts_with('#'))
+        {
+            section = title;
+        }
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        let (true, &[_, first, .., last, _]) = (line.starts_with('|'), &cells[..]) else {
+            names_tests = false;
+            continue;
+        };
+        if matches!(last, "test" | "tests") {
+            names_tests = true;
+        } else if names_tests && !last.starts_with("---") {
+            rows.push(Row { section, first, tests: named(last) });
+        }
+    }
+    rows
+}
+
+/// Finds the functions that are marked as tests.
+fn tests_in(folder: &Path, found: &mut BTreeSet<String>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() && path.file_name().is_some_and(|name| name != "target") {
+            tests_in(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let mut is_test = false;
+            for line in text.lines().map(str::trim) {
+                let function = line.strip_prefix("async ").unwrap_or(line).strip_prefix("fn ");
+                match function.and_then(|rest| rest.split('(').next()) {
+                    Some(name) if is_test => {
+                        found.insert(name.to_owned());
+                        is_test = false;
+                    }
+                    _ if line.starts_with("#[") => {
+                        is_test |= line.starts_with("#[test]") || line.starts_with("#[tokio::test");
+                    }
+                    _ => is_test = false,
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_test_that_the_delivery_argument_names_exists() {
+    let mut existing = BTreeSet::new();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for entry in std::fs::read_dir(root).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_dir() && name != "target" && !name.starts_with('.') {
+            tests_in(&path, &mut existing);
+        }
+    }
+    assert!(existing.len() > 200, "only {} tests were found", existing.len());
+    for row in rows() {
+        assert!(!row.tests.is_empty(), "{}: the row {:?} names no test", row.section, row.first);
+        for test in row.tests {
+            assert!(existing.contains(test), "{}: there is no test {test}", row.section);
+        }
+    }
+    // Names outside the tables: what is written like a test is one.
+    for name in named(DOCUMENT).into_iter().filter(|name| name.starts_with("crash_")) {
+        assert!(existing.contains(name), "there is no test {name}");
+    }
+}
+
+#[test]
+fn every_crash_table_and_every_promise_names_its_tests() {
+    let rows = rows();
+    let mut tables: BTreeMap<&str, usize> = BTreeMap::new();
+    for row in &rows {
+        *tables.entry(row.section).or_default() += 1;
+    }
+    let expected = [
+        ("Completion of a poll", 2),
+        ("Enriched to PostgreSQL", 3),
+        ("Proof", 12),
+        ("Raw to enriched", 3),
+        ("Source to raw", 4),
+        ("When Kafka is not the one it was", 3),
+    ];
+    assert_eq!(tables, BTreeMap::from(expected));
+    let crashes = DOCUMENT.lines().filter(|line| line.starts_with("| a crash"));
+    assert!(crashes.clone().all(|header| header.ends_with("| test |")), "a crash table names no tests");
+    assert_eq!(crashes.count(), 5);
+    let promises = DOCUMENT.split("## Leg by leg").next().unwrap();
+    let promises = promises.lines().filter_map(|line| line.split_once(". **")).map(|(number, _)| number);
+    let proved = rows.iter().filter(|row| row.section == "Proof").map(|row| row.first);
+    assert_eq!(promises.collect::<Vec<_>>(), proved.collect::<Vec<_>>());
+}
