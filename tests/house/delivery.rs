@@ -1,13 +1,10 @@
 //! The tests that `docs/delivery.md` names exist, and each row and each promise names one.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test that cannot go on fails
+use std::collections::{BTreeMap, BTreeSet};
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::Path,
-};
+use crate::every_file;
 
-const DOCUMENT: &str = include_str!("../docs/delivery.md");
+const DOCUMENT: &str = include_str!("../../docs/delivery.md");
 
 /// A row of a table whose last column names tests.
 struct Row {
@@ -43,28 +40,20 @@ fn rows() -> Vec<Row> {
     rows
 }
 
-/// Finds the functions that are marked as tests.
-fn tests_in(folder: &Path, found: &mut BTreeSet<String>) {
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() && path.file_name().is_some_and(|name| name != "target") {
-            tests_in(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let text = std::fs::read_to_string(&path).unwrap();
-            let mut is_test = false;
-            for line in text.lines().map(str::trim) {
-                let function = line.strip_prefix("async ").unwrap_or(line).strip_prefix("fn ");
-                match function.and_then(|rest| rest.split('(').next()) {
-                    Some(name) if is_test => {
-                        found.insert(name.to_owned());
-                        is_test = false;
-                    }
-                    _ if line.starts_with("#[") => {
-                        is_test |= line.starts_with("#[test]") || line.starts_with("#[tokio::test");
-                    }
-                    _ => is_test = false,
-                }
+/// Finds the functions of a file that are marked as tests.
+fn tests_in(text: &str, found: &mut BTreeSet<String>) {
+    let mut is_test = false;
+    for line in text.lines().map(str::trim) {
+        let function = line.strip_prefix("async ").unwrap_or(line).strip_prefix("fn ");
+        match function.and_then(|rest| rest.split('(').next()) {
+            Some(name) if is_test => {
+                found.insert(name.to_owned());
+                is_test = false;
             }
+            _ if line.starts_with("#[") => {
+                is_test |= line.starts_with("#[test]") || line.starts_with("#[tokio::test");
+            }
+            _ => is_test = false,
         }
     }
 }
@@ -72,13 +61,8 @@ fn tests_in(folder: &Path, found: &mut BTreeSet<String>) {
 #[test]
 fn every_test_that_the_delivery_argument_names_exists() {
     let mut existing = BTreeSet::new();
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for entry in std::fs::read_dir(root).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        if path.is_dir() && name != "target" && !name.starts_with('.') {
-            tests_in(&path, &mut existing);
-        }
+    for text in every_file() {
+        tests_in(&text, &mut existing);
     }
     assert!(existing.len() > 200, "only {} tests were found", existing.len());
     for row in rows() {
