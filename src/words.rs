@@ -39,3 +39,19 @@ macro_rules! words {
 }
 
 pub(crate) use words;
+
+/// Compares texts while the program is compiled, where `==` does not work yet.
+pub const fn is_same(one: &str, other: &str) -> bool {
+    let (one, other) = (one.as_bytes(), other.as_bytes());
+    if one.len() != other.len() {
+        return false;
+    }
+    let mut at = 0;
+    while at < one.len() {
+        if one[at] != other[at] {
+            return false;
+        }
+        at += 1;
+    }
+    true
+}

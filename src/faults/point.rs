@@ -2,15 +2,17 @@
 
 use std::fmt;
 
+use crate::words::is_same;
+
 /// A point that the code visits, named `stage:effect:before` or `stage:effect:after`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Point(&'static str);
 
 /// Every point there is, in the order of a row's way.
 pub const POINTS: &[Point] = &[
-    // One visit for each page, and in it one for each row.
     Point("raw_publisher:publish:before"),
-    Point("raw_publisher:row:before"),
+    // In the middle of a page.
+    Point("raw_publisher:second_half:before"),
     Point("raw_publisher:publish:after"),
     Point("poller:record_page:before"),
     Point("poller:record_page:after"),
@@ -72,57 +74,10 @@ impl fmt::Display for Point {
     }
 }
 
-/// Compares texts where the compiler cannot do it by itself.
-const fn is_same(one: &str, other: &str) -> bool {
-    let (one, other) = (one.as_bytes(), other.as_bytes());
-    if one.len() != other.len() {
-        return false;
-    }
-    let mut at = 0;
-    while at < one.len() {
-        if one[at] != other[at] {
-            return false;
-        }
-        at += 1;
-    }
-    true
-}
-
 #[cfg(test)]
 mod tests {
-    use std::{
-        collections::{BTreeMap, BTreeSet},
-        path::Path,
-    };
-
     use super::*;
     use crate::telemetry::labels::StageName;
-
-    /// Finds the sites in the program's sources: the points that they name, and how often.
-    fn sites(folder: &Path, found: &mut BTreeMap<String, usize>) {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                sites(&path, found);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let text = std::fs::read_to_string(&path).unwrap();
-                for site in text.split("fault_point!(\"").skip(1) {
-                    let name = site.split('"').next().unwrap();
-                    *found.entry(name.to_owned()).or_default() += 1;
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn every_point_of_the_list_is_one_place_in_the_code() {
-        let mut found = BTreeMap::new();
-        sites(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
-        let names: BTreeSet<&str> = POINTS.iter().map(|point| point.name()).collect();
-        assert_eq!(names.len(), POINTS.len(), "a name stands twice in the list");
-        assert_eq!(found.keys().map(String::as_str).collect::<BTreeSet<_>>(), names);
-        assert!(found.values().all(|sites| *sites == 1), "{found:?}");
-    }
 
     #[test]
     fn a_name_says_stage_effect_and_side() {

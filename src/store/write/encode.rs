@@ -16,6 +16,7 @@ use super::statements::COLUMNS;
 use crate::store::DeadLetter;
 use crate::store::drift::Terms;
 use crate::telemetry::labels::{SetAside, StageName};
+use crate::words::is_same;
 
 /// Signature, flags and length of the header extension.
 const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
@@ -212,16 +213,8 @@ const fn same_columns(names: &[&str]) -> bool {
     }
     let mut index = 0;
     while index < names.len() {
-        let (one, other) = (names[index].as_bytes(), COLUMNS[index].0.as_bytes());
-        if one.len() != other.len() {
+        if !is_same(names[index], COLUMNS[index].0) {
             return false;
-        }
-        let mut at = 0;
-        while at < one.len() {
-            if one[at] != other[at] {
-                return false;
-            }
-            at += 1;
         }
         index += 1;
     }
