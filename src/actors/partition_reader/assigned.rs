@@ -233,17 +233,15 @@ impl<T: Copy> Assignments<T> {
                 self.answer_drained(&mut steps);
             }
             Change::Opened { partition, attempt, next_offset, token } => {
+                let opening = self.openings + 1;
                 let Some(assigned) = self.attempting(&partition, attempt) else { return steps };
+                assigned.opening = Some((opening, token));
+                assigned.appended_at_ms.clear();
+                (assigned.opened_at, assigned.next_offset) = (next_offset, next_offset);
+                // What an earlier opening saw last may be gone, and must not be told of this one.
+                assigned.last = None;
                 let assignment = assigned.assignment;
-                self.openings += 1;
-                let opening = self.openings;
-                if let Some(assigned) = self.partitions.get_mut(&partition) {
-                    assigned.opening = Some((opening, token));
-                    assigned.appended_at_ms.clear();
-                    (assigned.opened_at, assigned.next_offset) = (next_offset, next_offset);
-                    // What an earlier opening saw last may be gone, and must not be told of this one.
-                    assigned.last = None;
-                }
+                self.openings = opening;
                 steps.push(Step::Read { partition, assignment, next_offset, opening });
                 self.say_running(&mut steps);
             }
@@ -281,8 +279,9 @@ impl<T: Copy> Assignments<T> {
     }
 
     /// Returns the partition whose last attempt this is, unless nothing is opened any more.
-    fn attempting(&self, partition: &Partition, attempt: u64) -> Option<&Assigned<T>> {
-        self.partitions.get(partition).filter(|assigned| assigned.attempt == attempt && !self.draining)
+    fn attempting(&mut self, partition: &Partition, attempt: u64) -> Option<&mut Assigned<T>> {
+        let draining = self.draining;
+        self.partitions.get_mut(partition).filter(|assigned| assigned.attempt == attempt && !draining)
     }
 
     fn open(&mut self, partition: Partition, wait: Duration, steps: &mut Vec<Step>) {
