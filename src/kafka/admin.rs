@@ -84,8 +84,8 @@ struct Clients {
 impl Clients {
     fn new(config: &ClientConfig) -> Result<Self, KafkaFailure> {
         Ok(Self {
-            client: Arc::new(config.create_with_context(Logged::of("kafka client", ()))?),
-            reader: Arc::new(config.create_with_context(Logged::of("kafka client", ()))?),
+            client: Arc::new(config.create_with_context(Logged::default())?),
+            reader: Arc::new(config.create_with_context(Logged::default())?),
         })
     }
 }
@@ -299,8 +299,7 @@ impl Admin {
             // It takes part in no group, but librdkafka reads under the name of one only.
             let mut config = admin.config.clone();
             config.set("group.id", "nyc311-look").set("enable.auto.commit", "false");
-            let consumer: BaseConsumer<Logged> =
-                config.create_with_context(Logged::of("kafka client", ()))?;
+            let consumer: BaseConsumer<Logged> = config.create_with_context(Logged::default())?;
             {
                 let mut wanted = TopicPartitionList::new();
                 wanted.add_partition_offset(&topic, partition, Offset::Offset(offset))?;
@@ -413,7 +412,7 @@ impl Asking {
             .set("enable.auto.commit", "false")
             // Only with this does Kafka hold back the offsets of an open transaction.
             .set("isolation.level", "read_committed");
-        Ok(config.create_with_context(Logged::of("kafka client", ()))?)
+        Ok(config.create_with_context(Logged::default())?)
     }
 }
 

@@ -45,6 +45,13 @@ impl<T> Logged<T> {
     }
 }
 
+/// The context of a client that only asks.
+impl Default for Logged {
+    fn default() -> Self {
+        Self::of("kafka client", ())
+    }
+}
+
 impl<T> std::ops::Deref for Logged<T> {
     type Target = T;
 
