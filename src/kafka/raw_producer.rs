@@ -192,11 +192,13 @@ impl RawProducer {
             self.producer.as_ref().ok_or_else(|| KafkaFailure::Other("the producer is gone".to_owned()))?;
         let headers = headers.to_kafka();
         for (index, row) in rows.iter().enumerate() {
+            if index == rows.len() / 2 {
+                fault_point!("raw_publisher:second_half:before");
+            }
             if row.value.len() > self.max_row_bytes {
                 receipt.too_large.lock().push(index);
                 continue;
             }
-            fault_point!("raw_publisher:row:before");
             receipt.expect_one();
             let mut record = BaseRecord::<str, [u8], Box<Ticket>>::with_opaque_to(
                 &self.topic,

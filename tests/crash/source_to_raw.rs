@@ -19,8 +19,7 @@ async fn crash_in_the_middle_of_a_page_publishes_its_rows_again() {
     const OF_THE_PAGE: i64 = 150;
     let mut service = service(&[]).await;
     let published = PAGE_ROWS + OF_THE_PAGE;
-    let faults = format!("raw_publisher:row:before=hang@{}", published + 1);
-    spawn_faulty(&mut service, ALL_ROLES, &faults, &[]);
+    spawn_faulty(&mut service, ALL_ROLES, "raw_publisher:second_half:before=hang@2", &[]);
     service.ready().await;
     let id = service.submit(json!({})).await;
     reached(&service).await;
