@@ -28,7 +28,7 @@ use nyc311_simulator::SimulatorOptions;
 use crate::config::{Loaded, Settings};
 use crate::screen;
 use crate::telemetry;
-use exit::Failure;
+use exit::CommandError;
 use setting_flags::SettingFlags;
 
 /// New York's 311 service requests, from the Socrata API through Kafka to PostgreSQL, exactly once.
@@ -125,7 +125,7 @@ fn show_usage(error: &clap::Error) {
     }
 }
 
-fn dispatch(command: Command, loaded: Loaded) -> Result<i32, Failure> {
+fn dispatch(command: Command, loaded: Loaded) -> Result<i32, CommandError> {
     let settings = &loaded.settings;
     let code = match command {
         Command::Run(args) => run::run(&args, loaded),
@@ -143,11 +143,11 @@ fn dispatch(command: Command, loaded: Loaded) -> Result<i32, Failure> {
     Ok(code)
 }
 
-fn block_on(command: impl Future<Output = Result<i32, Failure>>) -> Result<i32, Failure> {
+fn block_on(command: impl Future<Output = Result<i32, CommandError>>) -> Result<i32, CommandError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::new(exit::NO, format!("cannot start: {error}")))?;
+        .map_err(|error| CommandError::new(exit::NO, format!("cannot start: {error}")))?;
     let outcome = runtime.block_on(command);
     // Blocking calls of a broker that does not answer must not hold the command up.
     runtime.shutdown_background();

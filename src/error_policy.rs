@@ -1,7 +1,7 @@
 //! What follows from an error of a dependency: the words that every kind of error is answered in.
 //!
 //! An error is classified where it is born, and one exhaustive function per kind of error (`StoreErrorKind::policy`,
-//! `KafkaFailure::policy`, `SocrataError::policy`) gives its policy. Whoever meets the error follows
+//! `KafkaError::policy`, `SocrataError::policy`) gives its policy. Whoever meets the error follows
 //! the directive and does not look at the error again. What nobody knows is not repeated without end: it [fails].
 //!
 //! [fails]: Directive::Fail

@@ -9,7 +9,7 @@ mod assumption;
 mod batch_builder;
 mod client;
 pub mod consumer;
-mod failure;
+mod error;
 mod group_member;
 pub mod groups;
 mod headers;
@@ -23,7 +23,7 @@ pub mod transactional;
 
 pub use admin::{Admin, Committed};
 pub use consumer::GroupMetadata;
-pub use failure::{KafkaFailure, MEND_ADDRESS};
+pub use error::{KafkaError, MEND_ADDRESS};
 pub use headers::{HeaderList, Origin};
 pub use offset_note::OffsetNote;
 pub use partition_map::PartitionMap;

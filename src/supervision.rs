@@ -39,7 +39,7 @@ mod tests;
 mod watchdog;
 
 pub use board::{Board, StageKey, StageState, StageStatus};
-pub use child::{Child, Drain, Fault};
+pub use child::{Child, Drain, StageFault};
 pub use exit::{ExitReason, StageError};
 pub use group::Group;
 pub use policy::RestartPolicy;

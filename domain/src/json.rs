@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use nyc311_json::{Malformed, Members, Token, Value, is_wide};
+use nyc311_json::{JsonError, Members, Token, Value, is_wide};
 
 /// Nesting beyond this is refused, so that what passes here also passes in PostgreSQL.
 const MAX_DEPTH: usize = 64;
@@ -11,12 +11,12 @@ const MAX_DEPTH: usize = 64;
 const MAX_ROW_DEPTH: usize = 48;
 
 /// Begins at an object of ours.
-pub(crate) fn members(text: &str) -> Result<Members<'_>, Malformed> {
+pub(crate) fn members(text: &str) -> Result<Members<'_>, JsonError> {
     Members::of(text, MAX_DEPTH)
 }
 
 /// Begins at a row of the city's.
-pub(crate) fn row_members(text: &str) -> Result<Members<'_>, Malformed> {
+pub(crate) fn row_members(text: &str) -> Result<Members<'_>, JsonError> {
     Members::of(text, MAX_ROW_DEPTH)
 }
 

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use jiff::Timestamp;
-use nyc311_json::{Malformed, Member, Value};
+use nyc311_json::{JsonError, Member, Value};
 
 use crate::{
     borough::Borough,
@@ -185,7 +185,7 @@ pub(crate) struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
-    pub(crate) fn read(text: &'a str) -> Result<Self, Malformed> {
+    pub(crate) fn read(text: &'a str) -> Result<Self, JsonError> {
         let mut row = Self {
             values: [Value::Null; Field::COUNT],
             details: ObjectWriter::default(),
@@ -304,7 +304,7 @@ pub fn peek(raw: &[u8]) -> RawHead<'_> {
     std::str::from_utf8(raw).ok().and_then(|text| head(text).ok()).unwrap_or_default()
 }
 
-fn head(text: &str) -> Result<RawHead<'_>, Malformed> {
+fn head(text: &str) -> Result<RawHead<'_>, JsonError> {
     let mut members = json::row_members(text)?;
     let mut head = RawHead::default();
     while let Some(member) = members.next()? {

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, error::Error, fmt};
 
 use jiff::Timestamp;
-use nyc311_json::{Malformed, Value};
+use nyc311_json::{JsonError, Value};
 
 use crate::{
     json::{self, Json},
@@ -34,8 +34,8 @@ impl fmt::Display for EnrichedError {
 
 impl Error for EnrichedError {}
 
-impl From<Malformed> for EnrichedError {
-    fn from(malformed: Malformed) -> Self {
+impl From<JsonError> for EnrichedError {
+    fn from(malformed: JsonError) -> Self {
         let detail = format!("expected {} at byte {}", malformed.expected, malformed.at);
         Self { field: None, detail }
     }

@@ -9,14 +9,14 @@
 //!
 //! For a row that breaks the grammar there are [`loose_members`] and [`sound_value`].
 
-mod malformed;
+mod error;
 mod object;
 mod places;
 mod sound;
 mod token;
 mod walk;
 
-pub use malformed::Malformed;
+pub use error::JsonError;
 pub use object::{Member, Members};
 pub use places::{elements, loose_members, members, value_end};
 pub use sound::sound_value;

@@ -4,7 +4,7 @@
 //! (escapes, bytes beyond ASCII, double blanks), because most strings of most rows need no work at all and
 //! the walk has to touch every byte anyway.
 
-use crate::malformed::{COMMA_OR_BRACE, Malformed, NAME, VALUE};
+use crate::error::{COMMA_OR_BRACE, JsonError, NAME, VALUE};
 use crate::token::{Token, Value};
 use crate::walk::{Seen, Walk};
 
@@ -26,7 +26,7 @@ pub struct Members<'a> {
 impl<'a> Members<'a> {
     /// Begins at the object that the text consists of; a value that is nested deeper than `max_depth` is
     /// refused when its turn comes.
-    pub fn of(text: &'a str, max_depth: usize) -> Result<Self, Malformed> {
+    pub fn of(text: &'a str, max_depth: usize) -> Result<Self, JsonError> {
         let mut walk = Walk::new(text.as_bytes(), 0, max_depth);
         walk.skip_blanks();
         walk.expect(b'{', "an object")?;
@@ -42,7 +42,7 @@ impl<'a> Members<'a> {
     /// Returns the next member, or `None` at the end of the object, which must also be the end of the text.
     #[inline]
     #[allow(clippy::should_implement_trait)] // the first error ends it, which an iterator would not say
-    pub fn next(&mut self) -> Result<Option<Member<'a>>, Malformed> {
+    pub fn next(&mut self) -> Result<Option<Member<'a>>, JsonError> {
         Ok(self.next_expecting(&[])?.map(|(member, _)| member))
     }
 
@@ -52,7 +52,7 @@ impl<'a> Members<'a> {
     pub fn next_expecting(
         &mut self,
         expected: &[&'static str],
-    ) -> Result<Option<(Member<'a>, Option<usize>)>, Malformed> {
+    ) -> Result<Option<(Member<'a>, Option<usize>)>, JsonError> {
         if !self.begin_member()? {
             return Ok(None);
         }
@@ -74,7 +74,7 @@ impl<'a> Members<'a> {
 
     /// Steps to the next member, or says that there is none.
     #[inline(always)]
-    fn begin_member(&mut self) -> Result<bool, Malformed> {
+    fn begin_member(&mut self) -> Result<bool, JsonError> {
         let walk = &mut self.walk;
         walk.skip_blanks();
         match walk.peek() {
@@ -108,7 +108,7 @@ impl<'a> Members<'a> {
     }
 
     #[inline(always)]
-    fn value(&mut self) -> Result<Value<'a>, Malformed> {
+    fn value(&mut self) -> Result<Value<'a>, JsonError> {
         let start = self.walk.at;
         match self.walk.peek() {
             Some(b'"') => {
@@ -132,7 +132,7 @@ impl<'a> Members<'a> {
 
     /// Reads a string whose opening quote has been passed.
     #[inline]
-    fn string(&mut self) -> Result<Token<'a>, Malformed> {
+    fn string(&mut self) -> Result<Token<'a>, JsonError> {
         let start = self.walk.at;
         let mut seen = Seen::default();
         self.walk.string(&mut seen)?;
@@ -157,7 +157,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn walk(text: &str) -> Result<Vec<(String, Value<'_>)>, Malformed> {
+    fn walk(text: &str) -> Result<Vec<(String, Value<'_>)>, JsonError> {
         let mut members = Members::of(text, 64)?;
         let mut all = Vec::new();
         while let Some(member) = members.next()? {

@@ -8,7 +8,7 @@ mod loose;
 
 use std::ops::Range;
 
-use crate::malformed::{CLOSING_QUOTE, COMMA_OR_BRACE, Malformed, NAME};
+use crate::error::{CLOSING_QUOTE, COMMA_OR_BRACE, JsonError, NAME};
 use crate::walk::{Unseen, Walk, blank};
 
 pub use loose::loose_members;
@@ -19,7 +19,7 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 const END: &str = "the end of the answer after the list of rows";
 
 /// Returns the index just past the value that begins at `at`.
-pub fn value_end(text: &[u8], at: usize) -> Result<usize, Malformed> {
+pub fn value_end(text: &[u8], at: usize) -> Result<usize, JsonError> {
     let mut walk = Walk::new(text, at, ANY_DEPTH);
     walk.value()?;
     Ok(walk.at)
@@ -27,18 +27,18 @@ pub fn value_end(text: &[u8], at: usize) -> Result<usize, Malformed> {
 
 /// Returns where each element of the array lies that `text` consists of. An element that is not JSON is
 /// delimited by its quotes and braces; only where these do not tell its end either, the text is refused.
-pub fn elements(text: &[u8]) -> Result<Vec<Range<usize>>, Malformed> {
+pub fn elements(text: &[u8]) -> Result<Vec<Range<usize>>, JsonError> {
     let begin = if text.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
     let mut at = blank(text, begin);
     if text.get(at) != Some(&b'[') {
-        return Err(Malformed::new(text, at, "`[`, with which a list of rows begins"));
+        return Err(JsonError::new(text, at, "`[`, with which a list of rows begins"));
     }
     at = blank(text, at + 1);
     let is_whole = text.trim_ascii_end().ends_with(b"]");
     let mut elements = Vec::new();
     if text.get(at) == Some(&b']') {
         at = blank(text, at + 1);
-        return if at < text.len() { Err(Malformed::new(text, at, END)) } else { Ok(elements) };
+        return if at < text.len() { Err(JsonError::new(text, at, END)) } else { Ok(elements) };
     }
     loop {
         let end = match element(text, at) {
@@ -62,20 +62,20 @@ pub fn elements(text: &[u8]) -> Result<Vec<Range<usize>>, Malformed> {
 }
 
 /// Returns the index just past the element at `at`, after which the list goes on or ends.
-fn element(text: &[u8], at: usize) -> Result<usize, Malformed> {
+fn element(text: &[u8], at: usize) -> Result<usize, JsonError> {
     let end = value_end(text, at)?;
     let next = blank(text, end);
     match text.get(next) {
         // A brace too many has ended the row before its last members.
         Some(b',') if loose::begins_member(text, next + 1) => {
-            Err(Malformed::new(text, next, "a row after the comma"))
+            Err(JsonError::new(text, next, "a row after the comma"))
         }
         Some(b',') => Ok(end),
         Some(b']') => match blank(text, next + 1) {
             after if after == text.len() => Ok(end),
-            after => Err(Malformed::new(text, after, END)),
+            after => Err(JsonError::new(text, after, END)),
         },
-        _ => Err(Malformed::new(text, next, "a comma or `]` after the row")),
+        _ => Err(JsonError::new(text, next, "a comma or `]` after the row")),
     }
 }
 
@@ -85,7 +85,7 @@ pub fn members(
     text: &[u8],
     at: usize,
     mut member: impl FnMut(Range<usize>, Range<usize>),
-) -> Result<usize, Malformed> {
+) -> Result<usize, JsonError> {
     let mut walk = Walk::new(text, at, ANY_DEPTH);
     walk.expect(b'{', "`{`")?;
     walk.skip_blanks();

@@ -1,6 +1,6 @@
 //! The grammar: a place in a text, and the steps that move it on.
 
-use crate::malformed::{CLOSING_QUOTE, COLON, COMMA_OR_BRACE, COMMA_OR_BRACKET, Malformed, NAME, VALUE};
+use crate::error::{CLOSING_QUOTE, COLON, COMMA_OR_BRACE, COMMA_OR_BRACKET, JsonError, NAME, VALUE};
 use crate::token::is_wide;
 
 /// Returns the index of the first byte from `at` on that is no white space.
@@ -45,7 +45,7 @@ impl<'t> Walk<'t> {
     }
 
     #[inline]
-    pub(crate) fn expect(&mut self, byte: u8, expected: &'static str) -> Result<(), Malformed> {
+    pub(crate) fn expect(&mut self, byte: u8, expected: &'static str) -> Result<(), JsonError> {
         if self.peek() == Some(byte) {
             self.at += 1;
             Ok(())
@@ -60,13 +60,13 @@ impl<'t> Walk<'t> {
     }
 
     #[cold]
-    pub(crate) fn malformed(&self, expected: &'static str) -> Malformed {
-        Malformed::new(self.text, self.at, expected)
+    pub(crate) fn malformed(&self, expected: &'static str) -> JsonError {
+        JsonError::new(self.text, self.at, expected)
     }
 
     /// Passes over a value.
     #[inline]
-    pub(crate) fn value(&mut self) -> Result<(), Malformed> {
+    pub(crate) fn value(&mut self) -> Result<(), JsonError> {
         match self.peek() {
             Some(b'"') => {
                 self.at += 1;
@@ -83,7 +83,7 @@ impl<'t> Walk<'t> {
 
     /// Passes over an object or an array with one bit per level, so that no text can exhaust the stack.
     #[inline(never)]
-    pub(crate) fn nested(&mut self) -> Result<(), Malformed> {
+    pub(crate) fn nested(&mut self) -> Result<(), JsonError> {
         let mut levels = Levels::default();
         loop {
             // At a value.
@@ -136,7 +136,7 @@ impl<'t> Walk<'t> {
     }
 
     /// Passes over the name of a member and its colon.
-    fn name(&mut self) -> Result<(), Malformed> {
+    fn name(&mut self) -> Result<(), JsonError> {
         self.expect(b'"', NAME)?;
         self.string(&mut Unseen)?;
         self.colon()
@@ -144,7 +144,7 @@ impl<'t> Walk<'t> {
 
     /// Passes over the colon after a name.
     #[inline]
-    pub(crate) fn colon(&mut self) -> Result<(), Malformed> {
+    pub(crate) fn colon(&mut self) -> Result<(), JsonError> {
         self.skip_blanks();
         self.expect(b':', COLON)?;
         self.skip_blanks();
@@ -154,7 +154,7 @@ impl<'t> Walk<'t> {
     /// Passes over a string whose opening quote has been passed, eight bytes at a time: nearly all of a row
     /// is inside of strings. Tells `seen` what stands in it.
     #[inline]
-    pub(crate) fn string(&mut self, seen: &mut impl Watch) -> Result<(), Malformed> {
+    pub(crate) fn string(&mut self, seen: &mut impl Watch) -> Result<(), JsonError> {
         loop {
             while let Some(chunk) =
                 self.text.get(self.at..self.at + 8).and_then(|bytes| bytes.first_chunk::<8>())
@@ -192,7 +192,7 @@ impl<'t> Walk<'t> {
         }
     }
 
-    fn escape(&mut self) -> Result<(), Malformed> {
+    fn escape(&mut self) -> Result<(), JsonError> {
         self.at += 1;
         match self.peek() {
             Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 1,
@@ -211,7 +211,7 @@ impl<'t> Walk<'t> {
     }
 
     #[inline]
-    pub(crate) fn number(&mut self) -> Result<(), Malformed> {
+    pub(crate) fn number(&mut self) -> Result<(), JsonError> {
         let start = self.at;
         if self.peek() == Some(b'-') {
             self.at += 1;
@@ -237,7 +237,7 @@ impl<'t> Walk<'t> {
     }
 
     #[inline]
-    fn digits(&mut self) -> Result<(), Malformed> {
+    fn digits(&mut self) -> Result<(), JsonError> {
         let start = self.at;
         while self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
             self.at += 1;
@@ -246,7 +246,7 @@ impl<'t> Walk<'t> {
     }
 
     #[inline]
-    pub(crate) fn literal(&mut self, word: &[u8]) -> Result<(), Malformed> {
+    pub(crate) fn literal(&mut self, word: &[u8]) -> Result<(), JsonError> {
         if self.text.get(self.at..).is_some_and(|rest| rest.starts_with(word)) {
             self.at += word.len();
             return Ok(());

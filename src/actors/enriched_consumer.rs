@@ -18,7 +18,7 @@ use super::{
 use crate::{
     config::Settings,
     kafka::{
-        KafkaFailure, Partition,
+        KafkaError, Partition,
         consumer::{InFlightLimit, ReadBatch},
         groups::writer_group,
     },
@@ -90,7 +90,7 @@ impl Destination for ToAggregator {
             // After the claim: ends of a log that were asked before it lie behind whatever others have stored meanwhile.
             let ends = environment.admin.log_ends(&topic, [partition]).await?;
             let Some(ends) = ends.first().copied() else {
-                return Err(KafkaFailure::Unavailable("no answer with offsets".to_owned()).into());
+                return Err(KafkaError::Unavailable("no answer with offsets".to_owned()).into());
             };
             let (epoch, next_offset) = (claimed.epoch, claimed.next_offset);
             let found = Found { topic: &topic, partition, next_offset, ends };

@@ -30,7 +30,7 @@ use super::environment::Environment;
 use crate::{
     error_policy::Directive,
     kafka::{
-        DescribedTopic, KafkaFailure, Mark,
+        DescribedTopic, KafkaError, Mark,
         admin::LogEnds,
         groups::{COMMITTED_PATIENCE, enricher_group},
         topics,
@@ -45,7 +45,7 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 enum LookError {
     #[error(transparent)]
-    Kafka(#[from] KafkaFailure),
+    Kafka(#[from] KafkaError),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -109,7 +109,7 @@ impl Environment {
     }
 
     /// Asks whether the logs are still those of `cluster`; if they are not, the next look finds out what that means.
-    pub async fn logs_are_of(&self, cluster: &Cluster) -> Result<bool, KafkaFailure> {
+    pub async fn logs_are_of(&self, cluster: &Cluster) -> Result<bool, KafkaError> {
         let id = self.admin.cluster_id().await?;
         let same =
             id == cluster.id && self.are_known(cluster, &self.admin.describe(&self.topic_names()).await?);
@@ -140,7 +140,7 @@ impl Environment {
         if described.len() < self.topic_names().len() {
             // Another process has only just created them.
             let detail = "the topics are not known to the brokers yet".to_owned();
-            return Err(KafkaFailure::Unavailable(detail).into());
+            return Err(KafkaError::Unavailable(detail).into());
         }
         let topic_ids = Arc::new(ids(&described));
         if topic_ids.len() < self.topic_names().len() {
@@ -257,7 +257,7 @@ impl Environment {
         &self,
         found: Found<'_>,
         last: Option<Mark>,
-    ) -> Result<Option<String>, KafkaFailure> {
+    ) -> Result<Option<String>, KafkaError> {
         let Found { topic, partition, next_offset, ends } = found;
         if !(ends.low..=ends.high).contains(&next_offset) {
             return Ok(Some(format!(

@@ -27,7 +27,7 @@
 //! can be written.
 
 mod completion;
-mod halt;
+mod error;
 mod prepared;
 mod succession;
 mod walk;
@@ -42,7 +42,7 @@ use tokio::sync::watch;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use self::halt::{CANCELLED, Halt, failed};
+use self::error::{CANCELLED, RunError, failed};
 use self::prepared::Prepared;
 use self::succession::Previous;
 use self::walk::{Certain, PageFacts, Walk, begins_at};
@@ -104,7 +104,7 @@ impl PollRun<'_> {
                 outcome = self.fetch_and_store() => outcome,
                 interruption = self.keep_lease() => Err(interruption),
                 () = self.environment.replaced(self.cluster.clone()) => {
-                    Err(Halt::Interrupted("kafka is not the one it was".to_owned()))
+                    Err(RunError::Interrupted("kafka is not the one it was".to_owned()))
                 }
             };
             self.conclude(outcome).await
@@ -113,22 +113,22 @@ impl PollRun<'_> {
         .await
     }
 
-    async fn conclude(&self, outcome: Result<(), Halt>) -> RunEnd {
+    async fn conclude(&self, outcome: Result<(), RunError>) -> RunEnd {
         let (store, id) = (&self.environment.store, self.poll.id);
         let (state, recorded) = match outcome {
             Ok(()) => (PollState::Succeeded, store.finish_poll(id, self.token, self.dataset()).await),
-            Err(Halt::Failed(error)) if error.code == CANCELLED => {
+            Err(RunError::Failed(error)) if error.code == CANCELLED => {
                 (PollState::Cancelled, store.finish_cancelled(id, self.token).await)
             }
-            Err(Halt::Failed(error)) => {
+            Err(RunError::Failed(error)) => {
                 tracing::error!(code = error.code, detail = error.detail, "poll failed");
                 (PollState::Failed, store.fail_poll(id, self.token, &error).await)
             }
-            Err(Halt::LeaseLost) => {
+            Err(RunError::LeaseLost) => {
                 tracing::warn!("poll belongs to somebody else or starts again");
                 return RunEnd::Ended;
             }
-            Err(Halt::Stopped) => {
+            Err(RunError::Stopped) => {
                 // Released, so that whoever starts next need not wait for the lease to pass.
                 let released = tokio::select! {
                     released = store.renew_lease(id, self.token, Duration::ZERO) => released.is_ok(),
@@ -137,7 +137,7 @@ impl PollRun<'_> {
                 tracing::info!(released, "poll stops with the process and goes on later");
                 return RunEnd::Stopped;
             }
-            Err(Halt::Interrupted(detail)) => return RunEnd::Interrupted(detail),
+            Err(RunError::Interrupted(detail)) => return RunEnd::Interrupted(detail),
         };
         match recorded {
             Ok(()) => {
@@ -156,13 +156,13 @@ impl PollRun<'_> {
     }
 
     /// Renews the lease until something ends the run: it is lost, or a cancellation was asked for.
-    async fn keep_lease(&self) -> Halt {
+    async fn keep_lease(&self) -> RunError {
         let lease = self.environment.settings.poll.lease;
         loop {
             match self.environment.store.renew_lease(self.poll.id, self.token, lease).await {
                 Ok(Lease::Held { cancel_requested: true }) => return failed(CANCELLED, String::new()),
                 Ok(Lease::Held { .. }) => {}
-                Ok(Lease::Lost) => return Halt::LeaseLost,
+                Ok(Lease::Lost) => return RunError::LeaseLost,
                 // Whoever takes over meanwhile has another token, and every step of ours is refused.
                 Err(error) => tracing::warn!(%error, "lease was not renewed"),
             }
@@ -170,18 +170,18 @@ impl PollRun<'_> {
         }
     }
 
-    async fn fetch_and_store(&self) -> Result<(), Halt> {
+    async fn fetch_and_store(&self) -> Result<(), RunError> {
         if self.poll.state != PollState::Storing {
             self.fetch().await?;
         }
         self.wait_until_stored().await
     }
 
-    fn stopping(&self) -> Result<(), Halt> {
-        if *self.stop.borrow() { Err(Halt::Stopped) } else { Ok(()) }
+    fn stopping(&self) -> Result<(), RunError> {
+        if *self.stop.borrow() { Err(RunError::Stopped) } else { Ok(()) }
     }
 
-    async fn fetch(&self) -> Result<(), Halt> {
+    async fn fetch(&self) -> Result<(), RunError> {
         let mut walk = self.first_request().await?;
         let mut fetched = Some(self.fetch_page(&walk.request).await?);
         while let Some(page) = fetched.take() {
@@ -209,7 +209,7 @@ impl PollRun<'_> {
         Ok(())
     }
 
-    async fn first_request(&self) -> Result<Walk, Halt> {
+    async fn first_request(&self) -> Result<Walk, RunError> {
         let settings = &self.environment.settings;
         let window = self.poll.window;
         let position = self.environment.store.source_position(self.dataset()).await?;
@@ -237,18 +237,18 @@ impl PollRun<'_> {
         Ok(Walk::new(request, page, window.is_open(), certain))
     }
 
-    async fn fetch_page(&self, request: &PageRequest) -> Result<Page, Halt> {
+    async fn fetch_page(&self, request: &PageRequest) -> Result<Page, RunError> {
         let span = tracing::info_span!("fetch", limit = request.limit);
         let began = Instant::now();
         let mut stop = self.stop.clone();
         let fetched = tokio::select! {
             fetched = self.source.fetch_page(request).instrument(span) => fetched,
             // A page may take minutes; a drain does not wait for it.
-            _ = stop.wait_for(|stop| *stop) => return Err(Halt::Stopped),
+            _ = stop.wait_for(|stop| *stop) => return Err(RunError::Stopped),
         };
         events::waited(StageName::Poller, WaitsOn::Source, began);
         fetched.map_err(|error: SocrataError| {
-            Halt::Failed(PollError {
+            RunError::Failed(PollError {
                 code: error.code().to_owned(),
                 stage: StageName::Poller.to_string(),
                 detail: error.to_string(),
@@ -259,7 +259,7 @@ impl PollRun<'_> {
     }
 
     /// Publishes a page; while Kafka is away or the publisher is being rebuilt, the page waits.
-    async fn publish(&self, walk: &Walk, prepared: &Prepared) -> Result<PublishedPage, Halt> {
+    async fn publish(&self, walk: &Walk, prepared: &Prepared) -> Result<PublishedPage, RunError> {
         let origin = Origin { poll_id: self.poll.id, page: walk.page + 1, fetched_at: Timestamp::now() };
         let message = RawPage { origin: Arc::new(origin), rows: prepared.rows.clone() };
         let mut delays = DEPENDENCY_AWAY.delays();
@@ -301,7 +301,7 @@ impl PollRun<'_> {
         walk: &mut Walk,
         prepared: &Prepared,
         published: PublishedPage,
-    ) -> Result<(), Halt> {
+    ) -> Result<(), RunError> {
         let was_frozen = walk.is_frozen();
         let facts = PageFacts {
             last: prepared.last.as_ref(),
@@ -340,7 +340,7 @@ impl PollRun<'_> {
         loop {
             let recorded = tokio::select! {
                 recorded = self.environment.store.record_page(self.poll.id, self.token, &record) => recorded,
-                _ = past_saving(self.life, self.environment, Dependency::Database) => return Err(Halt::Stopped),
+                _ = past_saving(self.life, self.environment, Dependency::Database) => return Err(RunError::Stopped),
             };
             match recorded {
                 Ok(()) => break,

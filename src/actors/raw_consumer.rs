@@ -29,7 +29,7 @@ use super::{
 use crate::{
     config::Settings,
     kafka::{
-        KafkaFailure, OffsetNote, Partition,
+        KafkaError, OffsetNote, Partition,
         consumer::{InFlightLimit, ReadBatch},
         groups::{COMMITTED_PATIENCE, enricher_group},
         transactional::Opening,
@@ -126,7 +126,7 @@ impl ToEnrichers {
         let topic = &settings.kafka.raw_topic;
         let group = enricher_group(&settings.kafka);
         let topic_id = cluster.topic_id(topic);
-        let answer = || BatchError::from(KafkaFailure::Unavailable("no answer with offsets".to_owned()));
+        let answer = || BatchError::from(KafkaError::Unavailable("no answer with offsets".to_owned()));
         // What is known of the partition is read first, the ends of the log last: offsets only grow, so that a process that
         // stood still in between finds nothing beyond its log that is not.
         for _ in 0..ATTEMPTS_TO_START {

@@ -7,11 +7,11 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::json;
 
-use super::exit::{self, Failure};
+use super::exit::{self, CommandError};
 use super::output::{self, Format, OutputArgs};
 use crate::config::{KafkaSettings, Settings, SourceSettings};
 use crate::error_policy::Directive;
-use crate::kafka::{Admin, KafkaFailure, MEND_ADDRESS, topics};
+use crate::kafka::{Admin, KafkaError, MEND_ADDRESS, topics};
 use crate::socrata::{PageRequest, SocrataClient, SocrataError, WindowOn};
 use crate::store::{Store, StoreError};
 
@@ -44,7 +44,7 @@ impl Finding {
 }
 
 /// Ends with 0 when all parts are well and 1 when a fault was found.
-pub async fn run(args: &CheckArgs, settings: &Settings) -> Result<i32, Failure> {
+pub async fn run(args: &CheckArgs, settings: &Settings) -> Result<i32, CommandError> {
     let (source, kafka, database) =
         tokio::join!(check_source(&settings.source), check_kafka(&settings.kafka), check_database(settings));
     let findings = [source, kafka, database];
@@ -101,12 +101,12 @@ async fn check_kafka(settings: &KafkaSettings) -> Finding {
     };
     let checked = async {
         let cluster = admin.cluster_id().await.map_err(|failure| match failure {
-            KafkaFailure::Unavailable(said) => {
-                KafkaFailure::Other(format!("no broker answers; the client says: {said}"))
+            KafkaError::Unavailable(said) => {
+                KafkaError::Other(format!("no broker answers; the client says: {said}"))
             }
             other => other,
         })?;
-        Ok::<_, KafkaFailure>((cluster, topics::missing(&admin, &settings).await?))
+        Ok::<_, KafkaError>((cluster, topics::missing(&admin, &settings).await?))
     };
     let (cluster, missing) = match checked.await {
         Ok(found) => found,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 
-use super::exit::{self, Failure};
+use super::exit::{self, CommandError};
 use crate::causes;
 use crate::config::{Secret, Settings};
 
@@ -44,7 +44,7 @@ pub enum AskError {
 }
 
 impl ControlClient {
-    pub fn new(settings: &Settings) -> Result<Self, Failure> {
+    pub fn new(settings: &Settings) -> Result<Self, CommandError> {
         let http = reqwest::Client::builder()
             .user_agent(concat!("nyc311-cli/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_TIMEOUT)
@@ -52,7 +52,7 @@ impl ControlClient {
             // The service is an inside matter; a proxy for the web does not know it.
             .no_proxy()
             .build()
-            .map_err(|error| Failure::new(exit::NO, format!("cannot start the client: {error}")))?;
+            .map_err(|error| CommandError::new(exit::NO, format!("cannot start the client: {error}")))?;
         Ok(Self { http, url: settings.client.url.clone(), token: settings.http.token.clone() })
     }
 
@@ -106,7 +106,7 @@ impl ControlClient {
     }
 }
 
-impl From<AskError> for Failure {
+impl From<AskError> for CommandError {
     fn from(error: AskError) -> Self {
         match error {
             AskError::Away(detail) => Self::new(

@@ -4,7 +4,7 @@ use clap::Args;
 use nyc311_notation::quantity;
 use serde_json::{Value, json};
 
-use super::exit::{self, Failure};
+use super::exit::{self, CommandError};
 use super::output::{self, Format, OutputArgs};
 use super::setup;
 use crate::config::Settings;
@@ -23,7 +23,7 @@ pub struct DriftArgs {
     form: OutputArgs,
 }
 
-pub async fn run(args: &DriftArgs, settings: &Settings) -> Result<i32, Failure> {
+pub async fn run(args: &DriftArgs, settings: &Settings) -> Result<i32, CommandError> {
     let terms = setup::migrated_store(settings).await?.terms(args.all, args.limit.into()).await?;
     match args.form.output {
         Format::Json => {

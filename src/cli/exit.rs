@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use crate::error_policy::{CommandEnd, ErrorPolicy};
 pub use crate::exit_code::{DONE, INTERRUPTED, NO, REFUSED, SETTINGS, TIMEOUT, UNREACHABLE, USAGE};
-use crate::kafka::KafkaFailure;
+use crate::kafka::KafkaError;
 use crate::store::StoreError;
 
 /// What `--help` says of them.
@@ -18,18 +18,18 @@ pub fn code(code: i32) -> ExitCode {
 
 /// Why a command could not do what it was asked.
 #[derive(Debug)]
-pub struct Failure {
+pub struct CommandError {
     pub code: i32,
     pub message: String,
 }
 
-impl Failure {
+impl CommandError {
     pub fn new(code: i32, message: impl Into<String>) -> Self {
         Self { code, message: message.into() }
     }
 }
 
-impl Failure {
+impl CommandError {
     /// Ends the command as the policy of its error says, with the remedy behind the error's own text.
     fn of(error: &dyn std::error::Error, policy: ErrorPolicy) -> Self {
         let code = match policy.command_end {
@@ -44,14 +44,14 @@ impl Failure {
     }
 }
 
-impl From<StoreError> for Failure {
+impl From<StoreError> for CommandError {
     fn from(error: StoreError) -> Self {
         Self::of(&error, error.policy())
     }
 }
 
-impl From<KafkaFailure> for Failure {
-    fn from(error: KafkaFailure) -> Self {
+impl From<KafkaError> for CommandError {
+    fn from(error: KafkaError) -> Self {
         Self::of(&error, error.policy())
     }
 }

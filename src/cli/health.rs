@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::client::ControlClient;
-use super::exit::{self, Failure};
+use super::exit::{self, CommandError};
 use super::output::{self, Format, OutputArgs};
 use crate::config::Settings;
 
@@ -17,7 +17,7 @@ pub struct HealthArgs {
 }
 
 /// Ends with 0 for yes, 1 for no.
-pub async fn run(args: &HealthArgs, settings: &Settings) -> Result<i32, Failure> {
+pub async fn run(args: &HealthArgs, settings: &Settings) -> Result<i32, CommandError> {
     let client = ControlClient::new(settings)?;
     let answer = client.get(if args.live { "/healthz" } else { "/readyz" }).await?;
     if args.form.output == Format::Json {

@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::json;
 
-use super::exit::{self, Failure};
+use super::exit::{self, CommandError};
 use super::output::{self, Format, OutputArgs};
 use crate::config::Settings;
 use crate::store::Store;
@@ -14,7 +14,7 @@ pub struct MigrateArgs {
     form: OutputArgs,
 }
 
-pub async fn run(args: &MigrateArgs, settings: &Settings) -> Result<i32, Failure> {
+pub async fn run(args: &MigrateArgs, settings: &Settings) -> Result<i32, CommandError> {
     let migrated = Store::new(&settings.database)?.migrate().await?;
     match args.form.output {
         Format::Json => {

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::client::{AskError, ControlClient};
-use super::exit::{self, Failure};
+use super::exit::{self, CommandError};
 use super::output::{self, Format, OutputArgs};
 use super::progress::Progress;
 use crate::config::Settings;
@@ -86,15 +86,15 @@ impl PollArgs {
 }
 
 /// Refuses what the service would, without asking it.
-fn check_window(args: &PollArgs) -> Result<(), Failure> {
+fn check_window(args: &PollArgs) -> Result<(), CommandError> {
     let moment = |text: &Option<String>| text.as_deref().and_then(|text| parse_instant(text).ok());
     if let (Some(since), Some(until)) = (moment(&args.since), moment(&args.until))
         && since >= until
     {
-        return Err(Failure::new(exit::USAGE, "--since is not before --until, so the window is empty"));
+        return Err(CommandError::new(exit::USAGE, "--since is not before --until, so the window is empty"));
     }
     if args.on == Some(On::CreatedDate) && args.since.is_none() && args.until.is_none() {
-        return Err(Failure::new(
+        return Err(CommandError::new(
             exit::USAGE,
             "--on created_date needs --since or --until: the durable cursor is a time of updated_at",
         ));
@@ -102,7 +102,7 @@ fn check_window(args: &PollArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-pub async fn run(args: &PollArgs, settings: &Settings) -> Result<i32, Failure> {
+pub async fn run(args: &PollArgs, settings: &Settings) -> Result<i32, CommandError> {
     check_window(args)?;
     let client = ControlClient::new(settings)?;
     // What the clock cannot count to is never reached.
@@ -132,13 +132,13 @@ pub async fn run(args: &PollArgs, settings: &Settings) -> Result<i32, Failure> {
                     "--timeout passed before {} answered, so the poll may be queued or not; `nyc311 status` shows it, and the same --idempotency-key asks for no second one",
                     settings.client.url
                 );
-                return Err(Failure::new(exit::UNREACHABLE, detail));
+                return Err(CommandError::new(exit::UNREACHABLE, detail));
             }
         },
     };
     let mut poll = submitted?.body;
     let Some(id) = poll["id"].as_str().map(str::to_owned) else {
-        return Err(Failure::new(
+        return Err(CommandError::new(
             exit::UNREACHABLE,
             "the answer names no poll; does client.url name a service of nyc311?",
         ));
@@ -204,7 +204,7 @@ async fn follow(
     poll: &mut Value,
     deadline: Option<Instant>,
     progress: &mut Progress,
-) -> Result<i32, Failure> {
+) -> Result<i32, CommandError> {
     let mut away_since: Option<Instant> = None;
     loop {
         progress.show(poll);

@@ -11,13 +11,13 @@ use nyc311_domain::peek;
 use nyc311_notation::quantity;
 use serde_json::{Value, json};
 
-use super::exit::{self, Failure};
+use super::exit::{self, CommandError};
 use super::output::{self, Format, OutputArgs};
 use super::setup;
 use crate::config::{KafkaSettings, Settings};
 use crate::kafka::raw_producer::RawProducer;
 use crate::kafka::topics::derived_max_bytes;
-use crate::kafka::{Admin, HeaderList, KafkaFailure, PartitionMap, RawRow};
+use crate::kafka::{Admin, HeaderList, KafkaError, PartitionMap, RawRow};
 use crate::store::{LetterKey, LetterSelection, StoredLetter};
 use crate::telemetry::labels::StageName;
 
@@ -60,7 +60,7 @@ fn key(text: &str) -> Result<LetterKey, String> {
     crate::hex::from_hex(text).ok_or_else(|| "is not 64 hexadecimal digits".to_owned())
 }
 
-pub async fn run(args: &ReplayArgs, settings: &Settings) -> Result<i32, Failure> {
+pub async fn run(args: &ReplayArgs, settings: &Settings) -> Result<i32, CommandError> {
     let store = setup::migrated_store(settings).await?;
     let selection = LetterSelection {
         keys: args.sha256.clone(),
@@ -125,7 +125,7 @@ impl<'a> Sender<'a> {
     }
 
     /// Checks the topics before any letter is held: waiting for one that nobody has created would end in "no acknowledgement".
-    async fn expect_topics(&mut self, letters: &[StoredLetter]) -> Result<(), Failure> {
+    async fn expect_topics(&mut self, letters: &[StoredLetter]) -> Result<(), CommandError> {
         let topics = [
             ("kafka.raw_topic", &self.settings.raw_topic),
             ("kafka.enriched_topic", &self.settings.enriched_topic),
@@ -144,7 +144,7 @@ impl<'a> Sender<'a> {
     async fn send(
         &mut self,
         letters: impl Iterator<Item = &StoredLetter>,
-    ) -> Result<Vec<LetterKey>, KafkaFailure> {
+    ) -> Result<Vec<LetterKey>, KafkaError> {
         let sending = async {
             let mut sent = Vec::new();
             for letter in letters {
@@ -158,12 +158,12 @@ impl<'a> Sender<'a> {
             Ok(sent) => sent,
             Err(_) => {
                 let detail = format!("no acknowledgement within {} s", SEND_WITHIN.as_secs());
-                Err(KafkaFailure::Unavailable(detail))
+                Err(KafkaError::Unavailable(detail))
             }
         }
     }
 
-    async fn send_one(&mut self, letter: &StoredLetter) -> Result<bool, KafkaFailure> {
+    async fn send_one(&mut self, letter: &StoredLetter) -> Result<bool, KafkaError> {
         let enriched = is_enriched(letter);
         let producer = self.producer(enriched)?;
         let head = peek(&letter.payload);
@@ -186,7 +186,7 @@ impl<'a> Sender<'a> {
         Ok(producer.publish(&[row], &headers).await?.too_large.is_empty())
     }
 
-    fn producer(&mut self, enriched: bool) -> Result<Arc<RawProducer>, KafkaFailure> {
+    fn producer(&mut self, enriched: bool) -> Result<Arc<RawProducer>, KafkaError> {
         let known = if enriched { &mut self.enriched } else { &mut self.raw };
         if let Some(producer) = known {
             return Ok(producer.clone());

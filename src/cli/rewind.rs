@@ -8,12 +8,12 @@ use nyc311_notation::{parse_instant, quantity};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use super::exit::{self, Failure};
+use super::exit::{self, CommandError};
 use super::output::{self, Format, OutputArgs};
 use super::setup;
 use crate::config::Settings;
 use crate::kafka::groups::enricher_group;
-use crate::kafka::{Admin, KafkaFailure, OffsetNote, PartitionMap};
+use crate::kafka::{Admin, KafkaError, OffsetNote, PartitionMap};
 use crate::store::Store;
 
 /// How long members may take to leave their group. One with a stable name does not say that it leaves, so that it finds its partitions
@@ -66,7 +66,7 @@ fn target(text: &str) -> Result<Target, String> {
         .map_err(|error| format!("is neither `start` nor an offset, and {error}"))
 }
 
-pub async fn run(args: &RewindArgs, settings: &Settings) -> Result<i32, Failure> {
+pub async fn run(args: &RewindArgs, settings: &Settings) -> Result<i32, CommandError> {
     let kafka = &settings.kafka;
     let (setting, topic) = match args.topic {
         Topic::Raw => ("kafka.raw_topic", &kafka.raw_topic),
@@ -117,13 +117,13 @@ pub async fn run(args: &RewindArgs, settings: &Settings) -> Result<i32, Failure>
     Ok(exit::DONE)
 }
 
-fn partitions(args: &RewindArgs, settings: &Settings) -> Result<Vec<i32>, Failure> {
+fn partitions(args: &RewindArgs, settings: &Settings) -> Result<Vec<i32>, CommandError> {
     let count = PartitionMap::new(settings.kafka.partitions_per_borough).partitions();
     if args.partition.is_empty() {
         return Ok((0..count).collect());
     }
     match args.partition.iter().find(|partition| !(0..count).contains(*partition)) {
-        Some(wrong) => Err(Failure::new(
+        Some(wrong) => Err(CommandError::new(
             exit::USAGE,
             format!("there is no partition {wrong}, they are 0 to {}", count - 1),
         )),
@@ -144,7 +144,12 @@ struct Aim {
 }
 
 /// Finds the offset of each partition; one that lies outside its log would be refused by whoever reads it next.
-async fn targets(admin: &Admin, topic: &str, partitions: &[i32], to: Target) -> Result<Vec<Aim>, Failure> {
+async fn targets(
+    admin: &Admin,
+    topic: &str,
+    partitions: &[i32],
+    to: Target,
+) -> Result<Vec<Aim>, CommandError> {
     let ends = admin.log_ends(topic, partitions.iter().copied()).await?;
     let offsets: Vec<i64> = match to {
         Target::Start => ends.iter().map(|ends| ends.low).collect(),
@@ -156,7 +161,7 @@ async fn targets(admin: &Admin, topic: &str, partitions: &[i32], to: Target) -> 
             let outside =
                 partitions.iter().zip(&ends).find(|(_, ends)| !(ends.low..=ends.high).contains(&offset));
             if let Some((partition, ends)) = outside {
-                return Err(Failure::new(
+                return Err(CommandError::new(
                     exit::NO,
                     format!(
                         "partition {partition} of {topic} holds the offsets {} to {}, and {offset} is not among them; name partitions with --partition",
@@ -183,11 +188,11 @@ async fn rewind_group(
     settings: &Settings,
     store: &Store,
     targets: &[Aim],
-) -> Result<Vec<(i32, i64)>, Failure> {
+) -> Result<Vec<(i32, i64)>, CommandError> {
     let group = enricher_group(&settings.kafka);
     let members = members_left(admin, &group).await?;
     if members > 0 {
-        return Err(Failure::new(
+        return Err(CommandError::new(
             exit::NO,
             format!(
                 "the group {group} has {members} members that read {}; stop every process with the role enricher, then rewind",
@@ -215,7 +220,7 @@ async fn rewind_group(
 }
 
 /// Returns how many members a group has when those that were stopped have had the time to leave.
-async fn members_left(admin: &Admin, group: &str) -> Result<usize, KafkaFailure> {
+async fn members_left(admin: &Admin, group: &str) -> Result<usize, KafkaError> {
     let deadline = Instant::now() + LEAVE_WITHIN;
     let mut members = admin.group_members(group).await?;
     if members > 0 {

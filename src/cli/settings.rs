@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::exit::{self, Failure};
+use super::exit::{self, CommandError};
 use super::output::{self, Format, OutputArgs};
 use crate::config::definition::Definition;
 use crate::config::sections::{self, definitions};
@@ -18,7 +18,7 @@ pub struct SettingsArgs {
 }
 
 /// Lists settings by their definitions alone, so that it helps also where something is set wrong.
-pub fn run(args: &SettingsArgs) -> Result<i32, Failure> {
+pub fn run(args: &SettingsArgs) -> Result<i32, CommandError> {
     let wanted = |definition: &&'static Definition| match args.name.as_deref() {
         None => true,
         Some(name) => {
@@ -34,7 +34,7 @@ pub fn run(args: &SettingsArgs) -> Result<i32, Failure> {
             args.name.as_deref().unwrap_or_default(),
             sections.join(", ")
         );
-        return Err(Failure::new(exit::USAGE, detail));
+        return Err(CommandError::new(exit::USAGE, detail));
     }
     match args.form.output {
         Format::Json => {

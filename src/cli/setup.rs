@@ -1,13 +1,13 @@
 //! What a command needs to be there before it begins: a migrated database, topics. That they are missing is no answer to what was
 //! asked, so it has the code of wrong settings.
 
-use super::exit::{self, Failure};
+use super::exit::{self, CommandError};
 use crate::config::{KafkaSettings, Settings};
 use crate::kafka::{Admin, topics};
 use crate::store::Store;
 
 /// Opens the store, if the tables are those of this program.
-pub async fn migrated_store(settings: &Settings) -> Result<Store, Failure> {
+pub async fn migrated_store(settings: &Settings) -> Result<Store, CommandError> {
     let store = Store::new(&settings.database)?;
     let (found, known) = store.schema_version().await?;
     if found == known {
@@ -17,7 +17,7 @@ pub async fn migrated_store(settings: &Settings) -> Result<Store, Failure> {
         0 => "has no tables of nyc311 yet".to_owned(),
         _ => format!("is at version {found}, and this program needs {known}"),
     };
-    Err(Failure::new(
+    Err(CommandError::new(
         exit::SETTINGS,
         format!(
             "the database {} {state}; run `nyc311 migrate` first, or mend database.url",
@@ -32,10 +32,10 @@ pub async fn expect_topic(
     settings: &KafkaSettings,
     setting: &str,
     topic: &str,
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     match admin.topics().await?.get(topic) {
         Some(count) => Ok(topics::check_partitions(settings, topic, *count)?),
-        None => Err(Failure::new(
+        None => Err(CommandError::new(
             exit::SETTINGS,
             format!(
                 "{} has no topic {topic}; `nyc311 run` creates it, or mend {setting}",

@@ -2,19 +2,19 @@
 
 use nyc311_simulator::{Simulator, SimulatorOptions};
 
-use super::exit::{self, Failure};
+use super::exit::{self, CommandError};
 use super::output;
 
 /// Serves until SIGTERM or SIGINT. What is served is said on stderr; the one line on stdout is the resource's address, once it answers.
-pub fn run(options: &SimulatorOptions) -> Result<i32, Failure> {
+pub fn run(options: &SimulatorOptions) -> Result<i32, CommandError> {
     let simulator = Simulator::start(options, true)
-        .map_err(|error| Failure::new(exit::SETTINGS, format!("the simulator cannot start: {error}")))?;
+        .map_err(|error| CommandError::new(exit::SETTINGS, format!("the simulator cannot start: {error}")))?;
     for line in simulator.greeting() {
         output::note(&line);
     }
     output::print(&simulator.resource_url());
     match simulator.wait() {
         Ok(()) => Ok(exit::DONE),
-        Err(error) => Err(Failure::new(exit::NO, format!("the simulator failed: {error}"))),
+        Err(error) => Err(CommandError::new(exit::NO, format!("the simulator failed: {error}"))),
     }
 }

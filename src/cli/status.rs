@@ -5,7 +5,7 @@ use nyc311_notation::quantity;
 use serde_json::{Value, json};
 
 use super::client::ControlClient;
-use super::exit::{self, Failure};
+use super::exit::{self, CommandError};
 use super::output::{self, Format, OutputArgs, shown};
 use super::poll;
 use crate::config::Settings;
@@ -26,7 +26,7 @@ fn poll_id(text: &str) -> Result<uuid::Uuid, String> {
     text.parse().map_err(|_| "is not the id of a poll; `nyc311 status` lists them".to_owned())
 }
 
-pub async fn run(args: &StatusArgs, settings: &Settings) -> Result<i32, Failure> {
+pub async fn run(args: &StatusArgs, settings: &Settings) -> Result<i32, CommandError> {
     let client = ControlClient::new(settings)?;
     if let Some(id) = args.poll {
         let answer = client.get(&format!("/v1/polls/{id}")).await?;
@@ -37,7 +37,7 @@ pub async fn run(args: &StatusArgs, settings: &Settings) -> Result<i32, Failure>
     let polls = client.get(&format!("/v1/polls?limit={}", args.limit)).await;
     let (polls, away) = match polls {
         Ok(answer) => (answer.body["polls"].clone(), None),
-        Err(error) => (Value::Null, Some(Failure::from(error))),
+        Err(error) => (Value::Null, Some(CommandError::from(error))),
     };
     match args.form.output {
         Format::Json => output::print_json(&json!({"pipeline": pipeline, "polls": polls})),

@@ -22,7 +22,7 @@ use tokio::task::spawn_blocking;
 use super::{
     answer::{answer_for, no_offset},
     client::{Logged, base, overridden},
-    failure::KafkaFailure,
+    error::KafkaError,
     offset_note::OffsetNote,
     record::Mark,
     topic_ids::{self, DescribedTopic},
@@ -82,7 +82,7 @@ struct Clients {
 }
 
 impl Clients {
-    fn new(config: &ClientConfig) -> Result<Self, KafkaFailure> {
+    fn new(config: &ClientConfig) -> Result<Self, KafkaError> {
         Ok(Self {
             client: Arc::new(config.create_with_context(Logged::default())?),
             reader: Arc::new(config.create_with_context(Logged::default())?),
@@ -99,7 +99,7 @@ struct Asking {
 
 impl Admin {
     /// Creates the client; no connection is needed yet.
-    pub fn new(settings: &KafkaSettings) -> Result<Self, KafkaFailure> {
+    pub fn new(settings: &KafkaSettings) -> Result<Self, KafkaError> {
         let mut config = base(settings);
         // Promise 11 asks for ends that no open transaction holds back.
         config.set("isolation.level", "read_uncommitted");
@@ -114,17 +114,17 @@ impl Admin {
     }
 
     /// Asks with fresh clients from now on. The old ones are ended on a thread of their own: one of theirs may stand still.
-    pub fn renew(&self) -> Result<(), KafkaFailure> {
+    pub fn renew(&self) -> Result<(), KafkaError> {
         let fresh = Clients::new(&self.config)?;
         let old = std::mem::replace(&mut *self.clients.write(), fresh);
         let ended = std::thread::Builder::new().name("admin-end".to_owned()).spawn(move || drop(old));
-        ended.map(drop).map_err(|error| KafkaFailure::Other(format!("no thread to end a client: {error}")))
+        ended.map(drop).map_err(|error| KafkaError::Other(format!("no thread to end a client: {error}")))
     }
 
     async fn blocking<T: Send + 'static>(
         &self,
-        call: impl FnOnce(&Asking) -> Result<T, KafkaFailure> + Send + 'static,
-    ) -> Result<T, KafkaFailure> {
+        call: impl FnOnce(&Asking) -> Result<T, KafkaError> + Send + 'static,
+    ) -> Result<T, KafkaError> {
         self.blocking_within(self.timeout, call).await
     }
 
@@ -132,32 +132,31 @@ impl Admin {
     async fn blocking_within<T: Send + 'static>(
         &self,
         patience: Duration,
-        call: impl FnOnce(&Asking) -> Result<T, KafkaFailure> + Send + 'static,
-    ) -> Result<T, KafkaFailure> {
+        call: impl FnOnce(&Asking) -> Result<T, KafkaError> + Send + 'static,
+    ) -> Result<T, KafkaError> {
         let clients = self.clients.read().clone();
         let asking = Asking { clients, config: self.config.clone(), timeout: patience };
         match tokio::time::timeout(patience * CALLS, spawn_blocking(move || call(&asking))).await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => Err(KafkaFailure::Other(error.to_string())),
-            Err(_) => Err(KafkaFailure::Unavailable("the client's own threads give no answer".to_owned())),
+            Ok(Err(error)) => Err(KafkaError::Other(error.to_string())),
+            Err(_) => Err(KafkaError::Unavailable("the client's own threads give no answer".to_owned())),
         }
     }
 
     /// Returns the cluster's id: a Kafka whose volume was wiped has another one. It waits for a few seconds at most.
-    pub async fn cluster_id(&self) -> Result<Arc<str>, KafkaFailure> {
+    pub async fn cluster_id(&self) -> Result<Arc<str>, KafkaError> {
         self.blocking_within(self.timeout.min(LOOK_PATIENCE), |admin| {
             let patience = admin.timeout;
             // A cluster id is kept by the client once known, so ask the brokers first whether they are there at all.
             admin.clients.client.inner().fetch_metadata(None, patience)?;
             let id = admin.clients.client.inner().fetch_cluster_id(patience);
-            id.map(Arc::from)
-                .ok_or_else(|| KafkaFailure::Unavailable("no answer with a cluster id".to_owned()))
+            id.map(Arc::from).ok_or_else(|| KafkaError::Unavailable("no answer with a cluster id".to_owned()))
         })
         .await
     }
 
     /// Returns every topic with its number of partitions.
-    pub async fn topics(&self) -> Result<HashMap<String, i32>, KafkaFailure> {
+    pub async fn topics(&self) -> Result<HashMap<String, i32>, KafkaError> {
         self.blocking(|admin| {
             let metadata = admin.clients.reader.client().fetch_metadata(None, admin.timeout)?;
             let count = |topic: &rdkafka::metadata::MetadataTopic| {
@@ -170,7 +169,7 @@ impl Admin {
     }
 
     /// Returns those of these topics that exist, with the id of each. It waits for a few seconds at most.
-    pub async fn describe(&self, names: &[&str]) -> Result<HashMap<String, DescribedTopic>, KafkaFailure> {
+    pub async fn describe(&self, names: &[&str]) -> Result<HashMap<String, DescribedTopic>, KafkaError> {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         self.blocking_within(self.timeout.min(LOOK_PATIENCE), move |admin| {
             topic_ids::describe(admin.clients.client.inner(), &names, admin.timeout)
@@ -179,7 +178,7 @@ impl Admin {
     }
 
     /// Waits until new topics are known to the brokers with a leader for each partition.
-    pub async fn wait_for_topics(&self, names: &[&str], partitions: i32) -> Result<(), KafkaFailure> {
+    pub async fn wait_for_topics(&self, names: &[&str], partitions: i32) -> Result<(), KafkaError> {
         let deadline = tokio::time::Instant::now() + self.timeout;
         loop {
             let known = self.topics().await?;
@@ -193,7 +192,7 @@ impl Admin {
                 return Ok(());
             }
             if tokio::time::Instant::now() > deadline {
-                return Err(KafkaFailure::Unavailable(format!(
+                return Err(KafkaError::Unavailable(format!(
                     "topics {} have no leaders yet",
                     names.join(", ")
                 )));
@@ -207,7 +206,7 @@ impl Admin {
         &self,
         topic: &str,
         partitions: impl IntoIterator<Item = i32>,
-    ) -> Result<Vec<LogEnds>, KafkaFailure> {
+    ) -> Result<Vec<LogEnds>, KafkaError> {
         let (topic, partitions): (String, Vec<_>) = (topic.to_owned(), partitions.into_iter().collect());
         self.blocking(move |admin| {
             let ends = partitions.iter().map(|partition| {
@@ -232,7 +231,7 @@ impl Admin {
         topic: &str,
         partitions: &[i32],
         patience: Duration,
-    ) -> Result<Vec<Option<Committed>>, KafkaFailure> {
+    ) -> Result<Vec<Option<Committed>>, KafkaError> {
         let (group, topic, partitions) = (group.to_owned(), topic.to_owned(), partitions.to_vec());
         self.blocking_within(self.timeout.max(patience), move |admin| {
             let consumer = admin.group_client(&group)?;
@@ -253,7 +252,7 @@ impl Admin {
                         other => Err(no_offset(&topic, *partition, other).into()),
                     }
                 };
-                partitions.iter().map(committed).collect::<Result<Vec<_>, KafkaFailure>>()?
+                partitions.iter().map(committed).collect::<Result<Vec<_>, KafkaError>>()?
             };
             Ok(committed)
         })
@@ -266,7 +265,7 @@ impl Admin {
     /// Kafka's own clock dates each record, so the first record that is as old as the mark lies at it or before it, and
     /// the first that is younger lies behind it. Two cheap questions tell that; where the clock of a broker went back,
     /// they may err, and the record itself is read.
-    pub async fn holds(&self, topic: &str, partition: i32, mark: Mark) -> Result<bool, KafkaFailure> {
+    pub async fn holds(&self, topic: &str, partition: i32, mark: Mark) -> Result<bool, KafkaError> {
         let ends = self.log_ends(topic, [partition]).await?;
         let Some(ends) = ends.first().copied() else { return Ok(true) };
         if mark.offset < ends.low {
@@ -275,7 +274,7 @@ impl Admin {
         if mark.offset >= ends.high {
             return Ok(false);
         }
-        let first_since = async |time_ms| -> Result<i64, KafkaFailure> {
+        let first_since = async |time_ms| -> Result<i64, KafkaError> {
             let found = self.offsets_at(topic, &[partition], time_ms).await?;
             Ok(found.first().map_or(ends.high, |(_, offset)| *offset))
         };
@@ -288,12 +287,7 @@ impl Admin {
     }
 
     /// Reads when the record at an offset was appended; none where the next record lies behind it.
-    async fn appended_at(
-        &self,
-        topic: &str,
-        partition: i32,
-        offset: i64,
-    ) -> Result<Option<i64>, KafkaFailure> {
+    async fn appended_at(&self, topic: &str, partition: i32, offset: i64) -> Result<Option<i64>, KafkaError> {
         let topic = topic.to_owned();
         self.blocking(move |admin| {
             // It takes part in no group, but librdkafka reads under the name of one only.
@@ -316,13 +310,13 @@ impl Admin {
                     Some(Err(error)) => return Err(error.into()),
                 }
             }
-            Err(KafkaFailure::Unavailable(format!("{topic}/{partition} was not read at {offset} in time")))
+            Err(KafkaError::Unavailable(format!("{topic}/{partition} was not read at {offset} in time")))
         })
         .await
     }
 
     /// Returns how many members `group` has now.
-    pub async fn group_members(&self, group: &str) -> Result<usize, KafkaFailure> {
+    pub async fn group_members(&self, group: &str) -> Result<usize, KafkaError> {
         let group = group.to_owned();
         self.blocking(move |admin| {
             let list = patiently(admin.timeout, || {
@@ -338,7 +332,7 @@ impl Admin {
     }
 
     /// Returns how many partitions of these topics the members of a group have been given, all together.
-    pub async fn assigned_partitions(&self, group: &str, topics: &[Arc<str>]) -> Result<usize, KafkaFailure> {
+    pub async fn assigned_partitions(&self, group: &str, topics: &[Arc<str>]) -> Result<usize, KafkaError> {
         let (group, topics) = (group.to_owned(), topics.to_vec());
         self.blocking(move |admin| {
             let list = admin.clients.client.inner().fetch_group_list(Some(&group), admin.timeout)?;
@@ -356,7 +350,7 @@ impl Admin {
         topic: &str,
         positions: &[(i32, i64)],
         note: &OffsetNote,
-    ) -> Result<(), KafkaFailure> {
+    ) -> Result<(), KafkaError> {
         let (group, topic, positions) = (group.to_owned(), topic.to_owned(), positions.to_vec());
         let note = note.to_string();
         self.blocking(move |admin| {
@@ -382,7 +376,7 @@ impl Admin {
         topic: &str,
         partitions: &[i32],
         time_ms: i64,
-    ) -> Result<Vec<(i32, i64)>, KafkaFailure> {
+    ) -> Result<Vec<(i32, i64)>, KafkaError> {
         let ends = self.log_ends(topic, partitions.iter().copied()).await?;
         let (topic, partitions) = (topic.to_owned(), partitions.to_vec());
         self.blocking(move |admin| {
@@ -405,7 +399,7 @@ impl Admin {
 }
 
 impl Asking {
-    fn group_client(&self, group: &str) -> Result<BaseConsumer<Logged>, KafkaFailure> {
+    fn group_client(&self, group: &str) -> Result<BaseConsumer<Logged>, KafkaError> {
         let mut config = self.config.clone();
         config
             .set("group.id", group)
@@ -448,14 +442,11 @@ fn assigned(assignment: &[u8], topics: &[Arc<str>]) -> usize {
 
 /// Asks again while the answer is that the group's coordinator is not ready, which it is not in the first moments of a
 /// broker or of a broker's first group.
-fn patiently<T>(
-    patience: Duration,
-    mut ask: impl FnMut() -> Result<T, KafkaFailure>,
-) -> Result<T, KafkaFailure> {
+fn patiently<T>(patience: Duration, mut ask: impl FnMut() -> Result<T, KafkaError>) -> Result<T, KafkaError> {
     let began = Instant::now();
     loop {
         match ask() {
-            Err(KafkaFailure::Unavailable(_)) if began.elapsed() < patience => {
+            Err(KafkaError::Unavailable(_)) if began.elapsed() < patience => {
                 std::thread::sleep(KAFKA_LOOK);
             }
             answer => return answer,

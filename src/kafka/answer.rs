@@ -4,14 +4,14 @@ use rdkafka::Offset;
 use rdkafka::topic_partition_list::{TopicPartitionList, TopicPartitionListElem};
 
 use super::assumption::BrokenAssumption;
-use super::failure::KafkaFailure;
+use super::error::KafkaError;
 
 /// Finds what an answer says of a partition, which may be why there is none.
 pub(super) fn answer_for<'a>(
     answer: &'a TopicPartitionList,
     topic: &str,
     partition: i32,
-) -> Result<TopicPartitionListElem<'a>, KafkaFailure> {
+) -> Result<TopicPartitionListElem<'a>, KafkaError> {
     let missing = || BrokenAssumption::MissingInAnswer { topic: topic.to_owned(), partition };
     let found = answer.find_partition(topic, partition).ok_or_else(missing)?;
     found.error()?;

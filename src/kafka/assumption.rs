@@ -12,7 +12,7 @@
 //! Each is logged where it breaks, or is the failure of the call. Behind a list of headers that librdkafka itself cannot
 //! parse nobody can look: rdkafka tells it from none no more than the record without headers that it then is.
 
-use super::failure::KafkaFailure;
+use super::error::KafkaError;
 
 /// An assumption about librdkafka that did not hold.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -35,7 +35,7 @@ pub enum BrokenAssumption {
     NoOffsetInAnswer { topic: String, partition: i32, offset: String },
 }
 
-impl From<BrokenAssumption> for KafkaFailure {
+impl From<BrokenAssumption> for KafkaError {
     fn from(broken: BrokenAssumption) -> Self {
         Self::Other(broken.to_string())
     }

@@ -1,7 +1,8 @@
 //! The settings that every Kafka client of this program shares, each with its reason.
 
 use rdkafka::{
-    ClientConfig, ClientContext, config::RDKafkaLogLevel, consumer::ConsumerContext, error::KafkaError,
+    ClientConfig, ClientContext, config::RDKafkaLogLevel, consumer::ConsumerContext,
+    error::KafkaError as ClientError,
 };
 
 use crate::config::KafkaSettings;
@@ -65,7 +66,7 @@ impl<T: Send + Sync + 'static> ClientContext for Logged<T> {
         log(level, facility, message);
     }
 
-    fn error(&self, error: KafkaError, reason: &str) {
+    fn error(&self, error: ClientError, reason: &str) {
         // A broker that is away is not an error of ours; the stages say what they wait for.
         tracing::debug!(%error, reason, "{} error", self.client);
     }

@@ -29,7 +29,7 @@ use std::{
 use rdkafka::{
     Message, Offset, TopicPartitionList,
     consumer::{BaseConsumer, CommitMode, Consumer, ConsumerGroupMetadata},
-    error::{KafkaError, RDKafkaErrorCode},
+    error::{KafkaError as ClientError, RDKafkaErrorCode},
     message::BorrowedMessage,
 };
 
@@ -37,7 +37,7 @@ use super::{
     assumption::BrokenAssumption,
     batch_builder::BatchBuilder,
     client::Logged,
-    failure::KafkaFailure,
+    error::KafkaError,
     group_member::{Assignment, Rebalance, config, leave, list_of},
     headers::{HeaderList, Origin},
     offset_note::OffsetNote,
@@ -86,9 +86,9 @@ pub enum Event {
     /// A position lies outside its log: every opening has to be decided again.
     OutOfRange,
     /// Kafka refuses something that waiting alone does not mend.
-    Refused(KafkaFailure),
+    Refused(KafkaError),
     /// The consumer cannot go on: a newer member has taken its place, or librdkafka gave up.
-    Fatal(KafkaFailure),
+    Fatal(KafkaError),
 }
 
 /// The actor's side of the thread. Dropping it ends the thread.
@@ -321,7 +321,7 @@ impl Reader {
         let taken = match self.consumer.poll(patience) {
             None => Ok(()),
             Some(Ok(message)) => take(&mut self.opened, &mut self.last_origin, &message),
-            Some(Err(KafkaError::PartitionEOF(_))) => self.step_over_control_records(),
+            Some(Err(ClientError::PartitionEOF(_))) => self.step_over_control_records(),
             Some(Err(error)) if !self.took_error(&error) => return false,
             Some(Err(_)) => Ok(()),
         };
@@ -352,12 +352,12 @@ impl Reader {
         true
     }
 
-    fn took_error(&self, error: &KafkaError) -> bool {
+    fn took_error(&self, error: &ClientError) -> bool {
         if let Some((code, reason)) = self.consumer.client().fatal_error() {
             let text = format!("{code}: {reason}");
             let failure = match code {
-                RDKafkaErrorCode::FencedInstanceId | RDKafkaErrorCode::Fenced => KafkaFailure::Fenced(text),
-                _ => KafkaFailure::Fatal(text),
+                RDKafkaErrorCode::FencedInstanceId | RDKafkaErrorCode::Fenced => KafkaError::Fenced(text),
+                _ => KafkaError::Fatal(text),
             };
             self.tell(Event::Fatal(failure));
             return false;
@@ -369,9 +369,9 @@ impl Reader {
             self.tell(Event::OutOfRange);
             return true;
         }
-        match KafkaFailure::from(error.clone()) {
+        match KafkaError::from(error.clone()) {
             // librdkafka goes on trying by itself, and the environment notices a broker that is away.
-            KafkaFailure::Unavailable(_) => tracing::debug!(%error, "kafka consumer cannot read for now"),
+            KafkaError::Unavailable(_) => tracing::debug!(%error, "kafka consumer cannot read for now"),
             failure => self.tell(Event::Refused(failure)),
         }
         true

@@ -4,7 +4,7 @@
 //! between leaves some rows in the log; the page is then published again, and promise 6 makes the repetition free.
 //!
 //! A producer that librdkafka has given up, and one whose threads do not answer, is of no use any more: the failure is
-//! [`KafkaFailure::Fatal`], and whoever owns the producer makes another.
+//! [`KafkaError::Fatal`], and whoever owns the producer makes another.
 
 use std::{
     collections::BTreeMap,
@@ -18,14 +18,14 @@ use std::{
 use parking_lot::Mutex;
 use rdkafka::{
     Message,
-    error::{KafkaError, RDKafkaErrorCode},
+    error::{KafkaError as ClientError, RDKafkaErrorCode},
     producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, PurgeConfig, ThreadedProducer},
 };
 use tokio::sync::Notify;
 
 use super::{
     client::{Logged, base, overridden},
-    failure::KafkaFailure,
+    error::KafkaError,
     headers::HeaderList,
     record::{Acknowledged, PublishedPage, RawRow},
     topics::max_row_bytes,
@@ -49,7 +49,7 @@ struct Receipt {
     reports: AtomicU64,
     done: Notify,
     too_large: Mutex<Vec<usize>>,
-    failure: Mutex<Option<KafkaFailure>>,
+    failure: Mutex<Option<KafkaError>>,
     acknowledged: Mutex<BTreeMap<i32, Acknowledged>>,
 }
 
@@ -123,8 +123,8 @@ impl ProducerContext for Logged<Delivery> {
             Ok(message) => {
                 receipt.acknowledge(message.partition(), message.offset(), message.timestamp().to_millis());
             }
-            Err((error, _)) => match KafkaFailure::from(error.clone()) {
-                KafkaFailure::TooLarge => receipt.too_large.lock().push(index),
+            Err((error, _)) => match KafkaError::from(error.clone()) {
+                KafkaError::TooLarge => receipt.too_large.lock().push(index),
                 failure => drop(receipt.failure.lock().get_or_insert(failure)),
             },
         }
@@ -142,7 +142,7 @@ pub struct RawProducer {
 
 impl RawProducer {
     /// Creates the producer; no connection is needed yet.
-    pub fn new(settings: &KafkaSettings) -> Result<Self, KafkaFailure> {
+    pub fn new(settings: &KafkaSettings) -> Result<Self, KafkaError> {
         let mut config = base(settings);
         config
             .set("enable.idempotence", "true")
@@ -168,16 +168,12 @@ impl RawProducer {
     ///
     /// # Errors
     /// The first failure; rows before it may be in the log.
-    pub async fn publish(
-        &self,
-        rows: &[RawRow],
-        headers: &HeaderList,
-    ) -> Result<PublishedPage, KafkaFailure> {
+    pub async fn publish(&self, rows: &[RawRow], headers: &HeaderList) -> Result<PublishedPage, KafkaError> {
         let receipt = Arc::new(Receipt::new());
         tokio::select! {
             published = self.publish_with(&receipt, rows, headers) => published,
             () = receipt.silence() => {
-                Err(KafkaFailure::Fatal(format!("no report of any row for {SILENT_SECONDS} seconds")))
+                Err(KafkaError::Fatal(format!("no report of any row for {SILENT_SECONDS} seconds")))
             }
         }
     }
@@ -187,9 +183,9 @@ impl RawProducer {
         receipt: &Arc<Receipt>,
         rows: &[RawRow],
         headers: &HeaderList,
-    ) -> Result<PublishedPage, KafkaFailure> {
+    ) -> Result<PublishedPage, KafkaError> {
         let producer =
-            self.producer.as_ref().ok_or_else(|| KafkaFailure::Other("the producer is gone".to_owned()))?;
+            self.producer.as_ref().ok_or_else(|| KafkaError::Other("the producer is gone".to_owned()))?;
         let headers = headers.to_kafka();
         for (index, row) in rows.iter().enumerate() {
             if index == rows.len() / 2 {
@@ -213,13 +209,13 @@ impl RawProducer {
             loop {
                 match producer.send(record) {
                     Ok(()) => break,
-                    Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
+                    Err((ClientError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
                         record = back;
                         tokio::time::sleep(QUEUE_FULL).await;
                     }
                     Err((error, _)) => {
-                        match KafkaFailure::from(error) {
-                            KafkaFailure::TooLarge => receipt.too_large.lock().push(index),
+                        match KafkaError::from(error) {
+                            KafkaError::TooLarge => receipt.too_large.lock().push(index),
                             failure => drop(receipt.failure.lock().get_or_insert(failure)),
                         }
                         receipt.answered();
@@ -314,7 +310,7 @@ mod tests {
         }
         let row = RawRow { value: "{}".into(), borough: None, partition: 0 };
         let published = producer.publish(&[row], &HeaderList::default()).await;
-        assert!(matches!(published, Err(KafkaFailure::Fatal(_))), "{published:?}");
+        assert!(matches!(published, Err(KafkaError::Fatal(_))), "{published:?}");
     }
 
     #[tokio::test(start_paused = true)]

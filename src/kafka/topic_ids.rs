@@ -35,10 +35,10 @@ use rdkafka::{
         rd_kafka_queue_destroy, rd_kafka_queue_new, rd_kafka_queue_poll,
     },
     client::Client,
-    error::{KafkaError, RDKafkaErrorCode},
+    error::{KafkaError as ClientError, RDKafkaErrorCode},
 };
 
-use super::failure::KafkaFailure;
+use super::error::KafkaError;
 
 /// The id of a topic, as Kafka's own tools write it.
 pub type TopicId = Arc<str>;
@@ -61,9 +61,9 @@ struct Owned<T> {
 }
 
 impl<T> Owned<T> {
-    fn new(object: *mut T, give_back: unsafe extern "C" fn(*mut T)) -> Result<Self, KafkaFailure> {
+    fn new(object: *mut T, give_back: unsafe extern "C" fn(*mut T)) -> Result<Self, KafkaError> {
         let object = NonNull::new(object)
-            .ok_or_else(|| KafkaFailure::Other("librdkafka has no memory for a request".to_owned()))?;
+            .ok_or_else(|| KafkaError::Other("librdkafka has no memory for a request".to_owned()))?;
         Ok(Self { object, give_back })
     }
 
@@ -84,13 +84,13 @@ pub(super) fn describe<C: ClientContext>(
     client: &Client<C>,
     names: &[String],
     patience: Duration,
-) -> Result<HashMap<String, DescribedTopic>, KafkaFailure> {
+) -> Result<HashMap<String, DescribedTopic>, KafkaError> {
     if names.is_empty() {
         return Ok(HashMap::new());
     }
     let names = names.iter().map(|name| {
         CString::new(name.as_str()).map_err(|_| {
-            KafkaFailure::Mismatch(format!("topic {name:?} has a NUL in its name: name another topic"))
+            KafkaError::Mismatch(format!("topic {name:?} has a NUL in its name: name another topic"))
         })
     });
     let names: Vec<CString> = names.collect::<Result<_, _>>()?;
@@ -122,14 +122,14 @@ pub(super) fn describe<C: ClientContext>(
     // SAFETY: the queue is alive.
     let event = unsafe { rd_kafka_queue_poll(queue.ptr(), milliseconds(patience + GRACE)) };
     let Ok(event) = Owned::new(event, rd_kafka_event_destroy) else {
-        return Err(KafkaFailure::Unavailable(format!("no answer about topics within {patience:?}")));
+        return Err(KafkaError::Unavailable(format!("no answer about topics within {patience:?}")));
     };
     // SAFETY: the event is alive, and of the one kind that this queue can get.
     ok(RDKafkaErrorCode::from(unsafe { rd_kafka_event_error(event.ptr()) }))?;
     // SAFETY: as above; the result belongs to the event.
     let result = unsafe { rd_kafka_event_DescribeTopics_result(event.ptr()) };
     if result.is_null() {
-        return Err(KafkaFailure::Other("an answer about topics is of another kind".to_owned()));
+        return Err(KafkaError::Other("an answer about topics is of another kind".to_owned()));
     }
     let mut count = 0;
     // SAFETY: the array and its topics belong to the event, which outlives their use.
@@ -149,7 +149,7 @@ pub(super) fn describe<C: ClientContext>(
 /// `topic` must point to a description whose event is alive.
 unsafe fn read(
     topic: *const rd_kafka_TopicDescription_t,
-) -> Result<Option<(String, DescribedTopic)>, KafkaFailure> {
+) -> Result<Option<(String, DescribedTopic)>, KafkaError> {
     // SAFETY: the caller's promise covers every part of the description; a topic without an error has a null one, which
     // `rd_kafka_error_code` takes.
     unsafe {
@@ -182,8 +182,8 @@ unsafe fn text(text: *const c_char) -> String {
     unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
 }
 
-fn ok(code: RDKafkaErrorCode) -> Result<(), KafkaFailure> {
-    if code == RDKafkaErrorCode::NoError { Ok(()) } else { Err(KafkaError::AdminOp(code).into()) }
+fn ok(code: RDKafkaErrorCode) -> Result<(), KafkaError> {
+    if code == RDKafkaErrorCode::NoError { Ok(()) } else { Err(ClientError::AdminOp(code).into()) }
 }
 
 fn milliseconds(duration: Duration) -> i32 {

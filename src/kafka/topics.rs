@@ -5,7 +5,7 @@ use rdkafka::{
     error::RDKafkaErrorCode,
 };
 
-use super::{admin::Admin, failure::KafkaFailure, partition_map::PartitionMap};
+use super::{admin::Admin, error::KafkaError, partition_map::PartitionMap};
 use crate::config::KafkaSettings;
 
 /// How much larger than a raw record a record derived from it may be: what was replaced stays in it.
@@ -28,9 +28,9 @@ pub fn derived_max_bytes(settings: &KafkaSettings) -> usize {
 /// Creates the missing ones of the three topics, checks the others, and returns the names of the new ones.
 ///
 /// # Errors
-/// [`KafkaFailure::Mismatch`] for a topic with another number of partitions or another timestamp type: a record dated
+/// [`KafkaError::Mismatch`] for a topic with another number of partitions or another timestamp type: a record dated
 /// days back would be deleted within seconds, and another count would send boroughs elsewhere.
-pub async fn ensure(admin: &Admin, settings: &KafkaSettings) -> Result<Vec<String>, KafkaFailure> {
+pub async fn ensure(admin: &Admin, settings: &KafkaSettings) -> Result<Vec<String>, KafkaError> {
     let missing = missing(admin, settings).await?;
     if !missing.is_empty() {
         create(admin, settings, &missing).await?;
@@ -41,7 +41,7 @@ pub async fn ensure(admin: &Admin, settings: &KafkaSettings) -> Result<Vec<Strin
 }
 
 /// Checks those of the three topics that exist, as [`ensure`] does, and returns the names of the others.
-pub async fn missing<'a>(admin: &Admin, settings: &'a KafkaSettings) -> Result<Vec<&'a str>, KafkaFailure> {
+pub async fn missing<'a>(admin: &Admin, settings: &'a KafkaSettings) -> Result<Vec<&'a str>, KafkaError> {
     let known = admin.topics().await?;
     let names = [&settings.raw_topic, &settings.enriched_topic, &settings.dead_letter_topic];
     let (mut existing, mut missing) = (Vec::new(), Vec::new());
@@ -59,7 +59,7 @@ pub async fn missing<'a>(admin: &Admin, settings: &'a KafkaSettings) -> Result<V
 }
 
 /// Checks the number of a topic's partitions.
-pub fn check_partitions(settings: &KafkaSettings, name: &str, count: i32) -> Result<(), KafkaFailure> {
+pub fn check_partitions(settings: &KafkaSettings, name: &str, count: i32) -> Result<(), KafkaError> {
     let per_borough = settings.partitions_per_borough;
     let needed = PartitionMap::new(per_borough).partitions();
     if count == needed {
@@ -70,12 +70,12 @@ pub fn check_partitions(settings: &KafkaSettings, name: &str, count: i32) -> Res
     } else {
         "name another topic".to_owned()
     };
-    Err(KafkaFailure::Mismatch(format!(
+    Err(KafkaError::Mismatch(format!(
         "topic {name} has {count} partitions, but kafka.partitions_per_borough = {per_borough} needs {needed}: {remedy}"
     )))
 }
 
-async fn create(admin: &Admin, settings: &KafkaSettings, names: &[&str]) -> Result<(), KafkaFailure> {
+async fn create(admin: &Admin, settings: &KafkaSettings, names: &[&str]) -> Result<(), KafkaError> {
     let partitions = PartitionMap::new(settings.partitions_per_borough).partitions();
     let retention_ms = settings.retention.as_millis().to_string();
     let (raw_max, derived_max) =
@@ -111,7 +111,7 @@ async fn create(admin: &Admin, settings: &KafkaSettings, names: &[&str]) -> Resu
 /// Says whether waiting can help a topic that could not be created. Only what somebody has to change ends the program: rights,
 /// policies, names, settings. Anything else (a controller that moves, a leader that is not there yet, a request that took too long, a
 /// code that is not known here) is waited for, since a start-up of brokers looks like that, and readiness tells of it.
-fn not_created(name: &str, code: RDKafkaErrorCode) -> KafkaFailure {
+fn not_created(name: &str, code: RDKafkaErrorCode) -> KafkaError {
     use RDKafkaErrorCode::{
         ClusterAuthorizationFailed, InvalidConfig, InvalidPartitions, InvalidReplicaAssignment,
         InvalidRequest, InvalidTopic, PolicyViolation, TopicAuthorizationFailed, UnsupportedFeature,
@@ -132,13 +132,13 @@ fn not_created(name: &str, code: RDKafkaErrorCode) -> KafkaFailure {
         InvalidRequest | UnsupportedVersion | UnsupportedFeature => {
             "set kafka.replication_factor to a number of brokers, or create it by hand (docs/topics.md)"
         }
-        _ => return KafkaFailure::Unavailable(format!("topic {name} could not be created yet: {code}")),
+        _ => return KafkaError::Unavailable(format!("topic {name} could not be created yet: {code}")),
     };
-    KafkaFailure::Mismatch(format!("topic {name} could not be created: {code}: {remedy}"))
+    KafkaError::Mismatch(format!("topic {name} could not be created: {code}: {remedy}"))
 }
 
 /// Says how many brokers there are for the replicas that were asked for: more of them may be starting.
-async fn too_few_brokers(admin: &Admin, settings: &KafkaSettings, name: &str) -> KafkaFailure {
+async fn too_few_brokers(admin: &Admin, settings: &KafkaSettings, name: &str) -> KafkaError {
     let (asker, timeout) = (admin.clone(), settings.request_timeout);
     let counted = tokio::task::spawn_blocking(move || {
         asker.client().inner().fetch_metadata(None, timeout).map(|metadata| metadata.brokers().len())
@@ -151,13 +151,13 @@ async fn too_few_brokers(admin: &Admin, settings: &KafkaSettings, name: &str) ->
         -1 => "kafka.replication_factor = -1 takes the brokers' default, which is".to_owned(),
         wanted => format!("kafka.replication_factor = {wanted} is"),
     };
-    KafkaFailure::Unavailable(format!(
+    KafkaError::Unavailable(format!(
         "topic {name} could not be created yet: {wanted} more than the brokers that are up, {brokers}: start more \
          brokers, or lower it",
     ))
 }
 
-async fn check_settings(admin: &Admin, settings: &KafkaSettings, names: &[&str]) -> Result<(), KafkaFailure> {
+async fn check_settings(admin: &Admin, settings: &KafkaSettings, names: &[&str]) -> Result<(), KafkaError> {
     if names.is_empty() {
         return Ok(());
     }
@@ -165,12 +165,11 @@ async fn check_settings(admin: &Admin, settings: &KafkaSettings, names: &[&str])
     let options = AdminOptions::new().request_timeout(Some(settings.request_timeout));
     let configs = admin.client().describe_configs(&resources, &options).await?;
     for (name, config) in names.iter().zip(configs) {
-        let config =
-            config.map_err(|code| KafkaFailure::Other(format!("settings of topic {name}: {code}")))?;
+        let config = config.map_err(|code| KafkaError::Other(format!("settings of topic {name}: {code}")))?;
         let value = |setting: &str| config.get(setting).and_then(|entry| entry.value.clone());
         let kind = value("message.timestamp.type");
         if kind.as_deref() != Some("LogAppendTime") {
-            return Err(KafkaFailure::Mismatch(format!(
+            return Err(KafkaError::Mismatch(format!(
                 "topic {name} has message.timestamp.type = {}, needed is LogAppendTime: alter the topic's setting, \
                  or name another topic",
                 kind.as_deref().unwrap_or("unset"),
@@ -183,7 +182,7 @@ async fn check_settings(admin: &Admin, settings: &KafkaSettings, names: &[&str])
         };
         let limit = value("max.message.bytes").and_then(|limit| limit.parse::<usize>().ok());
         if limit.is_some_and(|limit| limit < needed) {
-            return Err(KafkaFailure::Mismatch(format!(
+            return Err(KafkaError::Mismatch(format!(
                 "topic {name} has max.message.bytes = {}, needed are {needed} bytes: raise the topic's setting, or \
                  lower kafka.raw_max_record_bytes",
                 limit.unwrap_or(0),
@@ -210,7 +209,7 @@ mod tests {
             ThrottlingQuotaExceeded,
             Unknown,
         ] {
-            assert!(matches!(not_created("t", code), KafkaFailure::Unavailable(_)), "{code:?}");
+            assert!(matches!(not_created("t", code), KafkaError::Unavailable(_)), "{code:?}");
         }
         for code in [
             PolicyViolation,
@@ -221,7 +220,7 @@ mod tests {
             ClusterAuthorizationFailed,
             UnsupportedVersion,
         ] {
-            let KafkaFailure::Mismatch(text) = not_created("t", code) else { panic!("{code:?}") };
+            let KafkaError::Mismatch(text) = not_created("t", code) else { panic!("{code:?}") };
             assert!(text.starts_with("topic t could not be created: "), "{text}");
         }
     }

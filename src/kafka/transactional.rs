@@ -31,7 +31,7 @@ use parking_lot::Mutex;
 use rdkafka::{
     Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
-    error::{KafkaError, RDKafkaErrorCode},
+    error::{KafkaError as ClientError, RDKafkaErrorCode},
     producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext, PurgeConfig},
 };
 use tokio::sync::{mpsc, oneshot};
@@ -39,7 +39,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{
     client::{Logged, base, overridden},
     consumer::GroupMetadata,
-    failure::KafkaFailure,
+    error::KafkaError,
     offset_note::OffsetNote,
     record::DerivedRecord,
     topics::derived_max_bytes,
@@ -80,7 +80,7 @@ pub struct Opening {
 }
 
 enum Job {
-    Publish(Transaction, oneshot::Sender<Result<(), KafkaFailure>>),
+    Publish(Transaction, oneshot::Sender<Result<(), KafkaError>>),
 }
 
 /// A producer on a thread of its own, because its calls block. Dropping it ends the thread.
@@ -91,7 +91,7 @@ pub struct PartitionProducer {
 impl PartitionProducer {
     /// Starts the thread and initialises the transactional id, which fences the previous owner and ends what it left
     /// open.
-    pub async fn open(settings: Arc<KafkaSettings>, opening: Opening) -> Result<Self, KafkaFailure> {
+    pub async fn open(settings: Arc<KafkaSettings>, opening: Opening) -> Result<Self, KafkaError> {
         let (jobs, queue) = mpsc::channel(16);
         let (opened, open) = oneshot::channel();
         let thread = std::thread::Builder::new().name(format!("producer-{}", opening.partition));
@@ -104,7 +104,7 @@ impl PartitionProducer {
             // Nobody waits when the opening itself was given up.
             Err(failure) => drop(opened.send(Err(failure))),
         });
-        spawned.map_err(|error| KafkaFailure::Other(format!("no thread for a producer: {error}")))?;
+        spawned.map_err(|error| KafkaError::Other(format!("no thread for a producer: {error}")))?;
         answer_of_thread(open).await.map(|()| Self { jobs })
     }
 
@@ -112,28 +112,28 @@ impl PartitionProducer {
     pub fn publish(
         &self,
         transaction: Transaction,
-    ) -> impl Future<Output = Result<(), KafkaFailure>> + Send + use<> {
+    ) -> impl Future<Output = Result<(), KafkaError>> + Send + use<> {
         let (done, outcome) = oneshot::channel();
         let queued = self.jobs.try_send(Job::Publish(transaction, done));
         async move {
-            queued.map_err(|_| KafkaFailure::Other("the producer's queue is full or closed".to_owned()))?;
+            queued.map_err(|_| KafkaError::Other("the producer's queue is full or closed".to_owned()))?;
             answer_of_thread(outcome).await
         }
     }
 }
 
 /// Waits for the thread's answer, and not for ever.
-async fn answer_of_thread<T>(answer: oneshot::Receiver<Result<T, KafkaFailure>>) -> Result<T, KafkaFailure> {
+async fn answer_of_thread<T>(answer: oneshot::Receiver<Result<T, KafkaError>>) -> Result<T, KafkaError> {
     match tokio::time::timeout(JOB_LIMIT, answer).await {
         Ok(Ok(outcome)) => outcome,
-        Ok(Err(_)) => Err(KafkaFailure::Other("the producer's thread ended".to_owned())),
-        Err(_) => Err(KafkaFailure::Fatal(format!("its thread gave no answer within {JOB_LIMIT:?}"))),
+        Ok(Err(_)) => Err(KafkaError::Other("the producer's thread ended".to_owned())),
+        Err(_) => Err(KafkaError::Fatal(format!("its thread gave no answer within {JOB_LIMIT:?}"))),
     }
 }
 
 /// Keeps the first failed delivery: without a transaction nothing else would tell of it.
 #[derive(Default)]
-struct Deliveries(Mutex<Option<KafkaFailure>>);
+struct Deliveries(Mutex<Option<KafkaError>>);
 
 impl ProducerContext for Logged<Deliveries> {
     type DeliveryOpaque = ();
@@ -155,7 +155,7 @@ impl Worker {
     fn create(
         settings: Arc<KafkaSettings>,
         Opening { partition, withheld }: &Opening,
-    ) -> Result<Self, KafkaFailure> {
+    ) -> Result<Self, KafkaError> {
         let mut config = base(&settings);
         config
             .set("enable.idempotence", "true")
@@ -190,13 +190,13 @@ impl Worker {
     }
 
     /// Begins a transaction on all that one of this partition may hold, and aborts it.
-    fn end_lost_transaction(&self, group: &str) -> Result<(), KafkaFailure> {
+    fn end_lost_transaction(&self, group: &str) -> Result<(), KafkaError> {
         let mut config = base(&self.settings);
         config.set("group.id", group);
         // It takes part in nothing: only the group's name is wanted of it.
         let member: BaseConsumer = overridden(config, &self.settings).create()?;
         let metadata = member.group_metadata();
-        let metadata = metadata.ok_or_else(|| KafkaFailure::Other("the group has no metadata".to_owned()))?;
+        let metadata = metadata.ok_or_else(|| KafkaError::Other("the group has no metadata".to_owned()))?;
         self.producer.begin_transaction()?;
         for topic in [&self.settings.enriched_topic, &self.settings.dead_letter_topic] {
             let record = BaseRecord::<[u8], [u8]>::to(topic).partition(self.partition).payload(b"");
@@ -216,7 +216,7 @@ impl Worker {
             let outcome = if self.settings.transactions { self.transact(&work) } else { self.flush(&work) };
             let end = match &outcome {
                 Ok(()) => TransactionEnd::Committed,
-                Err(KafkaFailure::Fenced(_)) => TransactionEnd::Fenced,
+                Err(KafkaError::Fenced(_)) => TransactionEnd::Fenced,
                 Err(_) => TransactionEnd::Aborted,
             };
             events::transaction_ended(end);
@@ -230,7 +230,7 @@ impl Worker {
         }
     }
 
-    fn transact(&self, transaction: &Transaction) -> Result<(), KafkaFailure> {
+    fn transact(&self, transaction: &Transaction) -> Result<(), KafkaError> {
         let deadline = Instant::now() + JOB_TIMEOUT;
         self.producer.begin_transaction()?;
         match self.fill_and_commit(transaction, deadline) {
@@ -244,14 +244,13 @@ impl Worker {
 
     /// Gives up a transaction. Its queued records go first: librdkafka waits for the report of each, and the reports
     /// come only while they are asked for.
-    fn abort(&self, failure: &KafkaFailure) {
+    fn abort(&self, failure: &KafkaError) {
         self.producer.purge(PurgeConfig::default().queue().inflight());
         let began = Instant::now();
         while self.producer.in_flight_count() > 0 && began.elapsed() < PURGE_TIMEOUT {
             self.producer.poll(Duration::from_millis(5));
         }
-        if matches!(failure, KafkaFailure::Unavailable(_) | KafkaFailure::Fatal(_) | KafkaFailure::Fenced(_))
-        {
+        if matches!(failure, KafkaError::Unavailable(_) | KafkaError::Fatal(_) | KafkaError::Fenced(_)) {
             // There is nobody to tell, or it is not for this producer to say. The next opening initialises the id again,
             // and that aborts what is left.
             return;
@@ -261,9 +260,9 @@ impl Worker {
         }
     }
 
-    fn fill_and_commit(&self, transaction: &Transaction, deadline: Instant) -> Result<(), KafkaFailure> {
+    fn fill_and_commit(&self, transaction: &Transaction, deadline: Instant) -> Result<(), KafkaError> {
         let Some(group) = &transaction.group else {
-            return Err(KafkaFailure::Other("the batch carries no group metadata".to_owned()));
+            return Err(KafkaError::Other("the batch carries no group metadata".to_owned()));
         };
         self.produce(&transaction.records, deadline)?;
         let mut positions = TopicPartitionList::new();
@@ -277,18 +276,19 @@ impl Worker {
         Ok(())
     }
 
-    fn commit(&self, deadline: Instant) -> Result<(), KafkaFailure> {
+    fn commit(&self, deadline: Instant) -> Result<(), KafkaError> {
         loop {
             match self.producer.commit_transaction(left_until(deadline)?) {
                 Ok(()) => return Ok(()),
                 // A timeout leaves the outcome open; asking again is how librdkafka wants it resolved.
-                Err(KafkaError::Transaction(error)) if error.is_retriable() && Instant::now() < deadline => {}
+                Err(ClientError::Transaction(error)) if error.is_retriable() && Instant::now() < deadline => {
+                }
                 Err(error) => return Err(error.into()),
             }
         }
     }
 
-    fn flush(&self, transaction: &Transaction) -> Result<(), KafkaFailure> {
+    fn flush(&self, transaction: &Transaction) -> Result<(), KafkaError> {
         self.produce(&transaction.records, Instant::now() + JOB_TIMEOUT)?;
         self.producer.flush(CALL_TIMEOUT)?;
         if let Some(failure) = self.producer.context().0.lock().take() {
@@ -298,7 +298,7 @@ impl Worker {
         Ok(())
     }
 
-    fn produce(&self, records: &[DerivedRecord], deadline: Instant) -> Result<(), KafkaFailure> {
+    fn produce(&self, records: &[DerivedRecord], deadline: Instant) -> Result<(), KafkaError> {
         for record in records {
             let topic = if record.dead_letter {
                 &self.settings.dead_letter_topic
@@ -315,7 +315,7 @@ impl Worker {
             loop {
                 match self.producer.send(message) {
                     Ok(()) => break,
-                    Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
+                    Err((ClientError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
                         message = back;
                         left_until(deadline)?;
                         self.producer.poll(Duration::from_millis(5));
@@ -329,12 +329,10 @@ impl Worker {
 }
 
 /// Returns how long a call may still take.
-fn left_until(deadline: Instant) -> Result<Duration, KafkaFailure> {
+fn left_until(deadline: Instant) -> Result<Duration, KafkaError> {
     let left = deadline.saturating_duration_since(Instant::now());
     if left.is_zero() {
-        return Err(KafkaFailure::Unavailable(format!(
-            "the transaction was not done within {JOB_TIMEOUT:?}"
-        )));
+        return Err(KafkaError::Unavailable(format!("the transaction was not done within {JOB_TIMEOUT:?}")));
     }
     Ok(left.min(CALL_TIMEOUT))
 }

@@ -1,6 +1,6 @@
 //! Why a batch was not done, and what the failures of a neighbour or a dependency mean for one.
 
-use crate::kafka::KafkaFailure;
+use crate::kafka::KafkaError;
 use crate::store::StoreError;
 use crate::supervision::StageGone;
 use crate::telemetry::labels::Dependency;
@@ -36,15 +36,14 @@ impl From<StoreError> for BatchError {
     }
 }
 
-impl From<KafkaFailure> for BatchError {
-    fn from(failure: KafkaFailure) -> Self {
+impl From<KafkaError> for BatchError {
+    fn from(failure: KafkaError) -> Self {
         match failure {
-            KafkaFailure::Fenced(detail) => Self::Fenced(detail),
-            KafkaFailure::Unavailable(detail) => Self::Unavailable { dependency: Dependency::Kafka, detail },
-            KafkaFailure::Fatal(_)
-            | KafkaFailure::TooLarge
-            | KafkaFailure::Mismatch(_)
-            | KafkaFailure::Other(_) => Self::Interrupted(failure.to_string()),
+            KafkaError::Fenced(detail) => Self::Fenced(detail),
+            KafkaError::Unavailable(detail) => Self::Unavailable { dependency: Dependency::Kafka, detail },
+            KafkaError::Fatal(_) | KafkaError::TooLarge | KafkaError::Mismatch(_) | KafkaError::Other(_) => {
+                Self::Interrupted(failure.to_string())
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use jiff::Timestamp;
-use nyc311_json::Malformed;
+use nyc311_json::JsonError;
 use reqwest::header::{DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Response, StatusCode, Url};
 use serde::Deserialize;
@@ -163,8 +163,8 @@ fn without_address(error: reqwest::Error) -> Cause {
     Arc::new(error.without_url())
 }
 
-fn body_error(body: &[u8], malformed: Malformed) -> SocrataError {
-    let Malformed { at, ended, expected, row } = malformed;
+fn body_error(body: &[u8], malformed: JsonError) -> SocrataError {
+    let JsonError { at, ended, expected, row } = malformed;
     if ended && !body.is_empty() {
         let place = if row == 0 { "before its first row".to_owned() } else { format!("within row {row}") };
         let detail = format!("it ends {place}, after {} bytes", body.len());

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use nyc311_json::{Malformed, elements};
+use nyc311_json::{JsonError, elements};
 
 /// What the source says about its answer beside the rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,7 +35,7 @@ impl Page {
     /// Slices a body into its rows. Accepts every array whose elements can be told apart, whatever they are: a row that
     /// is no object, or not quite JSON, is the enricher's to refuse, since one bad record must not hold up its neighbours
     /// (promise 8).
-    pub fn slice(body: Bytes, head: PageHead) -> Result<Self, Malformed> {
+    pub fn slice(body: Bytes, head: PageHead) -> Result<Self, JsonError> {
         let rows = elements(&body)?;
         Ok(Self { body, rows, head })
     }
@@ -67,7 +67,7 @@ impl Page {
 mod tests {
     use super::*;
 
-    fn slice(body: &'static str) -> Result<Page, Malformed> {
+    fn slice(body: &'static str) -> Result<Page, JsonError> {
         Page::slice(Bytes::from_static(body.as_bytes()), PageHead::default())
     }
 

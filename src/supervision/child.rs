@@ -17,7 +17,7 @@ pub struct Drain;
 
 /// What a test or an operator can do to a stage on purpose.
 #[derive(Debug, Clone, Copy)]
-pub enum Fault {
+pub enum StageFault {
     Panic,
     Error,
     /// Blocks the Arbiter thread.
@@ -33,7 +33,7 @@ pub trait Child: Send + Sync {
     /// Asks the incarnation to finish what it holds.
     fn drain(&self) -> LocalBoxFuture<'static, ()>;
     fn kill(&self);
-    fn inject(&self, fault: Fault);
+    fn inject(&self, fault: StageFault);
     /// Returns how long the Arbiter thread has not turned, and asks it to turn.
     fn standing_still(&self) -> Duration;
     /// Gives the Arbiter thread up.

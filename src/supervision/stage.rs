@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
     board::{Board, StageKey, StageState},
-    child::{Child, Drain, Fault},
+    child::{Child, Drain, StageFault},
     exit::{ExitReason, StageError, panic_text, remember_panic_location},
 };
 use crate::telemetry::labels::Dependency;
@@ -27,7 +27,7 @@ const SLOW_AFTER: Duration = Duration::from_secs(5);
 enum Control {
     Fail(StageError),
     Kill,
-    Fault(Fault),
+    Fault(StageFault),
 }
 
 /// Makes panics of stages tell where they happened.
@@ -227,11 +227,11 @@ where
                     order = orders.recv() => match order {
                         Some(Control::Fail(error)) => return ExitReason::Failed(error),
                         Some(Control::Kill) | None => return ExitReason::Killed,
-                        Some(Control::Fault(Fault::Error)) => {
+                        Some(Control::Fault(StageFault::Error)) => {
                             return ExitReason::Failed(StageError::new("fault injection", "error"));
                         }
-                        Some(Control::Fault(Fault::Panic)) => std::panic::resume_unwind(Box::new("injected fault")),
-                        Some(Control::Fault(Fault::Hang(time))) => std::thread::sleep(time),
+                        Some(Control::Fault(StageFault::Panic)) => std::panic::resume_unwind(Box::new("injected fault")),
+                        Some(Control::Fault(StageFault::Hang(time))) => std::thread::sleep(time),
                     },
                     () = &mut actor => return ExitReason::Vanished,
                 }
@@ -311,7 +311,7 @@ where
         self.order(Control::Kill);
     }
 
-    fn inject(&self, fault: Fault) {
+    fn inject(&self, fault: StageFault) {
         self.order(Control::Fault(fault));
     }
 

@@ -180,7 +180,7 @@ fn a_panic_in_a_spawned_future_ends_the_stage_too() {
     let tree = Tree::new();
     tree.run(5, NEVER, async |tree| {
         tree.all_up().await;
-        tree.stages[1].0.inject(Fault::Panic);
+        tree.stages[1].0.inject(StageFault::Panic);
         tree.reaches(1, 2).await;
     });
     assert_eq!(tree.built.load(Ordering::Relaxed), 4);
@@ -202,7 +202,7 @@ fn a_stage_that_hangs_gets_a_new_thread_and_the_old_one_has_no_say_when_it_wakes
     let tree = Tree::new();
     tree.run(5, Duration::from_millis(200), async |tree| {
         tree.all_up().await;
-        tree.stages[0].0.inject(Fault::Hang(Duration::from_millis(1500)));
+        tree.stages[0].0.inject(StageFault::Hang(Duration::from_millis(1500)));
         tree.reaches(0, 2).await;
         assert_eq!(tree.ask(0).await.unwrap(), 1);
         tokio::time::sleep(Duration::from_millis(1600)).await;
@@ -242,7 +242,7 @@ fn a_pipeline_that_gives_up_over_a_hang_says_so() {
         for _ in 0..2 {
             let generation = tree.board.stages()[1].generation.max(1);
             tree.reaches(1, generation).await;
-            tree.stages[1].0.inject(Fault::Hang(Duration::from_secs(3)));
+            tree.stages[1].0.inject(StageFault::Hang(Duration::from_secs(3)));
             let deadline = Instant::now() + Duration::from_secs(10);
             while tree.board.stages()[1].generation == generation && Instant::now() < deadline {
                 tokio::time::sleep(Duration::from_millis(10)).await;
@@ -284,7 +284,7 @@ fn who_asked_a_stage_that_hangs_gets_an_error_when_it_is_given_up() {
     let tree = Tree::new();
     tree.run(5, Duration::from_millis(200), async |tree| {
         tree.all_up().await;
-        tree.stages[0].0.inject(Fault::Hang(Duration::from_secs(5)));
+        tree.stages[0].0.inject(StageFault::Hang(Duration::from_secs(5)));
         // The thread takes the fault first: what is asked now lies in the mailbox of an incarnation that never answers.
         tokio::time::sleep(Duration::from_millis(50)).await;
         let answer = tokio::time::timeout(Duration::from_secs(3), tree.ask(0)).await;

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::{Halt, PollRun};
+use super::{PollRun, RunError};
 use crate::actors::kafka_loss::Found;
 use crate::kafka::groups::enricher_group;
 use crate::retry::POLL_END;
@@ -14,7 +14,7 @@ use crate::store::LostPlace;
 use crate::store::polls::RawEnd;
 
 impl PollRun<'_> {
-    pub(super) async fn wait_until_stored(&self) -> Result<(), Halt> {
+    pub(super) async fn wait_until_stored(&self) -> Result<(), RunError> {
         let raw_ends = self.environment.store.raw_ends(self.poll.id).await?;
         self.same_logs(&raw_ends).await?;
         self.find_lost_end(&raw_ends).await?;
@@ -26,7 +26,7 @@ impl PollRun<'_> {
 
     /// Halts where a log is not the one that the poll was published to: what that means is for the watch to
     /// find out.
-    async fn same_logs(&self, raw_ends: &[RawEnd]) -> Result<(), Halt> {
+    async fn same_logs(&self, raw_ends: &[RawEnd]) -> Result<(), RunError> {
         let raw = &self.environment.settings.kafka.raw_topic;
         let raw_id = self.cluster.topic_id(raw);
         let same = |end: &RawEnd| end.topic_id.as_deref().zip(raw_id).is_none_or(|(noted, now)| noted == now);
@@ -34,11 +34,11 @@ impl PollRun<'_> {
             return Ok(());
         }
         self.environment.doubt_logs();
-        Err(Halt::Interrupted("the logs are not those that the poll was published to".to_owned()))
+        Err(RunError::Interrupted("the logs are not those that the poll was published to".to_owned()))
     }
 
     /// Halts where the raw log ends before the poll does.
-    async fn find_lost_end(&self, raw_ends: &[RawEnd]) -> Result<(), Halt> {
+    async fn find_lost_end(&self, raw_ends: &[RawEnd]) -> Result<(), RunError> {
         let environment = self.environment;
         let raw = &environment.settings.kafka.raw_topic;
         let partitions = raw_ends.iter().map(|end| end.partition);
@@ -50,10 +50,10 @@ impl PollRun<'_> {
         let detail = format!("{raw}/{partition}: the poll ends at {next_offset}, the log at {}", log.high);
         let place = LostPlace::PollEnd { poll_id: self.poll.id, token: self.token };
         environment.note_loss(&self.cluster.id, end.topic_id.as_deref(), found, detail, place).await?;
-        Err(Halt::LeaseLost)
+        Err(RunError::LeaseLost)
     }
 
-    async fn wait_until_enriched(&self, raw_ends: &[RawEnd]) -> Result<(), Halt> {
+    async fn wait_until_enriched(&self, raw_ends: &[RawEnd]) -> Result<(), RunError> {
         let environment = self.environment;
         let (raw, group) =
             (&environment.settings.kafka.raw_topic, enricher_group(&environment.settings.kafka));
@@ -80,7 +80,7 @@ impl PollRun<'_> {
         }
     }
 
-    async fn wait_until_written(&self) -> Result<(), Halt> {
+    async fn wait_until_written(&self) -> Result<(), RunError> {
         let environment = self.environment;
         let kafka = &environment.settings.kafka;
         let partitions = environment.partition_map.partitions();

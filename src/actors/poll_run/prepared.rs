@@ -6,7 +6,7 @@ use bytes::Bytes;
 use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 use nyc311_domain::{RawHead, peek};
 
-use super::halt::{Halt, failed};
+use super::error::{RunError, failed};
 use super::succession::{Succession, Verdict};
 use super::walk::Walk;
 use crate::actors::environment::Environment;
@@ -30,7 +30,7 @@ pub(super) struct Prepared {
 
 impl Prepared {
     /// Prepares the answer to the walk's request; none where it is the end of the source.
-    pub(super) fn new(page: Page, walk: &Walk, environment: &Environment) -> Result<Option<Self>, Halt> {
+    pub(super) fn new(page: Page, walk: &Walk, environment: &Environment) -> Result<Option<Self>, RunError> {
         let mut rows = Vec::with_capacity(page.len());
         let (mut newest_updated_at, mut newest_created_at) = (None, None);
         let mut succession = Succession::after(walk.request.after.as_ref());

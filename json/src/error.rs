@@ -2,7 +2,7 @@
 
 /// Says where a text stops being JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Malformed {
+pub struct JsonError {
     /// The index of the byte that breaks the grammar; the length of the text where it ends too early.
     pub at: usize,
     /// The text ended where more was due, as it does when an answer is cut off.
@@ -13,7 +13,7 @@ pub struct Malformed {
     pub row: usize,
 }
 
-impl Malformed {
+impl JsonError {
     #[cold]
     pub(crate) fn new(text: &[u8], at: usize, expected: &'static str) -> Self {
         Self { at: at.min(text.len()), ended: at >= text.len(), expected, row: 0 }

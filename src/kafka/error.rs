@@ -1,17 +1,17 @@
 //! What a failed Kafka call means for its caller.
 //!
-//! Every kind of failure has one answer ([`KafkaFailure::policy`]), and none is retried for ever without a name:
+//! Every kind of failure has one answer ([`KafkaError::policy`]), and none is retried for ever without a name:
 //!
 //! | kind | what it is | what follows |
 //! |---|---|---|
-//! | [`KafkaFailure::Unavailable`] | brokers away, no leader, no coordinator, a timeout | waited for by name: the stage says `kafka`, readiness too |
-//! | [`KafkaFailure::Fatal`] | librdkafka has given the client up | the client is rebuilt, and what it had in flight is done again |
-//! | [`KafkaFailure::Fenced`] | a newer owner of the id | the partition is opened anew from the durable position; a consumer's stage is rebuilt |
-//! | [`KafkaFailure::TooLarge`] | one record is too large | that record is a dead letter |
-//! | [`KafkaFailure::Mismatch`] | settings or topics that cannot work | the process ends with 78 and a remedy |
-//! | [`KafkaFailure::Other`] | everything else: refused by an authorizer or a policy, invalid, unknown | retried a bounded number of times, then the stage or the poll fails with what Kafka said |
+//! | [`KafkaError::Unavailable`] | brokers away, no leader, no coordinator, a timeout | waited for by name: the stage says `kafka`, readiness too |
+//! | [`KafkaError::Fatal`] | librdkafka has given the client up | the client is rebuilt, and what it had in flight is done again |
+//! | [`KafkaError::Fenced`] | a newer owner of the id | the partition is opened anew from the durable position; a consumer's stage is rebuilt |
+//! | [`KafkaError::TooLarge`] | one record is too large | that record is a dead letter |
+//! | [`KafkaError::Mismatch`] | settings or topics that cannot work | the process ends with 78 and a remedy |
+//! | [`KafkaError::Other`] | everything else: refused by an authorizer or a policy, invalid, unknown | retried a bounded number of times, then the stage or the poll fails with what Kafka said |
 
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaConfRes;
 
 use crate::error_policy::{CommandEnd, Directive, ErrorPolicy};
@@ -23,7 +23,7 @@ pub const MEND_ADDRESS: &str = "see that the brokers run where kafka.bootstrap_s
 
 /// A failed call, classified where it is born.
 #[derive(Debug, Clone, thiserror::Error)]
-pub enum KafkaFailure {
+pub enum KafkaError {
     /// The broker cannot be reached or is not ready: wait and try again.
     #[error("kafka is away: {0}")]
     Unavailable(String),
@@ -44,7 +44,7 @@ pub enum KafkaFailure {
     Other(String),
 }
 
-impl KafkaFailure {
+impl KafkaError {
     /// Says what to do about it:
     ///
     /// | kind | the pipeline | a command ends with | remedy |
@@ -68,8 +68,8 @@ impl KafkaFailure {
     }
 }
 
-impl From<KafkaError> for KafkaFailure {
-    fn from(error: KafkaError) -> Self {
+impl From<ClientError> for KafkaError {
+    fn from(error: ClientError) -> Self {
         use RDKafkaErrorCode::{
             AllBrokersDown, BrokerNotAvailable, BrokerTransportFailure, CoordinatorLoadInProgress,
             CoordinatorNotAvailable, Fatal, Fenced, FencedInstanceId, InvalidProducerEpoch,
@@ -80,22 +80,22 @@ impl From<KafkaError> for KafkaFailure {
             WaitingForCoordinator,
         };
         match &error {
-            KafkaError::ClientConfig(outcome, detail, name, _) => {
+            ClientError::ClientConfig(outcome, detail, name, _) => {
                 return Self::Mismatch(refused_property(*outcome, detail, name));
             }
             // Without a broker being asked yet, only the machine's limits are no fault of the properties.
-            KafkaError::ClientCreation(detail) if !detail.starts_with("Failed to create") => {
+            ClientError::ClientCreation(detail) if !detail.starts_with("Failed to create") => {
                 return Self::Mismatch(format!("kafka.properties cannot work: {detail}"));
             }
             _ => {}
         }
         let text = error.to_string();
         let code = match &error {
-            KafkaError::Transaction(inner) => Some(inner.code()),
-            KafkaError::AdminOp(code) => Some(*code),
+            ClientError::Transaction(inner) => Some(inner.code()),
+            ClientError::AdminOp(code) => Some(*code),
             other => other.rdkafka_error_code(),
         };
-        if let KafkaError::Transaction(inner) = &error
+        if let ClientError::Transaction(inner) = &error
             && inner.is_fatal()
             && !matches!(inner.code(), Fenced | ProducerFenced | InvalidProducerEpoch | FencedInstanceId)
         {
@@ -148,7 +148,7 @@ fn refused_property(outcome: RDKafkaConfRes, detail: &str, name: &str) -> String
     format!("kafka.properties sets {name}, {reason}")
 }
 
-impl From<Injected> for KafkaFailure {
+impl From<Injected> for KafkaError {
     fn from(fault: Injected) -> Self {
         Self::Unavailable(fault.to_string())
     }
@@ -161,8 +161,8 @@ mod tests {
     fn refused(name: &str, value: &str) -> String {
         let mut config = rdkafka::ClientConfig::new();
         config.set(name, value);
-        match config.create_native_config().err().map(KafkaFailure::from) {
-            Some(KafkaFailure::Mismatch(text)) => text,
+        match config.create_native_config().err().map(KafkaError::from) {
+            Some(KafkaError::Mismatch(text)) => text,
             other => panic!("{name}: {other:?}"),
         }
     }
@@ -188,12 +188,12 @@ mod tests {
     fn every_row_of_the_table_is_followed() {
         let text = String::new;
         for (error, directive, command_end, has_remedy) in [
-            (KafkaFailure::Unavailable(text()), Directive::Wait, CommandEnd::Unreachable, true),
-            (KafkaFailure::Fatal(text()), Directive::RebuildClient, CommandEnd::No, false),
-            (KafkaFailure::Fenced(text()), Directive::OpenAnew, CommandEnd::No, false),
-            (KafkaFailure::TooLarge, Directive::DeadLetter, CommandEnd::No, false),
-            (KafkaFailure::Mismatch(text()), Directive::EndProcess, CommandEnd::Settings, false),
-            (KafkaFailure::Other(text()), Directive::Fail, CommandEnd::No, false),
+            (KafkaError::Unavailable(text()), Directive::Wait, CommandEnd::Unreachable, true),
+            (KafkaError::Fatal(text()), Directive::RebuildClient, CommandEnd::No, false),
+            (KafkaError::Fenced(text()), Directive::OpenAnew, CommandEnd::No, false),
+            (KafkaError::TooLarge, Directive::DeadLetter, CommandEnd::No, false),
+            (KafkaError::Mismatch(text()), Directive::EndProcess, CommandEnd::Settings, false),
+            (KafkaError::Other(text()), Directive::Fail, CommandEnd::No, false),
         ] {
             let policy = error.policy();
             let found = (policy.directive, policy.command_end, policy.remedy.is_some());
@@ -204,13 +204,13 @@ mod tests {
     #[test]
     fn every_kind_of_failure_has_its_answer() {
         use RDKafkaErrorCode as Code;
-        let kind = |code| match KafkaFailure::from(KafkaError::MessageProduction(code)) {
-            KafkaFailure::Unavailable(_) => "waited for",
-            KafkaFailure::Fatal(_) => "client rebuilt",
-            KafkaFailure::Fenced(_) => "opened anew",
-            KafkaFailure::TooLarge => "dead letter",
-            KafkaFailure::Mismatch(_) => "process ends",
-            KafkaFailure::Other(_) => "bounded",
+        let kind = |code| match KafkaError::from(ClientError::MessageProduction(code)) {
+            KafkaError::Unavailable(_) => "waited for",
+            KafkaError::Fatal(_) => "client rebuilt",
+            KafkaError::Fenced(_) => "opened anew",
+            KafkaError::TooLarge => "dead letter",
+            KafkaError::Mismatch(_) => "process ends",
+            KafkaError::Other(_) => "bounded",
         };
         for (answer, codes) in [
             (
@@ -252,8 +252,8 @@ mod tests {
         let mut config = rdkafka::ClientConfig::new();
         config.set("security.protocol", "SASL_PLAINTEXT").set("sasl.mechanism", "PLAIN");
         let made: Result<rdkafka::consumer::BaseConsumer, _> = config.create();
-        let failure = made.err().map(KafkaFailure::from);
-        let Some(KafkaFailure::Mismatch(text)) = failure else { panic!("{failure:?}") };
+        let failure = made.err().map(KafkaError::from);
+        let Some(KafkaError::Mismatch(text)) = failure else { panic!("{failure:?}") };
         assert!(text.contains("sasl.username and sasl.password must be set"), "{text}");
     }
 }

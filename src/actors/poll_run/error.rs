@@ -2,14 +2,14 @@
 
 use crate::error_policy::Directive;
 use crate::faults::Injected;
-use crate::kafka::KafkaFailure;
+use crate::kafka::KafkaError;
 use crate::messages::BatchError;
 use crate::store::StoreError;
 use crate::store::polls::{LeaseError, PollError};
 use crate::telemetry::labels::StageName;
 
 /// Why a run cannot go on.
-pub(super) enum Halt {
+pub(super) enum RunError {
     /// The poll fails with this.
     Failed(PollError),
     LeaseLost,
@@ -17,7 +17,7 @@ pub(super) enum Halt {
     Interrupted(String),
 }
 
-impl From<LeaseError> for Halt {
+impl From<LeaseError> for RunError {
     fn from(error: LeaseError) -> Self {
         match error {
             LeaseError::Lost => Self::LeaseLost,
@@ -26,7 +26,7 @@ impl From<LeaseError> for Halt {
     }
 }
 
-impl From<StoreError> for Halt {
+impl From<StoreError> for RunError {
     fn from(error: StoreError) -> Self {
         if error.may_pass() {
             return Self::Interrupted(error.to_string());
@@ -35,8 +35,8 @@ impl From<StoreError> for Halt {
     }
 }
 
-impl From<KafkaFailure> for Halt {
-    fn from(failure: KafkaFailure) -> Self {
+impl From<KafkaError> for RunError {
+    fn from(failure: KafkaError) -> Self {
         match failure.policy().directive {
             Directive::Wait | Directive::RebuildClient => Self::Interrupted(failure.to_string()),
             Directive::OpenAnew | Directive::DeadLetter | Directive::Fail | Directive::EndProcess => {
@@ -46,21 +46,21 @@ impl From<KafkaFailure> for Halt {
     }
 }
 
-impl From<Injected> for Halt {
+impl From<Injected> for RunError {
     fn from(fault: Injected) -> Self {
         Self::Interrupted(fault.to_string())
     }
 }
 
-impl From<BatchError> for Halt {
+impl From<BatchError> for RunError {
     fn from(error: BatchError) -> Self {
         Self::Interrupted(error.to_string())
     }
 }
 
-pub(super) fn failed(code: &str, detail: String) -> Halt {
+pub(super) fn failed(code: &str, detail: String) -> RunError {
     let stage = StageName::Poller.to_string();
-    Halt::Failed(PollError { code: code.to_owned(), stage, detail, http_status: None, retryable: false })
+    RunError::Failed(PollError { code: code.to_owned(), stage, detail, http_status: None, retryable: false })
 }
 
 /// The code under which a cancellation ends the run; never stored.
