@@ -1,6 +1,10 @@
 //! What lies under an error that by itself only says that something failed.
 
 use std::error::Error;
+use std::sync::Arc;
+
+/// What a client or a neighbour reported, kept for whoever asks an error for its source.
+pub type Cause = Arc<dyn Error + Send + Sync>;
 
 /// Says an error and what lies right under it, once: many errors of clients repeat their source in their own text.
 pub fn with_source(error: &(dyn Error + 'static)) -> String {

@@ -76,7 +76,7 @@ impl Pending {
             return Ok(());
         };
         if advance.epoch != batch.epoch || advance.to != records.from {
-            return Err(BatchError::Interrupted(format!(
+            return Err(BatchError::interrupted(format!(
                 "{}/{}: a batch of epoch {} from {} does not meet epoch {} at {}",
                 records.topic, records.partition, batch.epoch, records.from, advance.epoch, advance.to
             )));
@@ -319,16 +319,14 @@ impl Handler<EnrichedBatch> for Aggregator {
 
     fn handle(&mut self, batch: EnrichedBatch, context: &mut Self::Context) -> Self::Result {
         if self.cluster.is_none() {
-            let error = BatchError::Interrupted("the aggregator is not prepared yet".to_owned());
+            let error = BatchError::interrupted("the aggregator is not prepared yet");
             return Box::pin(std::future::ready(Err(error)));
         }
         let (answer, written) = oneshot::channel();
         self.take(batch, answer);
         self.write_ripe(context);
         Box::pin(async move {
-            written
-                .await
-                .unwrap_or_else(|_| Err(BatchError::Interrupted("the aggregator was rebuilt".to_owned())))
+            written.await.unwrap_or_else(|_| Err(BatchError::interrupted("the aggregator was rebuilt")))
         })
     }
 }

@@ -16,8 +16,7 @@ pub async fn past_saving(life: &Life, environment: &Environment, dependency: Dep
         if environment.missing().iter().any(|missing| missing == dependency.as_str())
             || life.board().waits_for(dependency.as_str())
         {
-            let detail = "the process was told to stop".to_owned();
-            return BatchError::Unavailable { dependency, detail };
+            return BatchError::unavailable(dependency, "the process was told to stop");
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }

@@ -90,7 +90,7 @@ impl Destination for ToAggregator {
             // After the claim: ends of a log that were asked before it lie behind whatever others have stored meanwhile.
             let ends = environment.admin.log_ends(&topic, [partition]).await?;
             let Some(ends) = ends.first().copied() else {
-                return Err(KafkaError::Unavailable("no answer with offsets".to_owned()).into());
+                return Err(KafkaError::unavailable("no answer with offsets").into());
             };
             let (epoch, next_offset) = (claimed.epoch, claimed.next_offset);
             let found = Found { topic: &topic, partition, next_offset, ends };
@@ -101,7 +101,7 @@ impl Destination for ToAggregator {
             let noted = environment.note_loss(&cluster.id, topic_id, found, detail, place).await?;
             match noted {
                 Some(moved) => Ok((moved.next_offset, moved.epoch)),
-                None => Err(BatchError::Fenced("the position was taken over meanwhile".to_owned())),
+                None => Err(BatchError::fenced("the position was taken over meanwhile")),
             }
         }
         .boxed_local()

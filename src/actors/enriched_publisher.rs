@@ -60,7 +60,7 @@ impl Handler<OpenPartition> for EnrichedPublisher {
             let producer = producer?;
             let newer = actor.producers.get(&partition).is_some_and(|(current, _)| *current > opening);
             if newer {
-                return Err(BatchError::Interrupted("opened again meanwhile".to_owned()));
+                return Err(BatchError::interrupted("opened again meanwhile"));
             }
             actor.producers.insert(partition, (opening, producer));
             Ok(OpenedPartition { opening })
@@ -75,7 +75,7 @@ impl Handler<PublishEnriched> for EnrichedPublisher {
         let producer = self.producers.get(&batch.partition).filter(|(opening, _)| *opening == batch.opening);
         let Some((_, producer)) = producer else {
             let error =
-                BatchError::Interrupted(format!("partition {} is not open for this batch", batch.partition));
+                BatchError::interrupted(format!("partition {} is not open for this batch", batch.partition));
             return Box::pin(std::future::ready(Err(error)));
         };
         let rows = batch.records.len();

@@ -52,10 +52,7 @@ enum LookError {
 
 /// The log is not the one that is known: the partition waits until the watch has found out what that means.
 pub(super) fn another_log(topic: &str) -> BatchError {
-    BatchError::Unavailable {
-        dependency: Dependency::Kafka,
-        detail: format!("topic {topic} is not the one that is known"),
-    }
+    BatchError::unavailable(Dependency::Kafka, format!("topic {topic} is not the one that is known"))
 }
 
 type Described = HashMap<String, DescribedTopic>;
@@ -140,7 +137,7 @@ impl Environment {
         if described.len() < self.topic_names().len() {
             // Another process has only just created them.
             let detail = "the topics are not known to the brokers yet".to_owned();
-            return Err(KafkaError::Unavailable(detail).into());
+            return Err(KafkaError::unavailable(detail).into());
         }
         let topic_ids = Arc::new(ids(&described));
         if topic_ids.len() < self.topic_names().len() {

@@ -228,7 +228,7 @@ impl<D: Destination> PartitionReader<D> {
             tokio::time::sleep(wait).await;
             let opened = tokio::time::timeout(OPEN_WITHIN, destination.open(cluster, named)).await;
             opened.unwrap_or_else(|_| {
-                Err(BatchError::Interrupted(format!("it was not open within {OPEN_WITHIN:?}")))
+                Err(BatchError::interrupted(format!("it was not open within {OPEN_WITHIN:?}")))
             })
         };
         context.spawn(opening.into_actor(self).map(move |outcome, actor, context| {

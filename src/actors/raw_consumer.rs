@@ -126,7 +126,7 @@ impl ToEnrichers {
         let topic = &settings.kafka.raw_topic;
         let group = enricher_group(&settings.kafka);
         let topic_id = cluster.topic_id(topic);
-        let answer = || BatchError::from(KafkaError::Unavailable("no answer with offsets".to_owned()));
+        let answer = || BatchError::from(KafkaError::unavailable("no answer with offsets"));
         // What is known of the partition is read first, the ends of the log last: offsets only grow, so that a process that
         // stood still in between finds nothing beyond its log that is not.
         for _ in 0..ATTEMPTS_TO_START {
@@ -166,7 +166,7 @@ impl ToEnrichers {
             }
             // Somebody else has noted it meanwhile.
         }
-        Err(BatchError::Interrupted(format!("{topic}/{partition}: the start moves while it is looked for")))
+        Err(BatchError::interrupted(format!("{topic}/{partition}: the start moves while it is looked for")))
     }
 }
 
@@ -228,7 +228,7 @@ impl Destination for ToEnrichers {
         match self.enricher(partition) {
             Some(enricher) => enricher.ask(message).map(|answer| answer?).boxed_local(),
             None => {
-                let error = BatchError::Interrupted(format!("partition {partition} belongs to no borough"));
+                let error = BatchError::interrupted(format!("partition {partition} belongs to no borough"));
                 std::future::ready(Err(error)).boxed_local()
             }
         }

@@ -60,8 +60,7 @@ impl Handler<RawPage> for RawPublisher {
         let (producer, environment, life) =
             (self.producer.clone(), self.environment.clone(), self.life.clone());
         let publish = async move {
-            let producer =
-                producer.ok_or_else(|| BatchError::Interrupted("there is no producer".to_owned()))?;
+            let producer = producer.ok_or_else(|| BatchError::interrupted("there is no producer"))?;
             let headers = HeaderList { origin: Some(page.origin), ..HeaderList::default() };
             let published = tokio::select! {
                 published = producer.publish(&page.rows, &headers) => published?,

@@ -80,12 +80,12 @@ async fn write(environment: &Environment, life: &Life, batch: &WriteBatch) -> Re
             Err(error @ WriteError::Fenced { .. }) => {
                 life.running();
                 tracing::info!(%error, rows, "batch was not written, it is another owner's or was written before");
-                return Err(BatchError::Fenced(error.to_string()));
+                return Err(BatchError::fenced(error.to_string()).caused_by(error));
             }
             Err(WriteError::Store(error)) => {
                 life.running();
                 tracing::error!(%error, rows, "batch was not written");
-                return Err(BatchError::Interrupted(error.to_string()));
+                return Err(BatchError::interrupted(error.to_string()).caused_by(error));
             }
         }
     }

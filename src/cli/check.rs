@@ -101,8 +101,8 @@ async fn check_kafka(settings: &KafkaSettings) -> Finding {
     };
     let checked = async {
         let cluster = admin.cluster_id().await.map_err(|failure| match failure {
-            KafkaError::Unavailable(said) => {
-                KafkaError::Other(format!("no broker answers; the client says: {said}"))
+            KafkaError::Unavailable { detail, source } => {
+                KafkaError::Other { detail: format!("no broker answers; the client says: {detail}"), source }
             }
             other => other,
         })?;

@@ -158,7 +158,7 @@ impl<'a> Sender<'a> {
             Ok(sent) => sent,
             Err(_) => {
                 let detail = format!("no acknowledgement within {} s", SEND_WITHIN.as_secs());
-                Err(KafkaError::Unavailable(detail))
+                Err(KafkaError::unavailable(detail))
             }
         }
     }

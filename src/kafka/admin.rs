@@ -118,7 +118,9 @@ impl Admin {
         let fresh = Clients::new(&self.config)?;
         let old = std::mem::replace(&mut *self.clients.write(), fresh);
         let ended = std::thread::Builder::new().name("admin-end".to_owned()).spawn(move || drop(old));
-        ended.map(drop).map_err(|error| KafkaError::Other(format!("no thread to end a client: {error}")))
+        ended.map(drop).map_err(|error| {
+            KafkaError::other(format!("no thread to end a client: {error}")).caused_by(error)
+        })
     }
 
     async fn blocking<T: Send + 'static>(
@@ -138,8 +140,8 @@ impl Admin {
         let asking = Asking { clients, config: self.config.clone(), timeout: patience };
         match tokio::time::timeout(patience * CALLS, spawn_blocking(move || call(&asking))).await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => Err(KafkaError::Other(error.to_string())),
-            Err(_) => Err(KafkaError::Unavailable("the client's own threads give no answer".to_owned())),
+            Ok(Err(error)) => Err(KafkaError::other(error.to_string()).caused_by(error)),
+            Err(_) => Err(KafkaError::unavailable("the client's own threads give no answer")),
         }
     }
 
@@ -150,7 +152,7 @@ impl Admin {
             // A cluster id is kept by the client once known, so ask the brokers first whether they are there at all.
             admin.clients.client.inner().fetch_metadata(None, patience)?;
             let id = admin.clients.client.inner().fetch_cluster_id(patience);
-            id.map(Arc::from).ok_or_else(|| KafkaError::Unavailable("no answer with a cluster id".to_owned()))
+            id.map(Arc::from).ok_or_else(|| KafkaError::unavailable("no answer with a cluster id"))
         })
         .await
     }
@@ -192,7 +194,7 @@ impl Admin {
                 return Ok(());
             }
             if tokio::time::Instant::now() > deadline {
-                return Err(KafkaError::Unavailable(format!(
+                return Err(KafkaError::unavailable(format!(
                     "topics {} have no leaders yet",
                     names.join(", ")
                 )));
@@ -310,7 +312,7 @@ impl Admin {
                     Some(Err(error)) => return Err(error.into()),
                 }
             }
-            Err(KafkaError::Unavailable(format!("{topic}/{partition} was not read at {offset} in time")))
+            Err(KafkaError::unavailable(format!("{topic}/{partition} was not read at {offset} in time")))
         })
         .await
     }
@@ -446,7 +448,7 @@ fn patiently<T>(patience: Duration, mut ask: impl FnMut() -> Result<T, KafkaErro
     let began = Instant::now();
     loop {
         match ask() {
-            Err(KafkaError::Unavailable(_)) if began.elapsed() < patience => {
+            Err(KafkaError::Unavailable { .. }) if began.elapsed() < patience => {
                 std::thread::sleep(KAFKA_LOOK);
             }
             answer => return answer,

@@ -37,6 +37,6 @@ pub enum BrokenAssumption {
 
 impl From<BrokenAssumption> for KafkaError {
     fn from(broken: BrokenAssumption) -> Self {
-        Self::Other(broken.to_string())
+        Self::other(broken.to_string()).caused_by(broken)
     }
 }

@@ -356,8 +356,8 @@ impl Reader {
         if let Some((code, reason)) = self.consumer.client().fatal_error() {
             let text = format!("{code}: {reason}");
             let failure = match code {
-                RDKafkaErrorCode::FencedInstanceId | RDKafkaErrorCode::Fenced => KafkaError::Fenced(text),
-                _ => KafkaError::Fatal(text),
+                RDKafkaErrorCode::FencedInstanceId | RDKafkaErrorCode::Fenced => KafkaError::fenced(text),
+                _ => KafkaError::fatal(text),
             };
             self.tell(Event::Fatal(failure));
             return false;
@@ -371,7 +371,7 @@ impl Reader {
         }
         match KafkaError::from(error.clone()) {
             // librdkafka goes on trying by itself, and the environment notices a broker that is away.
-            KafkaError::Unavailable(_) => tracing::debug!(%error, "kafka consumer cannot read for now"),
+            KafkaError::Unavailable { .. } => tracing::debug!(%error, "kafka consumer cannot read for now"),
             failure => self.tell(Event::Refused(failure)),
         }
         true

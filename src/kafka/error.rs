@@ -11,9 +11,13 @@
 //! | [`KafkaError::Mismatch`] | settings or topics that cannot work | the process ends with 78 and a remedy |
 //! | [`KafkaError::Other`] | everything else: refused by an authorizer or a policy, invalid, unknown | retried a bounded number of times, then the stage or the poll fails with what Kafka said |
 
+use std::error::Error;
+use std::sync::Arc;
+
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaConfRes;
 
+use crate::causes::Cause;
 use crate::error_policy::{CommandEnd, Directive, ErrorPolicy};
 use crate::faults::Injected;
 
@@ -21,27 +25,27 @@ use crate::faults::Injected;
 pub const MEND_ADDRESS: &str = "see that the brokers run where kafka.bootstrap_servers says, and that kafka.properties suits \
                                 their security";
 
-/// A failed call, classified where it is born.
+/// A failed call, classified where it is born. Its text says all that `source`, which is kept for whoever asks, says.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum KafkaError {
     /// The broker cannot be reached or is not ready: wait and try again.
-    #[error("kafka is away: {0}")]
-    Unavailable(String),
+    #[error("kafka is away: {detail}")]
+    Unavailable { detail: String, source: Option<Cause> },
     /// A newer owner of the same transactional id or group instance exists.
-    #[error("fenced by a newer owner: {0}")]
-    Fenced(String),
+    #[error("fenced by a newer owner: {detail}")]
+    Fenced { detail: String, source: Option<Cause> },
     /// The record is larger than the broker or the topic takes.
     #[error("record too large for the topic")]
     TooLarge,
     /// The settings cannot work or a topic is not what this program needs, and waiting will not change it.
-    #[error("{0}")]
-    Mismatch(String),
+    #[error("{detail}")]
+    Mismatch { detail: String, source: Option<Cause> },
     /// The client is of no use any more: its sequence was broken, its id is void. Only another one can go on.
-    #[error("the kafka client has to be rebuilt: {0}")]
-    Fatal(String),
+    #[error("the kafka client has to be rebuilt: {detail}")]
+    Fatal { detail: String, source: Option<Cause> },
     /// Anything else: start again from the durable position, not for ever.
-    #[error("{0}")]
-    Other(String),
+    #[error("{detail}")]
+    Other { detail: String, source: Option<Cause> },
 }
 
 impl KafkaError {
@@ -57,14 +61,47 @@ impl KafkaError {
     /// | `Other` | repeats a bounded number of times, then fails | 1 | - |
     pub fn policy(&self) -> ErrorPolicy {
         let (directive, command_end, remedy) = match self {
-            Self::Unavailable(_) => (Directive::Wait, CommandEnd::Unreachable, Some(MEND_ADDRESS)),
-            Self::Fatal(_) => (Directive::RebuildClient, CommandEnd::No, None),
-            Self::Fenced(_) => (Directive::OpenAnew, CommandEnd::No, None),
+            Self::Unavailable { .. } => (Directive::Wait, CommandEnd::Unreachable, Some(MEND_ADDRESS)),
+            Self::Fatal { .. } => (Directive::RebuildClient, CommandEnd::No, None),
+            Self::Fenced { .. } => (Directive::OpenAnew, CommandEnd::No, None),
             Self::TooLarge => (Directive::DeadLetter, CommandEnd::No, None),
-            Self::Mismatch(_) => (Directive::EndProcess, CommandEnd::Settings, None),
-            Self::Other(_) => (Directive::Fail, CommandEnd::No, None),
+            Self::Mismatch { .. } => (Directive::EndProcess, CommandEnd::Settings, None),
+            Self::Other { .. } => (Directive::Fail, CommandEnd::No, None),
         };
         ErrorPolicy { directive, command_end, remedy }
+    }
+
+    pub(crate) fn unavailable(detail: impl Into<String>) -> Self {
+        Self::Unavailable { detail: detail.into(), source: None }
+    }
+
+    pub(crate) fn fenced(detail: impl Into<String>) -> Self {
+        Self::Fenced { detail: detail.into(), source: None }
+    }
+
+    pub(crate) fn mismatch(detail: impl Into<String>) -> Self {
+        Self::Mismatch { detail: detail.into(), source: None }
+    }
+
+    pub(crate) fn fatal(detail: impl Into<String>) -> Self {
+        Self::Fatal { detail: detail.into(), source: None }
+    }
+
+    pub(crate) fn other(detail: impl Into<String>) -> Self {
+        Self::Other { detail: detail.into(), source: None }
+    }
+
+    /// Keeps what caused the error.
+    pub(crate) fn caused_by(mut self, cause: impl Error + Send + Sync + 'static) -> Self {
+        match &mut self {
+            Self::Unavailable { source, .. }
+            | Self::Fenced { source, .. }
+            | Self::Mismatch { source, .. }
+            | Self::Fatal { source, .. }
+            | Self::Other { source, .. } => *source = Some(Arc::new(cause)),
+            Self::TooLarge => {}
+        }
+        self
     }
 }
 
@@ -80,12 +117,13 @@ impl From<ClientError> for KafkaError {
             WaitingForCoordinator,
         };
         match &error {
+            // Not kept as a source: it quotes the value, which may be a secret.
             ClientError::ClientConfig(outcome, detail, name, _) => {
-                return Self::Mismatch(refused_property(*outcome, detail, name));
+                return Self::mismatch(refused_property(*outcome, detail, name));
             }
             // Without a broker being asked yet, only the machine's limits are no fault of the properties.
             ClientError::ClientCreation(detail) if !detail.starts_with("Failed to create") => {
-                return Self::Mismatch(format!("kafka.properties cannot work: {detail}"));
+                return Self::mismatch(format!("kafka.properties cannot work: {detail}")).caused_by(error);
             }
             _ => {}
         }
@@ -99,11 +137,11 @@ impl From<ClientError> for KafkaError {
             && inner.is_fatal()
             && !matches!(inner.code(), Fenced | ProducerFenced | InvalidProducerEpoch | FencedInstanceId)
         {
-            return Self::Fatal(text);
+            return Self::fatal(text).caused_by(error);
         }
-        match code {
-            Some(Fatal | OutOfOrderSequenceNumber | UnknownProducerId) => Self::Fatal(text),
-            Some(Fenced | ProducerFenced | InvalidProducerEpoch | FencedInstanceId) => Self::Fenced(text),
+        let classified = match code {
+            Some(Fatal | OutOfOrderSequenceNumber | UnknownProducerId) => Self::fatal(text),
+            Some(Fenced | ProducerFenced | InvalidProducerEpoch | FencedInstanceId) => Self::fenced(text),
             Some(MessageSizeTooLarge) => Self::TooLarge,
             Some(
                 AllBrokersDown
@@ -127,9 +165,10 @@ impl From<ClientError> for KafkaError {
                 | UnknownPartition
                 | UnknownTopic
                 | WaitingForCoordinator,
-            ) => Self::Unavailable(text),
-            _ => Self::Other(text),
-        }
+            ) => Self::unavailable(text),
+            _ => Self::other(text),
+        };
+        classified.caused_by(error)
     }
 }
 
@@ -150,7 +189,7 @@ fn refused_property(outcome: RDKafkaConfRes, detail: &str, name: &str) -> String
 
 impl From<Injected> for KafkaError {
     fn from(fault: Injected) -> Self {
-        Self::Unavailable(fault.to_string())
+        Self::unavailable(fault.to_string()).caused_by(fault)
     }
 }
 
@@ -162,7 +201,7 @@ mod tests {
         let mut config = rdkafka::ClientConfig::new();
         config.set(name, value);
         match config.create_native_config().err().map(KafkaError::from) {
-            Some(KafkaError::Mismatch(text)) => text,
+            Some(KafkaError::Mismatch { detail, source: None }) => detail,
             other => panic!("{name}: {other:?}"),
         }
     }
@@ -185,15 +224,21 @@ mod tests {
     }
 
     #[test]
+    fn what_librdkafka_said_is_kept_as_the_source() {
+        let error = KafkaError::from(ClientError::MessageProduction(RDKafkaErrorCode::InvalidRecord));
+        let source = error.source().and_then(|source| source.downcast_ref::<Cause>()).expect("a cause");
+        assert!(source.is::<ClientError>() && error.to_string().contains(&source.to_string()), "{error}");
+    }
+
+    #[test]
     fn every_row_of_the_table_is_followed() {
-        let text = String::new;
         for (error, directive, command_end, has_remedy) in [
-            (KafkaError::Unavailable(text()), Directive::Wait, CommandEnd::Unreachable, true),
-            (KafkaError::Fatal(text()), Directive::RebuildClient, CommandEnd::No, false),
-            (KafkaError::Fenced(text()), Directive::OpenAnew, CommandEnd::No, false),
+            (KafkaError::unavailable(""), Directive::Wait, CommandEnd::Unreachable, true),
+            (KafkaError::fatal(""), Directive::RebuildClient, CommandEnd::No, false),
+            (KafkaError::fenced(""), Directive::OpenAnew, CommandEnd::No, false),
             (KafkaError::TooLarge, Directive::DeadLetter, CommandEnd::No, false),
-            (KafkaError::Mismatch(text()), Directive::EndProcess, CommandEnd::Settings, false),
-            (KafkaError::Other(text()), Directive::Fail, CommandEnd::No, false),
+            (KafkaError::mismatch(""), Directive::EndProcess, CommandEnd::Settings, false),
+            (KafkaError::other(""), Directive::Fail, CommandEnd::No, false),
         ] {
             let policy = error.policy();
             let found = (policy.directive, policy.command_end, policy.remedy.is_some());
@@ -205,12 +250,12 @@ mod tests {
     fn every_kind_of_failure_has_its_answer() {
         use RDKafkaErrorCode as Code;
         let kind = |code| match KafkaError::from(ClientError::MessageProduction(code)) {
-            KafkaError::Unavailable(_) => "waited for",
-            KafkaError::Fatal(_) => "client rebuilt",
-            KafkaError::Fenced(_) => "opened anew",
+            KafkaError::Unavailable { .. } => "waited for",
+            KafkaError::Fatal { .. } => "client rebuilt",
+            KafkaError::Fenced { .. } => "opened anew",
             KafkaError::TooLarge => "dead letter",
-            KafkaError::Mismatch(_) => "process ends",
-            KafkaError::Other(_) => "bounded",
+            KafkaError::Mismatch { .. } => "process ends",
+            KafkaError::Other { .. } => "bounded",
         };
         for (answer, codes) in [
             (
@@ -253,7 +298,7 @@ mod tests {
         config.set("security.protocol", "SASL_PLAINTEXT").set("sasl.mechanism", "PLAIN");
         let made: Result<rdkafka::consumer::BaseConsumer, _> = config.create();
         let failure = made.err().map(KafkaError::from);
-        let Some(KafkaError::Mismatch(text)) = failure else { panic!("{failure:?}") };
+        let Some(KafkaError::Mismatch { detail: text, .. }) = failure else { panic!("{failure:?}") };
         assert!(text.contains("sasl.username and sasl.password must be set"), "{text}");
     }
 }

@@ -173,7 +173,7 @@ impl RawProducer {
         tokio::select! {
             published = self.publish_with(&receipt, rows, headers) => published,
             () = receipt.silence() => {
-                Err(KafkaError::Fatal(format!("no report of any row for {SILENT_SECONDS} seconds")))
+                Err(KafkaError::fatal(format!("no report of any row for {SILENT_SECONDS} seconds")))
             }
         }
     }
@@ -184,8 +184,7 @@ impl RawProducer {
         rows: &[RawRow],
         headers: &HeaderList,
     ) -> Result<PublishedPage, KafkaError> {
-        let producer =
-            self.producer.as_ref().ok_or_else(|| KafkaError::Other("the producer is gone".to_owned()))?;
+        let producer = self.producer.as_ref().ok_or_else(|| KafkaError::other("the producer is gone"))?;
         let headers = headers.to_kafka();
         for (index, row) in rows.iter().enumerate() {
             if index == rows.len() / 2 {
@@ -310,7 +309,7 @@ mod tests {
         }
         let row = RawRow { value: "{}".into(), borough: None, partition: 0 };
         let published = producer.publish(&[row], &HeaderList::default()).await;
-        assert!(matches!(published, Err(KafkaError::Fatal(_))), "{published:?}");
+        assert!(matches!(published, Err(KafkaError::Fatal { .. })), "{published:?}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -63,7 +63,7 @@ struct Owned<T> {
 impl<T> Owned<T> {
     fn new(object: *mut T, give_back: unsafe extern "C" fn(*mut T)) -> Result<Self, KafkaError> {
         let object = NonNull::new(object)
-            .ok_or_else(|| KafkaError::Other("librdkafka has no memory for a request".to_owned()))?;
+            .ok_or_else(|| KafkaError::other("librdkafka has no memory for a request"))?;
         Ok(Self { object, give_back })
     }
 
@@ -90,7 +90,7 @@ pub(super) fn describe<C: ClientContext>(
     }
     let names = names.iter().map(|name| {
         CString::new(name.as_str()).map_err(|_| {
-            KafkaError::Mismatch(format!("topic {name:?} has a NUL in its name: name another topic"))
+            KafkaError::mismatch(format!("topic {name:?} has a NUL in its name: name another topic"))
         })
     });
     let names: Vec<CString> = names.collect::<Result<_, _>>()?;
@@ -122,14 +122,14 @@ pub(super) fn describe<C: ClientContext>(
     // SAFETY: the queue is alive.
     let event = unsafe { rd_kafka_queue_poll(queue.ptr(), milliseconds(patience + GRACE)) };
     let Ok(event) = Owned::new(event, rd_kafka_event_destroy) else {
-        return Err(KafkaError::Unavailable(format!("no answer about topics within {patience:?}")));
+        return Err(KafkaError::unavailable(format!("no answer about topics within {patience:?}")));
     };
     // SAFETY: the event is alive, and of the one kind that this queue can get.
     ok(RDKafkaErrorCode::from(unsafe { rd_kafka_event_error(event.ptr()) }))?;
     // SAFETY: as above; the result belongs to the event.
     let result = unsafe { rd_kafka_event_DescribeTopics_result(event.ptr()) };
     if result.is_null() {
-        return Err(KafkaError::Other("an answer about topics is of another kind".to_owned()));
+        return Err(KafkaError::other("an answer about topics is of another kind"));
     }
     let mut count = 0;
     // SAFETY: the array and its topics belong to the event, which outlives their use.

@@ -70,7 +70,7 @@ pub fn check_partitions(settings: &KafkaSettings, name: &str, count: i32) -> Res
     } else {
         "name another topic".to_owned()
     };
-    Err(KafkaError::Mismatch(format!(
+    Err(KafkaError::mismatch(format!(
         "topic {name} has {count} partitions, but kafka.partitions_per_borough = {per_borough} needs {needed}: {remedy}"
     )))
 }
@@ -132,9 +132,9 @@ fn not_created(name: &str, code: RDKafkaErrorCode) -> KafkaError {
         InvalidRequest | UnsupportedVersion | UnsupportedFeature => {
             "set kafka.replication_factor to a number of brokers, or create it by hand (docs/topics.md)"
         }
-        _ => return KafkaError::Unavailable(format!("topic {name} could not be created yet: {code}")),
+        _ => return KafkaError::unavailable(format!("topic {name} could not be created yet: {code}")),
     };
-    KafkaError::Mismatch(format!("topic {name} could not be created: {code}: {remedy}"))
+    KafkaError::mismatch(format!("topic {name} could not be created: {code}: {remedy}"))
 }
 
 /// Says how many brokers there are for the replicas that were asked for: more of them may be starting.
@@ -151,7 +151,7 @@ async fn too_few_brokers(admin: &Admin, settings: &KafkaSettings, name: &str) ->
         -1 => "kafka.replication_factor = -1 takes the brokers' default, which is".to_owned(),
         wanted => format!("kafka.replication_factor = {wanted} is"),
     };
-    KafkaError::Unavailable(format!(
+    KafkaError::unavailable(format!(
         "topic {name} could not be created yet: {wanted} more than the brokers that are up, {brokers}: start more \
          brokers, or lower it",
     ))
@@ -165,11 +165,11 @@ async fn check_settings(admin: &Admin, settings: &KafkaSettings, names: &[&str])
     let options = AdminOptions::new().request_timeout(Some(settings.request_timeout));
     let configs = admin.client().describe_configs(&resources, &options).await?;
     for (name, config) in names.iter().zip(configs) {
-        let config = config.map_err(|code| KafkaError::Other(format!("settings of topic {name}: {code}")))?;
+        let config = config.map_err(|code| KafkaError::other(format!("settings of topic {name}: {code}")))?;
         let value = |setting: &str| config.get(setting).and_then(|entry| entry.value.clone());
         let kind = value("message.timestamp.type");
         if kind.as_deref() != Some("LogAppendTime") {
-            return Err(KafkaError::Mismatch(format!(
+            return Err(KafkaError::mismatch(format!(
                 "topic {name} has message.timestamp.type = {}, needed is LogAppendTime: alter the topic's setting, \
                  or name another topic",
                 kind.as_deref().unwrap_or("unset"),
@@ -182,7 +182,7 @@ async fn check_settings(admin: &Admin, settings: &KafkaSettings, names: &[&str])
         };
         let limit = value("max.message.bytes").and_then(|limit| limit.parse::<usize>().ok());
         if limit.is_some_and(|limit| limit < needed) {
-            return Err(KafkaError::Mismatch(format!(
+            return Err(KafkaError::mismatch(format!(
                 "topic {name} has max.message.bytes = {}, needed are {needed} bytes: raise the topic's setting, or \
                  lower kafka.raw_max_record_bytes",
                 limit.unwrap_or(0),
@@ -209,7 +209,7 @@ mod tests {
             ThrottlingQuotaExceeded,
             Unknown,
         ] {
-            assert!(matches!(not_created("t", code), KafkaError::Unavailable(_)), "{code:?}");
+            assert!(matches!(not_created("t", code), KafkaError::Unavailable { .. }), "{code:?}");
         }
         for code in [
             PolicyViolation,
@@ -220,7 +220,9 @@ mod tests {
             ClusterAuthorizationFailed,
             UnsupportedVersion,
         ] {
-            let KafkaError::Mismatch(text) = not_created("t", code) else { panic!("{code:?}") };
+            let KafkaError::Mismatch { detail: text, .. } = not_created("t", code) else {
+                panic!("{code:?}")
+            };
             assert!(text.starts_with("topic t could not be created: "), "{text}");
         }
     }

@@ -104,7 +104,9 @@ impl PartitionProducer {
             // Nobody waits when the opening itself was given up.
             Err(failure) => drop(opened.send(Err(failure))),
         });
-        spawned.map_err(|error| KafkaError::Other(format!("no thread for a producer: {error}")))?;
+        spawned.map_err(|error| {
+            KafkaError::other(format!("no thread for a producer: {error}")).caused_by(error)
+        })?;
         answer_of_thread(open).await.map(|()| Self { jobs })
     }
 
@@ -116,7 +118,7 @@ impl PartitionProducer {
         let (done, outcome) = oneshot::channel();
         let queued = self.jobs.try_send(Job::Publish(transaction, done));
         async move {
-            queued.map_err(|_| KafkaError::Other("the producer's queue is full or closed".to_owned()))?;
+            queued.map_err(|_| KafkaError::other("the producer's queue is full or closed"))?;
             answer_of_thread(outcome).await
         }
     }
@@ -126,8 +128,8 @@ impl PartitionProducer {
 async fn answer_of_thread<T>(answer: oneshot::Receiver<Result<T, KafkaError>>) -> Result<T, KafkaError> {
     match tokio::time::timeout(JOB_LIMIT, answer).await {
         Ok(Ok(outcome)) => outcome,
-        Ok(Err(_)) => Err(KafkaError::Other("the producer's thread ended".to_owned())),
-        Err(_) => Err(KafkaError::Fatal(format!("its thread gave no answer within {JOB_LIMIT:?}"))),
+        Ok(Err(_)) => Err(KafkaError::other("the producer's thread ended")),
+        Err(_) => Err(KafkaError::fatal(format!("its thread gave no answer within {JOB_LIMIT:?}"))),
     }
 }
 
@@ -196,7 +198,7 @@ impl Worker {
         // It takes part in nothing: only the group's name is wanted of it.
         let member: BaseConsumer = overridden(config, &self.settings).create()?;
         let metadata = member.group_metadata();
-        let metadata = metadata.ok_or_else(|| KafkaError::Other("the group has no metadata".to_owned()))?;
+        let metadata = metadata.ok_or_else(|| KafkaError::other("the group has no metadata"))?;
         self.producer.begin_transaction()?;
         for topic in [&self.settings.enriched_topic, &self.settings.dead_letter_topic] {
             let record = BaseRecord::<[u8], [u8]>::to(topic).partition(self.partition).payload(b"");
@@ -216,7 +218,7 @@ impl Worker {
             let outcome = if self.settings.transactions { self.transact(&work) } else { self.flush(&work) };
             let end = match &outcome {
                 Ok(()) => TransactionEnd::Committed,
-                Err(KafkaError::Fenced(_)) => TransactionEnd::Fenced,
+                Err(KafkaError::Fenced { .. }) => TransactionEnd::Fenced,
                 Err(_) => TransactionEnd::Aborted,
             };
             events::transaction_ended(end);
@@ -250,7 +252,10 @@ impl Worker {
         while self.producer.in_flight_count() > 0 && began.elapsed() < PURGE_TIMEOUT {
             self.producer.poll(Duration::from_millis(5));
         }
-        if matches!(failure, KafkaError::Unavailable(_) | KafkaError::Fatal(_) | KafkaError::Fenced(_)) {
+        if matches!(
+            failure,
+            KafkaError::Unavailable { .. } | KafkaError::Fatal { .. } | KafkaError::Fenced { .. }
+        ) {
             // There is nobody to tell, or it is not for this producer to say. The next opening initialises the id again,
             // and that aborts what is left.
             return;
@@ -262,7 +267,7 @@ impl Worker {
 
     fn fill_and_commit(&self, transaction: &Transaction, deadline: Instant) -> Result<(), KafkaError> {
         let Some(group) = &transaction.group else {
-            return Err(KafkaError::Other("the batch carries no group metadata".to_owned()));
+            return Err(KafkaError::other("the batch carries no group metadata"));
         };
         self.produce(&transaction.records, deadline)?;
         let mut positions = TopicPartitionList::new();
@@ -332,7 +337,7 @@ impl Worker {
 fn left_until(deadline: Instant) -> Result<Duration, KafkaError> {
     let left = deadline.saturating_duration_since(Instant::now());
     if left.is_zero() {
-        return Err(KafkaError::Unavailable(format!("the transaction was not done within {JOB_TIMEOUT:?}")));
+        return Err(KafkaError::unavailable(format!("the transaction was not done within {JOB_TIMEOUT:?}")));
     }
     Ok(left.min(CALL_TIMEOUT))
 }

@@ -1,27 +1,53 @@
 //! Why a batch was not done, and what the failures of a neighbour or a dependency mean for one.
 
+use std::sync::Arc;
+
+use crate::causes::Cause;
 use crate::kafka::KafkaError;
 use crate::store::StoreError;
 use crate::supervision::StageGone;
 use crate::telemetry::labels::Dependency;
 
-/// Why a batch was not done.
+/// Why a batch was not done. Its text says all that `source`, which is kept for whoever asks, says.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum BatchError {
     /// A neighbour was rebuilt or the partition was opened anew while the batch was under way.
-    #[error("{0}")]
-    Interrupted(String),
+    #[error("{detail}")]
+    Interrupted { detail: String, source: Option<Cause> },
     /// A dependency is away; the batch can be repeated when it is back.
     #[error("{dependency} is away: {detail}")]
-    Unavailable { dependency: Dependency, detail: String },
+    Unavailable { dependency: Dependency, detail: String, source: Option<Cause> },
     /// Another owner of the partition has taken over.
-    #[error("fenced: {0}")]
-    Fenced(String),
+    #[error("fenced: {detail}")]
+    Fenced { detail: String, source: Option<Cause> },
+}
+
+impl BatchError {
+    pub(crate) fn interrupted(detail: impl Into<String>) -> Self {
+        Self::Interrupted { detail: detail.into(), source: None }
+    }
+
+    pub(crate) fn unavailable(dependency: Dependency, detail: impl Into<String>) -> Self {
+        Self::Unavailable { dependency, detail: detail.into(), source: None }
+    }
+
+    pub(crate) fn fenced(detail: impl Into<String>) -> Self {
+        Self::Fenced { detail: detail.into(), source: None }
+    }
+
+    /// Keeps what caused the error.
+    pub(crate) fn caused_by(mut self, cause: impl std::error::Error + Send + Sync + 'static) -> Self {
+        let (Self::Interrupted { source, .. }
+        | Self::Unavailable { source, .. }
+        | Self::Fenced { source, .. }) = &mut self;
+        *source = Some(Arc::new(cause));
+        self
+    }
 }
 
 impl From<StageGone> for BatchError {
     fn from(gone: StageGone) -> Self {
-        Self::Interrupted(gone.to_string())
+        Self::interrupted(gone.to_string()).caused_by(gone)
     }
 }
 
@@ -29,21 +55,25 @@ impl From<StageGone> for BatchError {
 impl From<StoreError> for BatchError {
     fn from(error: StoreError) -> Self {
         let detail = error.to_string();
-        if error.may_pass() {
-            return Self::Unavailable { dependency: Dependency::Database, detail };
-        }
-        Self::Interrupted(detail)
+        let meaning = if error.may_pass() {
+            Self::unavailable(Dependency::Database, detail)
+        } else {
+            Self::interrupted(detail)
+        };
+        meaning.caused_by(error)
     }
 }
 
 impl From<KafkaError> for BatchError {
-    fn from(failure: KafkaError) -> Self {
-        match failure {
-            KafkaError::Fenced(detail) => Self::Fenced(detail),
-            KafkaError::Unavailable(detail) => Self::Unavailable { dependency: Dependency::Kafka, detail },
-            KafkaError::Fatal(_) | KafkaError::TooLarge | KafkaError::Mismatch(_) | KafkaError::Other(_) => {
-                Self::Interrupted(failure.to_string())
-            }
-        }
+    fn from(error: KafkaError) -> Self {
+        let meaning = match &error {
+            KafkaError::Fenced { detail, .. } => Self::fenced(detail),
+            KafkaError::Unavailable { detail, .. } => Self::unavailable(Dependency::Kafka, detail),
+            KafkaError::Fatal { .. }
+            | KafkaError::TooLarge
+            | KafkaError::Mismatch { .. }
+            | KafkaError::Other { .. } => Self::interrupted(error.to_string()),
+        };
+        meaning.caused_by(error)
     }
 }

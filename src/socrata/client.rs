@@ -10,10 +10,10 @@ use reqwest::header::{DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Response, StatusCode, Url};
 use serde::Deserialize;
 
-use super::error::{Cause, SocrataError};
+use super::error::SocrataError;
 use super::page::{Page, PageHead};
 use super::query::PageRequest;
-use crate::causes;
+use crate::causes::{self, Cause};
 use crate::config::SourceSettings;
 use crate::retry::{AttemptError, Pace, RetryPolicy, retry};
 use crate::telemetry::labels::{NoPage, SourceCode};

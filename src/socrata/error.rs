@@ -1,16 +1,11 @@
 //! What can go wrong between the poller and the source, named where it is born.
 
-use std::error::Error;
-use std::sync::Arc;
 use std::time::Duration;
 
+use crate::causes::Cause;
 use crate::error_policy::{CommandEnd, Directive, ErrorPolicy};
 
-/// What the client of HTTP reported, kept for whoever asks an error for its source; its innermost text stands in the
-/// error's own.
-pub(super) type Cause = Arc<dyn Error + Send + Sync>;
-
-/// A page that could not be had.
+/// A page that could not be had. The innermost text of its source stands in its own.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum SocrataError {
     #[error("the source's settings cannot be used: {detail}")]

@@ -3,22 +3,20 @@
 //! Callers decide by the kind, whose policy says what follows ([`StoreErrorKind::policy`](super::StoreErrorKind::policy)).
 
 use std::error::Error;
+use std::sync::Arc;
 
-use crate::faults::Injected;
 use deadpool_postgres::{PoolError, TimeoutType};
 use tokio_postgres::error::SqlState;
 
 use super::error_kind::StoreErrorKind;
 use crate::{
-    causes,
+    causes::{self, Cause},
     error_policy::{Directive, ErrorPolicy},
+    faults::Injected,
 };
 
-/// What the client reported, kept for whoever asks an error for its source; its text stands in the error's own.
-type Cause = Box<dyn Error + Send + Sync>;
-
-/// Why the store could not do what it was asked.
-#[derive(Debug, thiserror::Error)]
+/// Why the store could not do what it was asked. The text of its source stands in its own.
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// The database is away, starting, stopping or full: the same call may succeed later.
     #[error("database unavailable: {detail}")]
@@ -97,7 +95,7 @@ impl StoreError {
 
     /// An error that says `doing` before what its source says.
     pub(crate) fn caused_by(doing: &str, source: impl Error + Send + Sync + 'static) -> Self {
-        Self::Other { sqlstate: None, detail: format!("{doing}: {source}"), source: Some(Box::new(source)) }
+        Self::Other { sqlstate: None, detail: format!("{doing}: {source}"), source: Some(Arc::new(source)) }
     }
 
     fn from_sqlstate(sqlstate: SqlState, detail: String, source: Option<Cause>) -> Self {
@@ -128,12 +126,12 @@ impl From<tokio_postgres::Error> for StoreError {
                 detail.push_str(": ");
                 detail.push_str(more);
             }
-            return Self::from_sqlstate(db.code().clone(), detail, Some(Box::new(error)));
+            return Self::from_sqlstate(db.code().clone(), detail, Some(Arc::new(error)));
         }
         let detail = causes::with_source(&error);
         let io = error.source().is_some_and(|source| source.is::<std::io::Error>());
         let away = io || error.is_closed();
-        let source: Option<Cause> = Some(Box::new(error));
+        let source: Option<Cause> = Some(Arc::new(error));
         if away {
             Self::Unavailable { detail, source }
         } else if REFUSED_ADDRESS.iter().any(|kind| detail.starts_with(kind)) {
@@ -167,7 +165,7 @@ impl From<PoolError> for StoreError {
 
 impl From<Injected> for StoreError {
     fn from(fault: Injected) -> Self {
-        Self::Unavailable { detail: fault.to_string(), source: None }
+        Self::Unavailable { detail: fault.to_string(), source: Some(Arc::new(fault)) }
     }
 }
 

@@ -87,7 +87,7 @@ async fn a_topic_of_another_shape_is_a_clear_error() {
     let raw = settings.kafka.raw_topic.as_str();
     let wrong = [NewTopic::new(raw, 3, TopicReplication::Fixed(1))];
     admin.client().create_topics(&wrong, &AdminOptions::new()).await.unwrap();
-    let Err(KafkaError::Mismatch(text)) = topics::ensure(&admin, &settings.kafka).await else {
+    let Err(KafkaError::Mismatch { detail: text, .. }) = topics::ensure(&admin, &settings.kafka).await else {
         panic!("a topic with three partitions was accepted");
     };
     assert!(text.contains(raw) && text.contains("3 partitions") && text.contains("needs 5"), "{text}");
@@ -98,7 +98,7 @@ async fn a_topic_of_another_shape_is_a_clear_error() {
     let wrong =
         [NewTopic::new(raw, 5, TopicReplication::Fixed(1)).set("message.timestamp.type", "CreateTime")];
     admin.client().create_topics(&wrong, &AdminOptions::new()).await.unwrap();
-    let Err(KafkaError::Mismatch(text)) = topics::ensure(&admin, &settings.kafka).await else {
+    let Err(KafkaError::Mismatch { detail: text, .. }) = topics::ensure(&admin, &settings.kafka).await else {
         panic!("a topic with timestamps of its producers was accepted");
     };
     assert!(text.contains("CreateTime") && text.contains("LogAppendTime"), "{text}");
@@ -111,7 +111,8 @@ async fn a_topic_of_another_shape_is_a_clear_error() {
 async fn more_replicas_than_brokers_are_waited_for() {
     let settings = own_names(&[("kafka.replication_factor", "3")]);
     let admin = Admin::new(&settings.kafka).unwrap();
-    let Err(KafkaError::Unavailable(text)) = topics::ensure(&admin, &settings.kafka).await else {
+    let Err(KafkaError::Unavailable { detail: text, .. }) = topics::ensure(&admin, &settings.kafka).await
+    else {
         panic!("brokers that may be starting are not waited for");
     };
     assert!(text.contains("kafka.replication_factor = 3") && text.contains("that are up, 1:"), "{text}");
@@ -319,7 +320,7 @@ async fn records_and_offsets_are_committed_together_and_the_old_owner_is_fenced(
 
     let second = PartitionProducer::open(kafka.clone(), opening(None)).await.unwrap();
     let fenced = first.publish(transaction(50..60, 60)).await;
-    assert!(matches!(fenced, Err(KafkaError::Fenced(_))), "{fenced:?}");
+    assert!(matches!(fenced, Err(KafkaError::Fenced { .. })), "{fenced:?}");
     second.publish(transaction(60..61, 61)).await.unwrap();
     // The end that is given to a lost transaction leaves no record and moves no offset.
     let third = PartitionProducer::open(kafka.clone(), opening(Some(group.clone()))).await.unwrap();

@@ -74,7 +74,7 @@ async fn topics_have_ids_that_tell_a_new_one_from_an_old_one_of_the_same_name() 
     assert_eq!(topics.admin.describe(&names).await.unwrap(), described);
     assert!(topics.admin.describe(&[]).await.unwrap().is_empty());
     let refused = topics.admin.describe(&["a\0b"]).await;
-    assert!(matches!(refused, Err(KafkaError::Mismatch(_))), "{refused:?}");
+    assert!(matches!(refused, Err(KafkaError::Mismatch { .. })), "{refused:?}");
 
     delete(&topics.admin, &[&kafka.raw_topic]).await;
     topics::ensure(&topics.admin, kafka).await.unwrap();
@@ -95,7 +95,7 @@ async fn a_question_about_topics_without_an_answer_ends() {
     let admin = Admin::new(&settings.kafka).unwrap();
     let began = std::time::Instant::now();
     let unanswered = admin.describe(&["t"]).await;
-    assert!(matches!(unanswered, Err(KafkaError::Unavailable(_))), "{unanswered:?}");
+    assert!(matches!(unanswered, Err(KafkaError::Unavailable { .. })), "{unanswered:?}");
     assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
 }
 
@@ -165,7 +165,7 @@ async fn a_committed_offset_is_withheld_while_a_transaction_holds_a_newer_one() 
     producer.send_offsets_to_transaction(&newer, &metadata, Duration::from_secs(20)).unwrap();
     let patience = Duration::from_secs(2);
     let asked = admin.committed(&group, &kafka.raw_topic, &[0], patience).await;
-    assert!(matches!(asked, Err(KafkaError::Unavailable(_))), "{asked:?}");
+    assert!(matches!(asked, Err(KafkaError::Unavailable { .. })), "{asked:?}");
     producer.abort_transaction(Duration::from_secs(20)).unwrap();
     let committed = eventually("the offset is told", async || {
         admin.committed(&group, &kafka.raw_topic, &[0], patience).await.ok()

@@ -257,13 +257,13 @@ impl<T: Copy> Assignments<T> {
             Change::TakenOver { partition, opening } => {
                 if self.partitions.get(&partition).is_some_and(|assigned| assigned.reads_as(opening)) {
                     let why = "the position is not where this opening has left it";
-                    self.fail(partition, BatchError::Fenced(why.to_owned()), &mut steps);
+                    self.fail(partition, BatchError::fenced(why.to_owned()), &mut steps);
                 }
             }
             Change::OutOfRange => {
                 for partition in self.partitions.keys().cloned().collect::<Vec<_>>() {
                     let why = "a position lies outside its log";
-                    self.fail(partition, BatchError::Interrupted(why.to_owned()), &mut steps);
+                    self.fail(partition, BatchError::interrupted(why.to_owned()), &mut steps);
                 }
             }
             Change::StandsStill(partition) => {

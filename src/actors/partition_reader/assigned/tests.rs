@@ -52,11 +52,11 @@ fn taken_over(opening: u64) -> Change<&'static str> {
 }
 
 fn broken() -> BatchError {
-    BatchError::Interrupted("a neighbour was rebuilt".to_owned())
+    BatchError::interrupted("a neighbour was rebuilt")
 }
 
 fn away() -> BatchError {
-    BatchError::Unavailable { dependency: Dependency::Database, detail: "refused".to_owned() }
+    BatchError::unavailable(Dependency::Database, "refused")
 }
 
 /// Partition 0 is assigned under number 5 and being opened: attempt 1.
