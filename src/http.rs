@@ -5,12 +5,13 @@
 
 mod authorization;
 mod body;
+mod description;
 mod health;
 mod pipeline;
-mod poll_document;
 mod poll_request;
 mod polls;
 mod problem;
+mod responses;
 mod view;
 
 use std::net::TcpListener;
@@ -25,8 +26,8 @@ use crate::config::Settings;
 use crate::store::Store;
 use crate::supervision::Watchdog;
 
-pub use health::OPENAPI;
-pub use view::{PartitionStatus, PipelineView, Readiness};
+pub use description::OPENAPI;
+pub use view::PipelineView;
 
 use problem::Problem;
 
@@ -55,7 +56,7 @@ pub fn serve(listener: TcpListener, state: ControlState) -> std::io::Result<Serv
         let watchdog = state.watchdog.clone();
         let beat = watchdog.watch("http worker");
         actix_web::rt::spawn(watchdog.keep_turning(beat));
-        App::new().app_data(state.clone()).configure(routes)
+        App::new().wrap(from_fn(problem::name_instance)).app_data(state.clone()).configure(routes)
     };
     let server = HttpServer::new(app)
         .workers(WORKERS)
@@ -89,7 +90,7 @@ fn routes(app: &mut web::ServiceConfig) {
     .service(only_read("/healthz", health::alive))
     .service(only_read("/readyz", health::ready))
     .service(only_read("/metrics", health::metrics))
-    .service(only_read("/openapi.json", health::openapi))
+    .service(only_read("/openapi.json", description::show))
     .default_service(web::to(not_found));
 }
 
@@ -114,13 +115,13 @@ where
         .default_service(web::to(|request| refuse_method(request, "GET, HEAD")))
 }
 
-async fn refuse_method(request: HttpRequest, allowed: &'static str) -> HttpResponse {
+async fn refuse_method(request: HttpRequest, allowed: &'static str) -> Result<HttpResponse, Problem> {
     if request.method() == Method::OPTIONS {
-        return HttpResponse::NoContent().insert_header(("Allow", allowed)).finish();
+        return Ok(HttpResponse::NoContent().insert_header(("Allow", allowed)).finish());
     }
-    Problem::method_not_allowed(request.method().as_str(), allowed).response(request.path())
+    Err(Problem::method_not_allowed(request.method().as_str(), allowed))
 }
 
-async fn not_found(request: HttpRequest) -> HttpResponse {
-    Problem::no_such_resource().response(request.path())
+async fn not_found() -> Result<HttpResponse, Problem> {
+    Err(Problem::no_such_resource())
 }

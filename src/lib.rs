@@ -38,6 +38,7 @@ pub mod actors;
 mod causes;
 pub mod cli;
 pub mod config;
+pub mod documents;
 pub mod error_policy;
 mod exit_code;
 pub mod faults;

@@ -30,6 +30,14 @@ impl PollState {
     }
 }
 
+impl WindowOn {
+    /// Tells whether a window on the column needs a bound: the durable cursor is a time of `updated_at`, so
+    /// on any other column there is nothing to go on from.
+    pub fn needs_bound(self) -> bool {
+        self != Self::UpdatedAt
+    }
+}
+
 /// What a poll reads: `[since, until)`, or from the durable cursor on where neither is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
@@ -45,5 +53,10 @@ impl Window {
     /// Tells whether this is a walk from the durable cursor on, which moves it.
     pub fn is_open(&self) -> bool {
         self.since.is_none() && self.until.is_none()
+    }
+
+    /// Tells whether no time can lie in it.
+    pub fn is_empty(&self) -> bool {
+        self.since.zip(self.until).is_some_and(|(since, until)| since >= until)
     }
 }

@@ -1,5 +1,12 @@
 //! Closed sets of words: each exists once, as an enum, and everything else walks it.
 
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+
+/// Describes a text that is one of the words.
+pub fn schema(words: impl IntoIterator<Item = &'static str>) -> Schema {
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words)).into()
+}
+
 /// Declares an enum that is a closed set of words in the database, the API or the metrics.
 macro_rules! words {
     ($($(#[$doc:meta])* $name:ident { $($(#[$word_doc:meta])* $variant:ident = $word:literal),* $(,)? })*) => {$(
@@ -23,6 +30,14 @@ macro_rules! words {
                 Self::ALL.iter().copied().find(|value| value.as_str() == word)
             }
         }
+
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+                $crate::words::schema(Self::ALL.iter().map(|word| word.as_str())).into()
+            }
+        }
+
+        impl utoipa::ToSchema for $name {}
 
         impl AsRef<str> for $name {
             fn as_ref(&self) -> &str {

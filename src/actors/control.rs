@@ -11,7 +11,8 @@ use futures_util::{FutureExt, future::BoxFuture};
 
 use super::{environment::Environment, poller::Poller};
 use crate::{
-    http::{ControlState, PartitionStatus, PipelineView, serve},
+    documents::PartitionStatus,
+    http::{ControlState, PipelineView, serve},
     kafka::groups::enricher_group,
     messages::TriggerPoll,
     supervision::{Board, Drain, Life, StageError, StageRef, StageStatus, Stalled, Stalls},

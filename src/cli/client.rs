@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use reqwest::{Method, RequestBuilder};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::exit::{self, CommandError};
 use crate::causes;
 use crate::config::{Secret, Settings};
+use crate::documents::{CLI_USER_AGENT, ProblemCode, ProblemDocument};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The service gives its database `database.connect_timeout`, a minute at most, and ten seconds more before it answers 503. Whoever gives
@@ -16,6 +18,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(90);
 /// How much is shown of an answer that is not one of the service's own.
 const SHOWN_CHARACTERS: usize = 200;
 
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// A service that is asked for things.
 pub struct ControlClient {
     http: reqwest::Client,
@@ -23,14 +27,7 @@ pub struct ControlClient {
     token: Option<Secret>,
 }
 
-/// An answer that is not an error.
-#[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub body: Value,
-}
-
-/// Why there is no such answer.
+/// Why there is no document.
 #[derive(Debug)]
 pub enum AskError {
     /// Nobody answered: asking again may help.
@@ -38,15 +35,15 @@ pub enum AskError {
     /// The answer is that it cannot be done now: asking again may help.
     Failing(String),
     /// The answer is a problem document.
-    Problem { status: u16, code: String, detail: String, retry_after: Option<u64> },
-    /// Whoever answered is no service of ours.
+    Problem { status: u16, code: Option<ProblemCode>, detail: String, retry_after: Option<u64> },
+    /// Whoever answered is no service of ours, or one of another version.
     Stranger(String),
 }
 
 impl ControlClient {
     pub fn new(settings: &Settings) -> Result<Self, CommandError> {
         let http = reqwest::Client::builder()
-            .user_agent(concat!("nyc311-cli/", env!("CARGO_PKG_VERSION")))
+            .user_agent(format!("{CLI_USER_AGENT}{VERSION}"))
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(ANSWER_TIMEOUT)
             // The service is an inside matter; a proxy for the web does not know it.
@@ -56,13 +53,13 @@ impl ControlClient {
         Ok(Self { http, url: settings.client.url.clone(), token: settings.http.token.clone() })
     }
 
-    /// Sends a request and reads the JSON of its answer.
-    pub async fn ask(
+    /// Sends a request and reads the document of its answer.
+    pub async fn ask<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,
         request: impl FnOnce(RequestBuilder) -> RequestBuilder,
-    ) -> Result<Answer, AskError> {
+    ) -> Result<T, AskError> {
         let mut builder = self.http.request(method, format!("{}{path}", self.url));
         if let Some(token) = &self.token {
             builder = builder.bearer_auth(token.expose());
@@ -77,32 +74,41 @@ impl ControlClient {
             .get(reqwest::header::RETRY_AFTER)
             .and_then(|value| value.to_str().ok()?.parse().ok());
         let text = response.text().await.map_err(away)?;
-        let body: Option<Value> = serde_json::from_str(&text).ok();
-        match body {
-            Some(body) if status < 400 => Ok(Answer { status, body }),
-            // `/readyz` answers 503 with a document of its own.
-            Some(body) if body["ready"] == false => Ok(Answer { status, body }),
-            Some(body) if body["type"].is_string() => {
-                let text = |field: &str| body[field].as_str().unwrap_or_default().to_owned();
-                let code = text("type").rsplit(':').next().unwrap_or_default().to_owned();
-                if status >= 500 {
-                    Err(AskError::Failing(format!("{} answers {status}: {}", self.url, text("detail"))))
-                } else {
-                    Err(AskError::Problem { status, code, detail: text("detail"), retry_after })
-                }
-            }
-            _ if status >= 500 => {
+        if status >= 400
+            && let Ok(problem) = serde_json::from_str::<ProblemDocument>(&text)
+        {
+            return Err(if status >= 500 {
+                AskError::Failing(format!("{} answers {status}: {}", self.url, problem.detail))
+            } else {
+                AskError::Problem { status, code: problem.code(), detail: problem.detail, retry_after }
+            });
+        }
+        // Also what is asked for may come with an error's status: `/readyz` answers 503 with its own
+        // document.
+        match serde_json::from_str(&text) {
+            Ok(document) => Ok(document),
+            Err(_) if status >= 500 => {
                 Err(AskError::Failing(format!("{} answers {status}{}", self.url, said(&text))))
             }
-            _ => Err(AskError::Stranger(format!(
-                "{} answers {status} and not as nyc311 does; does client.url name it?",
-                self.url
-            ))),
+            Err(unread) => Err(AskError::Stranger(self.unread(status, &text, &unread))),
         }
     }
 
-    pub async fn get(&self, path: &str) -> Result<Answer, AskError> {
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, AskError> {
         self.ask(Method::GET, path, |request| request).await
+    }
+
+    /// Says why an answer could not be read: JSON may come from a service of another version, anything else
+    /// does not.
+    fn unread(&self, status: u16, text: &str, unread: &serde_json::Error) -> String {
+        let asked = format!("{} answers {status} and not as nyc311 does", self.url);
+        if status < 400 && serde_json::from_str::<Value>(text).is_ok() {
+            format!(
+                "{asked} of version {VERSION} ({unread}); is the service of another version, or does client.url name something else?"
+            )
+        } else {
+            format!("{asked}; does client.url name it?")
+        }
     }
 }
 
@@ -120,7 +126,9 @@ impl From<AskError> for CommandError {
                     "the service refuses the token: {detail}; set NYC311_HTTP__TOKEN or NYC311_HTTP__TOKEN_FILE"
                 ),
             ),
-            AskError::Problem { status: 400 | 422, code, detail, .. } if code != "idempotency-conflict" => {
+            AskError::Problem { status: 400 | 422, code, detail, .. }
+                if code != Some(ProblemCode::IdempotencyConflict) =>
+            {
                 Self::new(exit::USAGE, detail)
             }
             AskError::Problem { detail, retry_after: Some(seconds), .. } => {

@@ -2,14 +2,13 @@
 
 use clap::Args;
 use nyc311_notation::quantity;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::exit::{self, CommandError};
 use super::output::{self, Format, OutputArgs};
 use super::setup;
 use crate::config::Settings;
-use crate::store::Term;
-use crate::timestamp::to_millis;
+use crate::documents::DriftDocument;
 
 #[derive(Debug, Args)]
 pub struct DriftArgs {
@@ -25,14 +24,12 @@ pub struct DriftArgs {
 
 pub async fn run(args: &DriftArgs, settings: &Settings) -> Result<i32, CommandError> {
     let terms = setup::migrated_store(settings).await?.terms(args.all, args.limit.into()).await?;
+    let drift: Vec<DriftDocument> = terms.into_iter().map(DriftDocument::from).collect();
     match args.form.output {
-        Format::Json => {
-            let terms: Vec<Value> = terms.iter().map(document).collect();
-            output::print_json(&json!({"drift": terms}));
-        }
-        Format::Table if terms.is_empty() => output::print("the source says nothing that is not known"),
+        Format::Json => output::print_json(&json!({"drift": drift})),
+        Format::Table if drift.is_empty() => output::print("the source says nothing that is not known"),
         Format::Table => {
-            let rows: Vec<Vec<String>> = terms.iter().map(row).collect();
+            let rows: Vec<Vec<String>> = drift.iter().map(row).collect();
             let head = ["KIND", "VALUE", "KNOWN", "FIRST PUBLISHED", "FIRST SEEN", "VANISHED"];
             output::print_block(&output::table(&head, &rows));
         }
@@ -40,20 +37,13 @@ pub async fn run(args: &DriftArgs, settings: &Settings) -> Result<i32, CommandEr
     Ok(exit::DONE)
 }
 
-fn document(term: &Term) -> Value {
-    json!({
-        "kind": term.kind.as_str(),
-        "value": term.value,
-        "known": term.known,
-        "first_source_updated_at": term.first_source_updated_at.map(to_millis),
-        "first_seen_at": to_millis(term.first_seen_at),
-        "vanished_at": term.vanished_at.map(to_millis),
-    })
-}
-
-fn row(term: &Term) -> Vec<String> {
-    let document = document(term);
-    ["kind", "value", "known", "first_source_updated_at", "first_seen_at", "vanished_at"]
-        .map(|name| output::shown(&document[name]))
-        .into()
+fn row(term: &DriftDocument) -> Vec<String> {
+    vec![
+        term.kind.clone(),
+        term.value.clone(),
+        term.known.to_string(),
+        output::or_dash(term.first_source_updated_at),
+        term.first_seen_at.to_string(),
+        output::or_dash(term.vanished_at),
+    ]
 }

@@ -6,6 +6,7 @@ use super::client::ControlClient;
 use super::exit::{self, CommandError};
 use super::output::{self, Format, OutputArgs};
 use crate::config::Settings;
+use crate::documents::{HealthDocument, ReadinessDocument};
 
 #[derive(Debug, Args)]
 pub struct HealthArgs {
@@ -19,27 +20,32 @@ pub struct HealthArgs {
 /// Ends with 0 for yes, 1 for no.
 pub async fn run(args: &HealthArgs, settings: &Settings) -> Result<i32, CommandError> {
     let client = ControlClient::new(settings)?;
-    let answer = client.get(if args.live { "/healthz" } else { "/readyz" }).await?;
-    if args.form.output == Format::Json {
-        output::print_json(&answer.body);
-    } else if args.live {
-        output::print("alive");
-    } else if answer.body["ready"] == true {
-        output::print("ready");
-    } else {
-        let missing: Vec<String> =
-            answer.body["missing"].as_array().into_iter().flatten().map(output::shown).collect();
-        let stages = answer.body["stages"].as_object().into_iter().flatten();
-        let stages: Vec<String> =
-            stages.map(|(name, state)| format!("{name} is {}", output::shown(state))).collect();
-        let waiting = missing.iter().map(|name| format!("waits for {name}"));
-        let stalled = answer.body["stalled"].as_array().into_iter().flatten().map(|partition| {
-            let (topic, number) =
-                (output::shown(&partition["topic"]), output::shown(&partition["partition"]));
-            format!("{topic}/{number} makes no progress")
-        });
-        let reasons: Vec<String> = waiting.chain(stages).chain(stalled).collect();
-        output::print(&format!("not ready: {}", reasons.join(", ")));
+    if args.live {
+        let alive = client.get::<HealthDocument>("/healthz").await?;
+        match args.form.output {
+            Format::Json => output::print_json(&alive),
+            Format::Table => output::print("alive"),
+        }
+        return Ok(exit::DONE);
     }
-    Ok(if answer.status == 200 { exit::DONE } else { exit::NO })
+    let readiness = client.get::<ReadinessDocument>("/readyz").await?;
+    match args.form.output {
+        Format::Json => output::print_json(&readiness),
+        Format::Table => output::print(&in_words(&readiness)),
+    }
+    Ok(if readiness.ready { exit::DONE } else { exit::NO })
+}
+
+fn in_words(readiness: &ReadinessDocument) -> String {
+    if readiness.ready {
+        return "ready".to_owned();
+    }
+    let waiting = readiness.missing.iter().map(|name| format!("waits for {name}"));
+    let stages = readiness.stages.iter().map(|(name, state)| format!("{name} is {state}"));
+    let stalled = readiness.stalled.iter().map(|partition| {
+        let number = output::or_dash(partition.partition.map(output::grouped));
+        format!("{}/{number} makes no progress", partition.topic)
+    });
+    let reasons: Vec<String> = waiting.chain(stages).chain(stalled).collect();
+    format!("not ready: {}", reasons.join(", "))
 }

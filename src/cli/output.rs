@@ -5,7 +5,7 @@
 use std::io::Write as _;
 
 use clap::{Args, ValueEnum};
-use serde_json::Value;
+use serde::Serialize;
 
 use crate::screen;
 
@@ -45,7 +45,7 @@ fn write_out(text: &str) {
 }
 
 /// Writes a document as indented JSON.
-pub fn print_json(document: &Value) {
+pub fn print_json(document: &impl Serialize) {
     print_document(&serde_json::to_string_pretty(document).unwrap_or_default());
 }
 
@@ -94,7 +94,8 @@ pub fn pairs(pairs: &[(&str, String)]) -> String {
 }
 
 /// Writes a number with its thousands apart.
-pub fn grouped(number: i64) -> String {
+pub fn grouped(number: impl Into<i128>) -> String {
+    let number = number.into();
     let digits = number.unsigned_abs().to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3 + 1);
     if number < 0 {
@@ -109,14 +110,9 @@ pub fn grouped(number: i64) -> String {
     out
 }
 
-/// Shows a field of a document in a table.
-pub fn shown(value: &Value) -> String {
-    match value {
-        Value::Null => "-".to_owned(),
-        Value::String(text) => text.clone(),
-        Value::Number(number) => number.as_i64().map_or_else(|| number.to_string(), grouped),
-        other => other.to_string(),
-    }
+/// Shows a value that may be missing.
+pub fn or_dash(value: Option<impl ToString>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
 }
 
 #[cfg(test)]

@@ -5,14 +5,17 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use nyc311_notation::{parse_instant, quantity};
 use reqwest::Method;
-use serde_json::{Map, Value};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::client::{AskError, ControlClient};
 use super::exit::{self, CommandError};
-use super::output::{self, Format, OutputArgs};
+use super::output::{self, Format, OutputArgs, grouped, or_dash};
 use super::progress::Progress;
 use crate::config::Settings;
+use crate::documents::{
+    IdempotencyKey, KeyFault, PipelineDocument, PollDocument, PollRequest, SourceDocument,
+};
+use crate::poll::{PollState, Window, WindowOn};
 
 /// How often a running poll is asked for.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -24,8 +27,6 @@ const BEGINNING_WITHIN: Duration = Duration::from_secs(2);
 
 /// Whose history is worth a warning.
 const CITY: &str = "://data.cityofnewyork.us/";
-
-const KEY_MAX_CHARACTERS: usize = 512;
 
 #[derive(Debug, Args)]
 pub struct PollArgs {
@@ -40,7 +41,7 @@ pub struct PollArgs {
     on: Option<On>,
     /// Repeating a command with the same key and window asks for the same poll; 1 to 512 printable ASCII characters
     #[arg(long, value_name = "KEY", value_parser = idempotency_key)]
-    idempotency_key: Option<String>,
+    idempotency_key: Option<IdempotencyKey>,
     /// How long to submit and to follow; a poll that is queued goes on after it (exit code 75)
     #[arg(long, value_name = "DURATION", value_parser = quantity::duration)]
     timeout: Option<Duration>,
@@ -64,36 +65,43 @@ fn moment(text: &str) -> Result<String, String> {
     parse_instant(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
 
-/// Checks a key as the service does. The header could not even be sent with other characters.
-fn idempotency_key(text: &str) -> Result<String, String> {
-    let wrong = match text.chars().find(|c| !(' '..='~').contains(c)) {
-        Some(c) => format!("has the character {c:?}"),
-        None if text.is_empty() => "is empty".to_owned(),
-        None if text.len() > KEY_MAX_CHARACTERS => format!("has {} characters", text.len()),
-        None => return Ok(text.to_owned()),
-    };
-    Err(format!("{wrong}; write 1 to {KEY_MAX_CHARACTERS} characters of printable ASCII"))
+/// Reads a key as the service does. The header could not even be sent with other characters.
+fn idempotency_key(text: &str) -> Result<IdempotencyKey, String> {
+    IdempotencyKey::read(text).map_err(|fault| {
+        let wrong = match fault {
+            KeyFault::Character(c) => format!("has the character {c:?}"),
+            KeyFault::Empty => "is empty".to_owned(),
+            KeyFault::TooLong(characters) => format!("has {characters} characters"),
+        };
+        format!("{wrong}; write 1 to {} characters of printable ASCII", IdempotencyKey::MAX_CHARACTERS)
+    })
 }
 
 impl PollArgs {
-    fn body(&self) -> Value {
-        let on = self.on.map(|on| if on == On::CreatedDate { "created_date" } else { "updated_at" });
-        let fields = [("since", self.since.as_deref()), ("until", self.until.as_deref()), ("on", on)];
-        let stated =
-            fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), Value::from(value?))));
-        Value::Object(stated.collect::<Map<_, _>>())
+    fn request(&self) -> PollRequest {
+        PollRequest {
+            since: self.since.clone(),
+            until: self.until.clone(),
+            on: self.on.map(|on| match on {
+                On::UpdatedAt => WindowOn::UpdatedAt,
+                On::CreatedDate => WindowOn::CreatedDate,
+            }),
+        }
     }
 }
 
 /// Refuses what the service would, without asking it.
-fn check_window(args: &PollArgs) -> Result<(), CommandError> {
+fn check_window(request: &PollRequest) -> Result<(), CommandError> {
     let moment = |text: &Option<String>| text.as_deref().and_then(|text| parse_instant(text).ok());
-    if let (Some(since), Some(until)) = (moment(&args.since), moment(&args.until))
-        && since >= until
-    {
+    let window = Window {
+        on: request.on.unwrap_or(WindowOn::UpdatedAt),
+        since: moment(&request.since),
+        until: moment(&request.until),
+    };
+    if window.is_empty() {
         return Err(CommandError::new(exit::USAGE, "--since is not before --until, so the window is empty"));
     }
-    if args.on == Some(On::CreatedDate) && args.since.is_none() && args.until.is_none() {
+    if window.on.needs_bound() && window.is_open() {
         return Err(CommandError::new(
             exit::USAGE,
             "--on created_date needs --since or --until: the durable cursor is a time of updated_at",
@@ -103,14 +111,17 @@ fn check_window(args: &PollArgs) -> Result<(), CommandError> {
 }
 
 pub async fn run(args: &PollArgs, settings: &Settings) -> Result<i32, CommandError> {
-    check_window(args)?;
+    let asked = args.request();
+    check_window(&asked)?;
+    let body = serde_json::to_string(&asked)
+        .map_err(|error| CommandError::new(exit::NO, format!("cannot write the request: {error}")))?;
     let client = ControlClient::new(settings)?;
     // What the clock cannot count to is never reached.
     let deadline = args.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-    let submission = client.ask(Method::POST, "/v1/polls", |request| {
-        let request = request.header("content-type", "application/json").body(args.body().to_string());
+    let submission = client.ask::<PollDocument>(Method::POST, "/v1/polls", |request| {
+        let request = request.header("content-type", "application/json").body(body);
         match &args.idempotency_key {
-            Some(key) => request.header("Idempotency-Key", key),
+            Some(key) => request.header(IdempotencyKey::HEADER, key.as_str()),
             None => request,
         }
     });
@@ -119,8 +130,8 @@ pub async fn run(args: &PollArgs, settings: &Settings) -> Result<i32, CommandErr
             return None;
         }
         // What is not known in time is not worth waiting for.
-        let asked = timeout(BEGINNING_WITHIN, client.get("/v1/pipeline")).await;
-        Some(asked.ok()?.ok()?.body["source"].clone())
+        let asked = timeout(BEGINNING_WITHIN, client.get::<PipelineDocument>("/v1/pipeline")).await;
+        asked.ok()?.ok()?.source
     };
     let submission = async { tokio::join!(submission, beginning) };
     let (submitted, beginning) = match deadline {
@@ -136,15 +147,10 @@ pub async fn run(args: &PollArgs, settings: &Settings) -> Result<i32, CommandErr
             }
         },
     };
-    let mut poll = submitted?.body;
-    let Some(id) = poll["id"].as_str().map(str::to_owned) else {
-        return Err(CommandError::new(
-            exit::UNREACHABLE,
-            "the answer names no poll; does client.url name a service of nyc311?",
-        ));
-    };
+    let mut poll = submitted?;
+    let id = poll.id;
     let poll_url = format!("{}/v1/polls/{id}", settings.client.url);
-    let beginning = beginning.and_then(|source| beginning_in_words(&source, &poll_url));
+    let beginning = beginning.map(|source| beginning_in_words(&source, &poll_url));
     output::note(&format!("poll {id}"));
     beginning.iter().for_each(|beginning| output::note(beginning));
     if args.no_follow {
@@ -153,7 +159,7 @@ pub async fn run(args: &PollArgs, settings: &Settings) -> Result<i32, CommandErr
     }
     let mut progress = Progress::start();
     let code = tokio::select! {
-        followed = follow(&client, &id, &mut poll, deadline, &mut progress) => followed?,
+        followed = follow(&client, &mut poll, deadline, &mut progress) => followed?,
         _ = tokio::signal::ctrl_c() => exit::INTERRUPTED,
     };
     progress.end();
@@ -171,9 +177,8 @@ pub async fn run(args: &PollArgs, settings: &Settings) -> Result<i32, CommandErr
 }
 
 /// Says what a poll without a window fetches, by the `source` of `/v1/pipeline`; `poll_url` is where it can be cancelled.
-fn beginning_in_words(source: &Value, poll_url: &str) -> Option<String> {
-    let field = |name: &str| source[name].as_str();
-    Some(match (field("published_updated_at"), field("initial_since")) {
+fn beginning_in_words(source: &SourceDocument, poll_url: &str) -> String {
+    match (source.published_updated_at, source.initial_since) {
         (Some(cursor), _) => format!("it fetches what changed since {cursor}, the durable cursor"),
         (None, Some(since)) => {
             format!(
@@ -181,7 +186,7 @@ fn beginning_in_words(source: &Value, poll_url: &str) -> Option<String> {
             )
         }
         (None, None) => {
-            let url = field("url")?;
+            let url = &source.url;
             let (rows, remedy) = if url.contains(CITY) {
                 let remedy = format!(
                     "; to take less, cancel it (curl -X DELETE {poll_url}) and set that, or poll with --since"
@@ -194,28 +199,27 @@ fn beginning_in_words(source: &Value, poll_url: &str) -> Option<String> {
                 "it fetches the whole history that {url} has{rows}: there is no cursor yet, and poll.initial_since is not set{remedy}"
             )
         }
-    })
+    }
 }
 
 /// Asks for the poll until it has ended; `poll` is what was last heard of it.
 async fn follow(
     client: &ControlClient,
-    id: &str,
-    poll: &mut Value,
+    poll: &mut PollDocument,
     deadline: Option<Instant>,
     progress: &mut Progress,
 ) -> Result<i32, CommandError> {
     let mut away_since: Option<Instant> = None;
     loop {
         progress.show(poll);
-        match poll["state"].as_str() {
-            Some("succeeded") => return Ok(exit::DONE),
-            Some("failed" | "cancelled") => return Ok(exit::NO),
-            _ => {}
+        match poll.state {
+            PollState::Succeeded => return Ok(exit::DONE),
+            PollState::Failed | PollState::Cancelled => return Ok(exit::NO),
+            PollState::Queued | PollState::Running | PollState::Storing => {}
         }
         let asked = async {
             sleep(INTERVAL).await;
-            client.get(&format!("/v1/polls/{id}")).await
+            client.get(&format!("/v1/polls/{}", poll.id)).await
         };
         let asked = match deadline {
             None => asked.await,
@@ -225,9 +229,9 @@ async fn follow(
             },
         };
         match asked {
-            Ok(answer) => {
+            Ok(heard) => {
                 away_since = None;
-                *poll = answer.body;
+                *poll = heard;
             }
             Err(AskError::Away(detail) | AskError::Failing(detail))
                 if away_since.is_none_or(|since| since.elapsed() < PATIENCE) =>
@@ -243,49 +247,52 @@ async fn follow(
 }
 
 /// Writes a poll as the result of a command.
-pub fn show(poll: &Value, format: Format) {
+pub fn show(poll: &PollDocument, format: Format) {
     if format == Format::Json {
         return output::print_json(poll);
     }
-    let text = |value: &Value| output::shown(value);
-    let (window, counts) = (&poll["window"], &poll["counts"]);
-    let count = |name: &str| text(&counts[name]);
+    let (window, counts) = (&poll.window, &poll.counts);
     let mut lines = vec![
-        ("poll", text(&poll["id"])),
-        ("state", text(&poll["state"])),
-        ("attempt", text(&poll["attempt"])),
-        ("trigger", text(&poll["trigger"])),
+        ("poll", poll.id.to_string()),
+        ("state", poll.state.to_string()),
+        ("attempt", grouped(poll.attempt)),
+        ("trigger", poll.trigger.to_string()),
     ];
-    if !poll["queue_position"].is_null() {
-        lines.push(("queue position", text(&poll["queue_position"])));
+    if let Some(position) = poll.queue_position {
+        lines.push(("queue position", grouped(position)));
     }
-    if window["since"].is_null() && window["until"].is_null() {
+    if window.since.is_none() && window.until.is_none() {
         lines.push(("window", "from the durable cursor on".to_owned()));
     } else {
-        let [on, since, until] = ["on", "since", "until"].map(|name| text(&window[name]));
-        lines.push(("window", format!("{since} to {until} on {on}")));
+        let (since, until) = (or_dash(window.since), or_dash(window.until));
+        lines.push(("window", format!("{since} to {until} on {}", window.on)));
     }
     lines.extend([
-        ("fetched", format!("{} in {} pages", count("fetched"), count("pages"))),
-        ("published", format!("{}, and {} again after a restart", count("published"), count("republished"))),
+        ("fetched", format!("{} in {} pages", grouped(counts.fetched), grouped(counts.pages))),
+        (
+            "published",
+            format!(
+                "{}, and {} again after a restart",
+                grouped(counts.published),
+                grouped(counts.republished)
+            ),
+        ),
         (
             "stored",
             format!(
                 "{} new, {} known, {} enriched anew",
-                count("stored"),
-                count("duplicate"),
-                count("reenriched")
+                grouped(counts.stored),
+                grouped(counts.duplicate),
+                grouped(counts.reenriched)
             ),
         ),
-        ("dead letters", count("dead_lettered")),
-        ("newest update", text(&poll["newest"]["source_updated_at"])),
-        ("submitted", text(&poll["created_at"])),
-        ("finished", text(&poll["finished_at"])),
+        ("dead letters", grouped(counts.dead_lettered)),
+        ("newest update", or_dash(poll.newest.source_updated_at)),
+        ("submitted", poll.created_at.to_string()),
+        ("finished", or_dash(poll.finished_at)),
     ]);
-    let error = &poll["error"];
-    if !error.is_null() {
-        let [code, stage, detail] = ["code", "stage", "detail"].map(|name| text(&error[name]));
-        lines.push(("error", format!("{code} in {stage}: {detail}")));
+    if let Some(error) = &poll.error {
+        lines.push(("error", format!("{} in {}: {}", error.code, error.stage, error.detail)));
     }
     output::print_block(&output::pairs(&lines));
 }

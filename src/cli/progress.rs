@@ -4,9 +4,10 @@ use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::Value;
 
 use super::output;
+use crate::documents::PollDocument;
+use crate::poll::PollState;
 use crate::screen;
 
 /// Lines in a log come no closer than this, unless the state changes.
@@ -15,13 +16,13 @@ const LINE_INTERVAL: Duration = Duration::from_secs(2);
 /// How a poll is shown.
 pub enum Progress {
     Bar(ProgressBar),
-    Lines { state: String, line: String, shown: Option<Instant> },
+    Lines { state: Option<PollState>, line: String, shown: Option<Instant> },
 }
 
 impl Progress {
     pub fn start() -> Self {
         if !std::io::stderr().is_terminal() {
-            return Self::Lines { state: String::new(), line: String::new(), shown: None };
+            return Self::Lines { state: None, line: String::new(), shown: None };
         }
         let bar = ProgressBar::new(0);
         if let Ok(style) = ProgressStyle::with_template(
@@ -34,32 +35,34 @@ impl Progress {
     }
 
     /// Shows what was last heard of a poll.
-    pub fn show(&mut self, poll: &Value) {
-        let counts = &poll["counts"];
-        let count = |name: &str| counts[name].as_i64().unwrap_or(0);
-        let arrived = ["stored", "duplicate", "reenriched", "dead_lettered"].map(count).iter().sum::<i64>();
-        let state = poll["state"].as_str().unwrap_or_default();
+    pub fn show(&mut self, poll: &PollDocument) {
+        let (state, counts) = (poll.state, &poll.counts);
         match self {
             Self::Bar(bar) => {
-                let length = count("fetched") + count("republished");
+                let length = counts.fetched + counts.republished;
                 bar.set_length(u64::try_from(length).unwrap_or(0));
-                bar.set_position(u64::try_from(arrived).unwrap_or(0));
-                bar.set_message(screen::line(&format!("{state}, {} pages", count("pages"))).into_owned());
+                bar.set_position(u64::try_from(counts.arrived()).unwrap_or(0));
+                bar.set_message(screen::line(&format!("{state}, {} pages", counts.pages)).into_owned());
             }
             Self::Lines { state: last_state, line: last_line, shown } => {
                 let line = match state {
-                    "queued" => format!("queued at position {}", output::shown(&poll["queue_position"])),
+                    PollState::Queued => {
+                        format!(
+                            "queued at position {}",
+                            output::or_dash(poll.queue_position.map(output::grouped))
+                        )
+                    }
                     _ => format!(
                         "{state}: {} rows fetched in {} pages, {} in the tables",
-                        output::grouped(count("fetched")),
-                        count("pages"),
-                        output::grouped(arrived)
+                        output::grouped(counts.fetched),
+                        counts.pages,
+                        output::grouped(counts.arrived())
                     ),
                 };
                 let due = shown.is_none_or(|shown| shown.elapsed() >= LINE_INTERVAL) && line != *last_line;
-                if due || state != last_state.as_str() {
+                if due || Some(state) != *last_state {
                     output::note(&line);
-                    (*last_state, *last_line, *shown) = (state.to_owned(), line, Some(Instant::now()));
+                    (*last_state, *last_line, *shown) = (Some(state), line, Some(Instant::now()));
                 }
             }
         }

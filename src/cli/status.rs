@@ -2,13 +2,14 @@
 
 use clap::Args;
 use nyc311_notation::quantity;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::client::ControlClient;
 use super::exit::{self, CommandError};
-use super::output::{self, Format, OutputArgs, shown};
+use super::output::{self, Format, OutputArgs, grouped, or_dash};
 use super::poll;
 use crate::config::Settings;
+use crate::documents::{LIST_MAX, PipelineDocument, PollDocument, PollListDocument};
 
 #[derive(Debug, Args)]
 pub struct StatusArgs {
@@ -16,7 +17,7 @@ pub struct StatusArgs {
     #[arg(value_name = "POLL", value_parser = poll_id)]
     poll: Option<uuid::Uuid>,
     /// How many polls to list
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = quantity::number(1..=500u16))]
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = quantity::number(1..=LIST_MAX))]
     limit: u16,
     #[command(flatten)]
     form: OutputArgs,
@@ -29,59 +30,68 @@ fn poll_id(text: &str) -> Result<uuid::Uuid, String> {
 pub async fn run(args: &StatusArgs, settings: &Settings) -> Result<i32, CommandError> {
     let client = ControlClient::new(settings)?;
     if let Some(id) = args.poll {
-        let answer = client.get(&format!("/v1/polls/{id}")).await?;
-        poll::show(&answer.body, args.form.output);
+        let poll = client.get(&format!("/v1/polls/{id}")).await?;
+        poll::show(&poll, args.form.output);
         return Ok(exit::DONE);
     }
-    let pipeline = client.get("/v1/pipeline").await?.body;
-    let polls = client.get(&format!("/v1/polls?limit={}", args.limit)).await;
+    let pipeline = client.get::<PipelineDocument>("/v1/pipeline").await?;
+    let polls = client.get::<PollListDocument>(&format!("/v1/polls?limit={}", args.limit)).await;
     let (polls, away) = match polls {
-        Ok(answer) => (answer.body["polls"].clone(), None),
-        Err(error) => (Value::Null, Some(CommandError::from(error))),
+        Ok(list) => (Some(list.polls), None),
+        Err(error) => (None, Some(CommandError::from(error))),
     };
     match args.form.output {
         Format::Json => output::print_json(&json!({"pipeline": pipeline, "polls": polls})),
-        Format::Table => output::print_block(&tables(&pipeline, &polls)),
+        Format::Table => output::print_block(&tables(&pipeline, polls.as_deref().unwrap_or_default())),
     }
     // The pipeline is worth showing also while the database, and so the polls, are away.
     away.map_or(Ok(exit::DONE), Err)
 }
 
-fn tables(pipeline: &Value, polls: &Value) -> String {
-    let rows = |list: &Value, columns: &[&str]| -> Vec<Vec<String>> {
-        let items = list.as_array().into_iter().flatten();
-        items.map(|item| columns.iter().map(|column| shown(&item[*column])).collect()).collect()
-    };
-    let stages = ["name", "borough", "state", "generation", "restarts", "since", "last_error"];
-    let partitions = ["topic", "partition", "position", "end", "lag"];
-    let polls: Vec<Vec<String>> = polls
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|poll| {
-            let (fields, counts) =
-                (["id", "state", "attempt", "trigger", "created_at"], ["fetched", "stored", "dead_lettered"]);
-            fields
-                .iter()
-                .map(|name| shown(&poll[*name]))
-                .chain(counts.iter().map(|name| shown(&poll["counts"][*name])))
-                .collect()
-        })
-        .collect();
+fn tables(pipeline: &PipelineDocument, polls: &[PollDocument]) -> String {
+    let stages = pipeline.stages.iter().map(|stage| {
+        vec![
+            stage.name.clone(),
+            or_dash(stage.borough.as_ref()),
+            stage.state.to_string(),
+            grouped(stage.generation),
+            grouped(stage.restarts),
+            stage.since.to_string(),
+            or_dash(stage.last_error.as_ref()),
+        ]
+    });
+    let partitions = pipeline.partitions.iter().map(|partition| {
+        vec![
+            partition.topic.clone(),
+            grouped(partition.partition),
+            or_dash(partition.position.map(grouped)),
+            or_dash(partition.end.map(grouped)),
+            or_dash(partition.lag.map(grouped)),
+        ]
+    });
+    let polls = polls.iter().map(|poll| {
+        vec![
+            poll.id.to_string(),
+            poll.state.to_string(),
+            grouped(poll.attempt),
+            poll.trigger.to_string(),
+            poll.created_at.to_string(),
+            grouped(poll.counts.fetched),
+            grouped(poll.counts.stored),
+            grouped(poll.counts.dead_lettered),
+        ]
+    });
     format!(
         "{}\n\n{}\n{}\n{}",
-        if pipeline["ready"] == true { "ready" } else { "not ready" },
+        if pipeline.ready { "ready" } else { "not ready" },
         output::table(
             &["STAGE", "BOROUGH", "STATE", "GENERATION", "RESTARTS", "SINCE", "LAST ERROR"],
-            &rows(&pipeline["stages"], &stages)
+            &stages.collect::<Vec<_>>()
         ),
-        output::table(
-            &["TOPIC", "PARTITION", "POSITION", "END", "LAG"],
-            &rows(&pipeline["partitions"], &partitions)
-        ),
+        output::table(&["TOPIC", "PARTITION", "POSITION", "END", "LAG"], &partitions.collect::<Vec<_>>()),
         output::table(
             &["POLL", "STATE", "ATTEMPT", "TRIGGER", "SUBMITTED", "FETCHED", "STORED", "DEAD LETTERS"],
-            &polls
+            &polls.collect::<Vec<_>>()
         )
     )
 }

@@ -21,8 +21,8 @@ pub async fn require_token(
         let given = request.headers().get(AUTHORIZATION).map(|value| bearer(value.as_bytes()));
         let matches = given.flatten().is_some_and(|token| token.ct_eq(expected.expose().as_bytes()).into());
         if !matches {
-            let response = Problem::unauthorized(given.is_some()).response(request.path());
-            return Ok(request.into_response(response));
+            let problem = Problem::unauthorized(given.is_some());
+            return Ok(request.error_response(problem));
         }
     }
     next.call(request).await.map(ServiceResponse::map_into_boxed_body)

@@ -3,90 +3,28 @@
 use std::time::Duration;
 
 use actix_web::{HttpResponse, web};
-use serde::Serialize;
 
 use super::ControlState;
-use super::poll_document::instant;
-use super::view::{PartitionStatus, Readiness};
-use crate::store::Term;
-use crate::supervision::{StageState, StageStatus, Stalled};
+use super::responses::Unauthorized;
+use super::view::readiness;
+use crate::documents::{DRIFT_SHOWN, DriftDocument, Moment, PipelineDocument, SourceDocument, StageDocument};
 
 /// How long the brokers and the database may be asked; without an answer the stages are shown alone.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
-/// How many words of drift are shown; `nyc311 drift` and the table `source_term` have all.
-const DRIFT_SHOWN: i64 = 100;
 
-#[derive(Serialize)]
-struct PipelineDocument {
-    ready: bool,
-    /// Where a poll without a window begins; none while the database is away.
-    source: Option<SourceDocument>,
-    stages: Vec<StageDocument>,
-    partitions: Vec<PartitionStatus>,
-    stalled: Vec<Stalled>,
-    drift: Vec<DriftDocument>,
-}
-
-/// How far the source has been read.
-#[derive(Serialize)]
-struct SourceDocument {
-    name: String,
-    url: String,
-    published_updated_at: Option<String>,
-    stored_updated_at: Option<String>,
-    /// Where the first poll begins that finds no `published_updated_at`; without either it reads everything.
-    initial_since: Option<String>,
-}
-
-/// A word of the source that no rule knows, or a column that is gone.
-#[derive(Serialize)]
-struct DriftDocument {
-    kind: String,
-    value: String,
-    known: bool,
-    first_source_updated_at: Option<String>,
-    first_seen_at: String,
-    vanished_at: Option<String>,
-}
-
-impl From<Term> for DriftDocument {
-    fn from(term: Term) -> Self {
-        Self {
-            kind: term.kind.as_str().to_owned(),
-            value: term.value,
-            known: term.known,
-            first_source_updated_at: term.first_source_updated_at.map(instant),
-            first_seen_at: instant(term.first_seen_at),
-            vanished_at: term.vanished_at.map(instant),
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct StageDocument {
-    name: &'static str,
-    borough: Option<&'static str>,
-    state: StageState,
-    generation: u64,
-    restarts: u64,
-    last_error: Option<String>,
-    since: String,
-}
-
-impl From<StageStatus> for StageDocument {
-    fn from(stage: StageStatus) -> Self {
-        Self {
-            name: stage.name,
-            borough: stage.borough,
-            state: stage.state,
-            generation: stage.generation,
-            restarts: stage.restarts,
-            last_error: stage.last_error,
-            since: instant(stage.since),
-        }
-    }
-}
-
+/// Answers with the stages and partitions of this process, and what there is to know of the source.
+#[utoipa::path(
+    get,
+    path = "/v1/pipeline",
+    operation_id = "getPipeline",
+    summary = "Show stages and partitions of this process",
+    description = "What the brokers or the database do not say within five seconds is left empty.",
+    tag = "pipeline",
+    responses(
+        (status = 200, description = "The pipeline", body = PipelineDocument),
+        (status = 401, response = Unauthorized),
+    ),
+)]
 pub async fn show(state: web::Data<ControlState>) -> HttpResponse {
     let view = &state.view;
     let (partitions, drift, source) = tokio::join!(
@@ -103,7 +41,7 @@ pub async fn show(state: web::Data<ControlState>) -> HttpResponse {
         // `ready` says that the database is away.
         Ok(Err(_)) | Err(_) => Vec::new(),
     };
-    let readiness = Readiness::of(view.as_ref());
+    let readiness = readiness(view.as_ref());
     HttpResponse::Ok().json(PipelineDocument {
         ready: readiness.ready,
         source: source.ok().flatten(),
@@ -122,8 +60,8 @@ async fn read_source(state: &ControlState) -> Option<SourceDocument> {
     Some(SourceDocument {
         name: name.to_owned(),
         url: state.settings.source.url.clone(),
-        published_updated_at: published.map(instant),
-        stored_updated_at: stored.map(instant),
-        initial_since: state.settings.poll.initial_since.map(instant),
+        published_updated_at: published.map(Moment::from),
+        stored_updated_at: stored.map(Moment::from),
+        initial_since: state.settings.poll.initial_since.map(Moment::from),
     })
 }

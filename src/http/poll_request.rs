@@ -5,20 +5,18 @@ use actix_web::http::header::USER_AGENT;
 use jiff::Timestamp;
 use nyc311_notation::parse_instant;
 use serde_json::Value;
+use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn, ParameterStyle};
+use utoipa::openapi::schema::{AnyOfBuilder, ArrayBuilder, ObjectBuilder, Schema, Type};
+use utoipa::{IntoParams, PartialSchema as _};
 use uuid::Uuid;
 
-use super::problem::{FieldError, Problem};
+use super::problem::Problem;
+use crate::documents::{
+    CLI_USER_AGENT, FieldError, IdempotencyKey, LIST_DEFAULT, LIST_MAX, PAGE_TOKEN, PollRequest,
+};
 use crate::store::polls::{NewPoll, PollState, Trigger, Window, WindowOn};
 
-/// The command line says who it is by its `User-Agent`, which begins like this.
-pub const CLI_USER_AGENT: &str = "nyc311-cli/";
-
-const FIELDS: [&str; 3] = ["since", "until", "on"];
 const PARAMETERS: [&str; 3] = ["state", "limit", "page_token"];
-const KEY_HEADER: &str = "Idempotency-Key";
-const KEY_MAX_CHARACTERS: usize = 512;
-const LIST_DEFAULT: i64 = 50;
-const LIST_MAX: i64 = 500;
 
 /// Reads a submission, naming everything that is wrong with it at once.
 pub fn new_poll(request: &HttpRequest, body: Value) -> Result<NewPoll, Problem> {
@@ -30,21 +28,20 @@ pub fn new_poll(request: &HttpRequest, body: Value) -> Result<NewPoll, Problem> 
 }
 
 fn idempotency_key(request: &HttpRequest) -> Result<Option<String>, Problem> {
-    let mut given = request.headers().get_all(KEY_HEADER);
+    let mut given = request.headers().get_all(IdempotencyKey::HEADER);
     let Some(key) = given.next() else { return Ok(None) };
-    let shown = String::from_utf8_lossy(key.as_bytes()).into_owned();
-    let refused =
-        |detail: &str| Err(Problem::invalid_field(&format!("/{KEY_HEADER}"), shown.clone(), detail));
+    // What is not UTF-8 becomes a character that no key has.
+    let shown = String::from_utf8_lossy(key.as_bytes());
     if given.next().is_some() {
-        return refused("is sent twice");
+        return Err(Problem::invalid_field(
+            &format!("/{}", IdempotencyKey::HEADER),
+            shown.as_ref(),
+            "is sent twice",
+        ));
     }
-    if !key.as_bytes().iter().all(|byte| (b' '..=b'~').contains(byte)) {
-        return refused("has characters that are not printable ASCII");
-    }
-    match shown.len() {
-        0 => refused("is empty"),
-        1..=KEY_MAX_CHARACTERS => Ok(Some(shown)),
-        _ => refused("has more than 512 characters"),
+    match IdempotencyKey::read(&shown) {
+        Ok(key) => Ok(Some(key.as_str().to_owned())),
+        Err(fault) => Err(Problem::invalid_key(&shown, fault)),
     }
 }
 
@@ -55,8 +52,8 @@ fn window(body: &Value) -> Result<Window, Problem> {
     };
     let unknown = fields
         .iter()
-        .filter(|(name, _)| !FIELDS.contains(&name.as_str()))
-        .map(|(name, value)| unknown_field(&pointer(name), value.clone(), name, &FIELDS))
+        .filter(|(name, _)| !PollRequest::FIELDS.contains(&name.as_str()))
+        .map(|(name, value)| unknown_field(&pointer(name), value.clone(), name, &PollRequest::FIELDS))
         .collect::<Vec<_>>();
     let mut invalid = Vec::new();
     let mut refuse = |name: &str, value: &Value, detail: String| {
@@ -72,9 +69,7 @@ fn window(body: &Value) -> Result<Window, Problem> {
         None
     };
     let (since, until) = (moment("since"), moment("until"));
-    if let (Some(since), Some(until)) = (since, until)
-        && since >= until
-    {
+    if (Window { on: WindowOn::UpdatedAt, since, until }).is_empty() {
         refuse("since", &fields["since"], "is not before until, so the window is empty".to_owned());
     }
     let on = match fields.get("on").filter(|value| !value.is_null()) {
@@ -82,7 +77,7 @@ fn window(body: &Value) -> Result<Window, Problem> {
         Some(value) => match value.as_str().and_then(WindowOn::from_word) {
             Some(on) => {
                 let stated = |name: &str| fields.get(name).is_some_and(|value| !value.is_null());
-                if on == WindowOn::CreatedDate && !stated("since") && !stated("until") {
+                if on.needs_bound() && !stated("since") && !stated("until") {
                     refuse(
                         "on",
                         value,
@@ -108,8 +103,49 @@ fn window(body: &Value) -> Result<Window, Problem> {
 #[derive(Debug, PartialEq, Eq)]
 pub struct ListRequest {
     pub states: Vec<PollState>,
-    pub limit: i64,
+    pub limit: u16,
     pub before: Option<Uuid>,
+}
+
+impl IntoParams for ListRequest {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let parameter = |name: &str, description: &str, schema: Schema| {
+            ParameterBuilder::new()
+                .name(name)
+                .parameter_in(ParameterIn::Query)
+                .description(Some(description))
+                .schema(Some(schema))
+        };
+        let text = || ObjectBuilder::new().schema_type(Type::String);
+        // One of the words, or several between commas.
+        let word = PollState::ALL.iter().map(|state| state.as_str()).collect::<Vec<_>>().join("|");
+        let states = AnyOfBuilder::new()
+            .item(PollState::schema())
+            .item(text().pattern(Some(format!("^ *({word})? *(, *({word})? *)*$"))));
+        let limit = ObjectBuilder::new()
+            .schema_type(Type::Integer)
+            .minimum(Some(1))
+            .maximum(Some(LIST_MAX))
+            .default(Some(LIST_DEFAULT.into()));
+        vec![
+            parameter(
+                "state",
+                "Only these states; repeat it or separate them by commas",
+                ArrayBuilder::new().items(states).into(),
+            )
+            .style(Some(ParameterStyle::Form))
+            .explode(Some(true))
+            .build(),
+            parameter("limit", "How many polls at most", limit.into()).build(),
+            parameter(
+                "page_token",
+                "next_page_token of the page before; opaque, and none can be made up: it ends with a check sum. \
+                 Empty for the first page",
+                text().pattern(Some(format!("^$|{PAGE_TOKEN}"))).into(),
+            )
+            .build(),
+        ]
+    }
 }
 
 /// Reads the parameters of a list; `state` may be repeated or hold several, separated by commas.
@@ -129,7 +165,7 @@ pub fn list(query: &[(String, String)]) -> Result<ListRequest, Problem> {
                     }
                 }
             }
-            "limit" => match value.parse::<i64>() {
+            "limit" => match value.parse() {
                 Ok(limit) if (1..=LIST_MAX).contains(&limit) => wanted.limit = limit,
                 _ => refuse(format!("is not a number from 1 to {LIST_MAX}")),
             },
@@ -179,7 +215,8 @@ mod tests {
     use serde_json::json;
 
     fn refused(body: Value) -> String {
-        format!("{:?}", window(&body).unwrap_err())
+        let problem = window(&body).unwrap_err();
+        format!("{problem} {problem:?}")
     }
 
     #[test]

@@ -1,13 +1,15 @@
-//! Errors as callers get them: problem documents of RFC 9457.
+//! Errors in the making: each kind with its status, its texts and its headers.
 
 use std::time::Duration;
 
-use actix_web::http::StatusCode;
-use actix_web::http::header;
-use actix_web::{HttpResponse, HttpResponseBuilder};
-use serde::Serialize;
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::{StatusCode, header};
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpResponse, HttpResponseBuilder, ResponseError};
 use serde_json::Value;
 
+use crate::documents::{FieldError, IdempotencyKey, KeyFault, ProblemCode, ProblemDocument};
 use crate::store::{StoreError, StoreErrorKind};
 
 /// How long a caller should leave a database alone that is away.
@@ -15,41 +17,22 @@ const RETRY_UNAVAILABLE_SECONDS: u32 = 5;
 /// How long a caller should leave a full queue alone: about as long as a poll takes.
 const RETRY_QUEUE_SECONDS: u32 = 30;
 
-/// What is wrong with one part of a request.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct FieldError {
-    /// Where: a JSON pointer into the body, or `/` and the name of a query parameter or header.
-    pub pointer: String,
-    pub value: Value,
-    pub detail: String,
-}
-
-/// An error answer in the making.
+/// Why a request is refused, or could not be answered.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Problem {
     status: StatusCode,
-    /// The last part of the type's URN; none for what HTTP says well enough by itself.
-    code: Option<&'static str>,
+    /// None for what HTTP says well enough by itself.
+    code: Option<ProblemCode>,
     title: &'static str,
     detail: String,
     errors: Vec<FieldError>,
     headers: Vec<(header::HeaderName, String)>,
 }
 
-#[derive(Serialize)]
-struct Document<'a> {
-    r#type: String,
-    title: &'a str,
-    status: u16,
-    detail: &'a str,
-    instance: &'a str,
-    errors: &'a [FieldError],
-}
-
 impl Problem {
     fn new(
         status: StatusCode,
-        code: Option<&'static str>,
+        code: Option<ProblemCode>,
         title: &'static str,
         detail: impl Into<String>,
     ) -> Self {
@@ -67,15 +50,15 @@ impl Problem {
     }
 
     pub fn malformed_json(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, Some("malformed-json"), "the body is not JSON", detail)
+        Self::new(StatusCode::BAD_REQUEST, Some(ProblemCode::MalformedJson), "the body is not JSON", detail)
     }
 
     /// Names every field that is unknown or wrong; unknown ones give the problem its type, since they may explain the others.
     pub fn fields(unknown: Vec<FieldError>, invalid: Vec<FieldError>) -> Self {
         let (code, title) = if unknown.is_empty() {
-            ("invalid-field", "a field is not valid")
+            (ProblemCode::InvalidField, "a field is not valid")
         } else {
-            ("unknown-field", "a field is not known")
+            (ProblemCode::UnknownField, "a field is not known")
         };
         let errors: Vec<_> = unknown.into_iter().chain(invalid).collect();
         let detail = errors
@@ -93,10 +76,20 @@ impl Problem {
         )
     }
 
+    /// Refuses a header that is no key.
+    pub fn invalid_key(shown: &str, fault: KeyFault) -> Self {
+        let detail = match fault {
+            KeyFault::Character(_) => "has characters that are not printable ASCII".to_owned(),
+            KeyFault::Empty => "is empty".to_owned(),
+            KeyFault::TooLong(_) => format!("has more than {} characters", IdempotencyKey::MAX_CHARACTERS),
+        };
+        Self::invalid_field(&format!("/{}", IdempotencyKey::HEADER), shown, detail)
+    }
+
     pub fn idempotency_conflict() -> Self {
         Self::new(
             StatusCode::UNPROCESSABLE_ENTITY,
-            Some("idempotency-conflict"),
+            Some(ProblemCode::IdempotencyConflict),
             "the idempotency key belongs to another request",
             "a poll with this Idempotency-Key was asked for with another body; send the same body, or another key",
         )
@@ -105,7 +98,7 @@ impl Problem {
     pub fn poll_not_found(id: &str) -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
-            Some("poll-not-found"),
+            Some(ProblemCode::PollNotFound),
             "there is no such poll",
             format!("no poll has the id {id:?}"),
         )
@@ -114,7 +107,7 @@ impl Problem {
     pub fn poll_finished(state: &str) -> Self {
         Self::new(
             StatusCode::CONFLICT,
-            Some("poll-finished"),
+            Some(ProblemCode::PollFinished),
             "the poll has ended",
             format!("the poll is {state}, so there is nothing to cancel"),
         )
@@ -123,7 +116,7 @@ impl Problem {
     pub fn queue_full(max_queued: u32) -> Self {
         Self::new(
             StatusCode::TOO_MANY_REQUESTS,
-            Some("queue-full"),
+            Some(ProblemCode::QueueFull),
             "as many polls wait as may",
             format!("{max_queued} polls wait already (poll.max_queued); try again when one has run"),
         )
@@ -140,14 +133,14 @@ impl Problem {
                 "Bearer realm=\"nyc311\"",
             )
         };
-        Self::new(StatusCode::UNAUTHORIZED, Some("unauthorized"), "a token is needed", detail)
+        Self::new(StatusCode::UNAUTHORIZED, Some(ProblemCode::Unauthorized), "a token is needed", detail)
             .with_header(header::WWW_AUTHENTICATE, challenge)
     }
 
     pub fn unsupported_media_type(detail: impl Into<String>) -> Self {
         Self::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Some("unsupported-media-type"),
+            Some(ProblemCode::UnsupportedMediaType),
             "the body is not application/json",
             detail,
         )
@@ -157,7 +150,7 @@ impl Problem {
     pub fn body_too_large(max_bytes: usize) -> Self {
         Self::new(
             StatusCode::PAYLOAD_TOO_LARGE,
-            Some("body-too-large"),
+            Some(ProblemCode::BodyTooLarge),
             "the body is too large",
             format!("a body may have {max_bytes} bytes (http.max_body_bytes)"),
         )
@@ -166,7 +159,7 @@ impl Problem {
     pub fn database_away(detail: impl Into<String>) -> Self {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
-            Some("dependency-unavailable"),
+            Some(ProblemCode::DependencyUnavailable),
             "the database is away",
             detail,
         )
@@ -205,16 +198,14 @@ impl Problem {
     }
 
     /// Makes the answer; `instance` is the path of the request.
-    pub fn response(&self, instance: &str) -> HttpResponse {
-        let code =
-            self.code.map_or_else(|| "about:blank".to_owned(), |code| format!("urn:nyc311:problem:{code}"));
-        let document = Document {
-            r#type: code,
-            title: self.title,
+    fn response(&self, instance: &str) -> HttpResponse {
+        let document = ProblemDocument {
+            kind: ProblemDocument::kind_of(self.code),
+            title: self.title.to_owned(),
             status: self.status.as_u16(),
-            detail: &self.detail,
-            instance,
-            errors: &self.errors,
+            detail: self.detail.clone(),
+            instance: instance.to_owned(),
+            errors: self.errors.clone(),
         };
         let mut response = HttpResponseBuilder::new(self.status);
         for (name, value) in &self.headers {
@@ -223,6 +214,37 @@ impl Problem {
         response
             .content_type("application/problem+json")
             .body(serde_json::to_string(&document).unwrap_or_default())
+    }
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}: {}", ProblemDocument::kind_of(self.code), self.detail)
+    }
+}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Makes the answer but for the path, which [`name_instance`] adds.
+    fn error_response(&self) -> HttpResponse<BoxBody> {
+        self.response("")
+    }
+}
+
+/// Names the path of the request in the problem that it came to: a problem itself does not know it.
+pub async fn name_instance(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let path = request.path().to_owned();
+    let answered = next.call(request).await?.map_into_boxed_body();
+    let problem = answered.response().error().and_then(|error| error.as_error::<Problem>());
+    match problem.map(|problem| problem.response(&path)) {
+        Some(response) => Ok(answered.into_response(response)),
+        None => Ok(answered),
     }
 }
 

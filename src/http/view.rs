@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use futures_util::future::BoxFuture;
 
+use crate::documents::{PartitionStatus, ReadinessDocument, StalledDocument};
 use crate::supervision::{StageState, StageStatus, Stalled};
 
 /// The pipeline as seen from outside.
@@ -24,48 +25,26 @@ pub trait PipelineView: Send + Sync + 'static {
     fn wake_poller(&self);
 }
 
-/// How far one partition is read.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct PartitionStatus {
-    pub topic: String,
-    pub partition: i32,
-    pub position: Option<i64>,
-    pub end: Option<i64>,
-    pub lag: Option<i64>,
-}
-
-/// Whether the process does its work, and if not, what is in the way.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Readiness {
-    pub ready: bool,
-    pub missing: Vec<String>,
-    /// The stages that do not run, by name; of the boroughs' parts the one that is worst off.
-    pub stages: BTreeMap<&'static str, StageState>,
-    /// The partitions that do not move though they could.
-    pub stalled: Vec<Stalled>,
-}
-
-impl Readiness {
-    /// Asks the pipeline. A stage that waits names what it waits for.
-    pub fn of(view: &dyn PipelineView) -> Self {
-        let mut missing = view.missing();
-        let mut stages: BTreeMap<&'static str, StageState> = BTreeMap::new();
-        for stage in view.stages() {
-            if stage.state == StageState::Running {
-                continue;
-            }
-            missing.extend(stage.waiting_for);
-            let worst = stages.entry(stage.name).or_insert(stage.state);
-            if severity(stage.state) > severity(*worst) {
-                *worst = stage.state;
-            }
+/// Asks the pipeline whether it does its work, and if not, what is in the way. A stage that waits names what
+/// it waits for.
+pub fn readiness(view: &dyn PipelineView) -> ReadinessDocument {
+    let mut missing = view.missing();
+    let mut stages: BTreeMap<String, StageState> = BTreeMap::new();
+    for stage in view.stages() {
+        if stage.state == StageState::Running {
+            continue;
         }
-        missing.sort();
-        missing.dedup();
-        let stalled = view.stalled();
-        let ready = missing.is_empty() && stages.is_empty() && stalled.is_empty();
-        Self { ready, missing, stages, stalled }
+        missing.extend(stage.waiting_for);
+        let worst = stages.entry(stage.name.to_owned()).or_insert(stage.state);
+        if severity(stage.state) > severity(*worst) {
+            *worst = stage.state;
+        }
     }
+    missing.sort();
+    missing.dedup();
+    let stalled: Vec<_> = view.stalled().into_iter().map(StalledDocument::from).collect();
+    let ready = missing.is_empty() && stages.is_empty() && stalled.is_empty();
+    ReadinessDocument { ready, missing, stages, stalled }
 }
 
 fn severity(state: StageState) -> u8 {

@@ -8,42 +8,27 @@ use std::{
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
-use serde::Serialize;
 use tokio::sync::watch;
 
 use crate::telemetry::{labels::StageName, metrics::metrics};
+use crate::words::words;
 
-/// Where a stage is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum StageState {
-    Starting,
-    /// Alive, and waiting for a dependency that is away.
-    Waiting,
-    Running,
-    Restarting,
-    Draining,
-    Stopped,
-    Failed,
-}
-
-impl StageState {
-    /// Returns the word that the API uses.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Starting => "starting",
-            Self::Waiting => "waiting",
-            Self::Running => "running",
-            Self::Restarting => "restarting",
-            Self::Draining => "draining",
-            Self::Stopped => "stopped",
-            Self::Failed => "failed",
-        }
+words! {
+    /// Where a stage is in its life.
+    StageState {
+        Starting = "starting",
+        /// Alive, and waiting for a dependency that is away.
+        Waiting = "waiting",
+        Running = "running",
+        Restarting = "restarting",
+        Draining = "draining",
+        Stopped = "stopped",
+        Failed = "failed",
     }
 }
 
-/// What the API tells of one stage.
-#[derive(Debug, Clone, Serialize)]
+/// What is known of one stage.
+#[derive(Debug, Clone)]
 pub struct StageStatus {
     pub name: &'static str,
     pub borough: Option<&'static str>,
@@ -52,7 +37,7 @@ pub struct StageStatus {
     pub restarts: u64,
     pub last_error: Option<String>,
     pub since: Timestamp,
-    #[serde(skip)]
+    /// What keeps it, where its state is `Waiting`.
     pub waiting_for: Option<String>,
 }
 

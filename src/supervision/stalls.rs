@@ -19,7 +19,6 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use serde::Serialize;
 
 /// What is to be done about a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +34,7 @@ pub enum Remedy {
 }
 
 /// A partition that makes no progress.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stalled {
     pub stage: &'static str,
     pub topic: Arc<str>,

@@ -22,7 +22,7 @@ const LAYERS: [&[&str]; 12] = [
     &["cli"],
     &["actors"],
     &["http"],
-    &["messages"],
+    &["documents", "messages"],
     &["store"],
     &["kafka", "socrata"],
     &["supervision"],

@@ -1,10 +1,18 @@
 //! Holds real answers against the description of the API, so that neither changes without the other.
 
+use jsonschema::Validator;
 use serde_json::{Map, Value};
 
 /// The description, as it is served.
 pub fn description() -> Value {
-    serde_json::from_str(nyc311::http::OPENAPI).expect("the description is JSON")
+    serde_json::from_str(&nyc311::http::OPENAPI).expect("the description is JSON")
+}
+
+/// Makes a validator of a schema of the description; what it refers to stands in there too.
+pub fn validator(description: &Value, schema: &Value) -> Validator {
+    let mut schema = schema.clone();
+    schema["components"] = description["components"].clone();
+    jsonschema::draft202012::options().should_validate_formats(true).build(&schema).unwrap()
 }
 
 /// Checks that the description knows this status of this operation, and that the body has the promised form.
@@ -21,6 +29,10 @@ pub fn check_answer(path: &str, method: &str, status: u16, content_type: &str, b
     if kind.ends_with("json") && !body.is_empty() {
         let body = serde_json::from_str(body).expect("the body is JSON");
         check(&description, schema, &body, &format!("{method} {path} {status}"));
+        // The check above knows what this service writes; this one knows all that a schema can say.
+        let wrong: Vec<_> =
+            validator(&description, schema).iter_errors(&body).map(|error| error.to_string()).collect();
+        assert!(wrong.is_empty(), "{method} {path} {status}: {wrong:?}");
     }
 }
 

@@ -345,6 +345,29 @@ async fn service_that_answers_with_an_error_is_quoted_and_not_called_away() {
 }
 
 #[actix_rt::test]
+async fn answer_of_another_version_is_called_one() {
+    for (body, expected) in [
+        (r#"{"ready": true}"#, "missing field"),
+        (
+            r#"{"id": "0199e3a4-6c1e-7d03-9a51-3f8e1c9d2b77", "state": "pondering"}"#,
+            "unknown variant `pondering`",
+        ),
+        ("[]", "is the service of another version"),
+        ("It works!", "not as nyc311 does; does client.url name it?"),
+    ] {
+        let url = answering("200 OK", body).await;
+        let ended = Binary::new().with("NYC311_CLIENT__URL", &url).run(&["poll"]).await;
+        assert_eq!((ended.code, ended.stdout.as_str()), (69, ""), "{ended:?}");
+        assert!(
+            ended.stderr.contains(expected) && ended.stderr.contains(&url),
+            "{expected}: {}",
+            ended.stderr
+        );
+        assert_eq!(ended.stderr.contains("another version"), body != "It works!", "{}", ended.stderr);
+    }
+}
+
+#[actix_rt::test]
 async fn interrupt_while_following_ends_with_130_and_the_poll_goes_on() {
     let (database, endpoint) = endpoint().await;
     let binary = Binary::of(&endpoint);

@@ -62,7 +62,7 @@ async fn polls_and_stages_are_shown_as_escapes() {
     assert_harmless(&shown.stdout);
     assert_eq!(shown.json()["error"]["detail"], HOSTILE);
 
-    let body = json!({"ready": false, "missing": [HOSTILE], "stages": {HOSTILE: HOSTILE}, "type": "about:blank", "detail": HOSTILE});
+    let body = json!({"ready": false, "missing": [HOSTILE], "stages": {HOSTILE: "failed"}, "stalled": [{"stage": HOSTILE, "topic": HOSTILE, "partition": 1}], "type": "about:blank", "detail": HOSTILE});
     let body: &'static str = body.to_string().leak();
     for (head, command) in [
         ("200 OK", &["health"][..]),
@@ -77,11 +77,22 @@ async fn polls_and_stages_are_shown_as_escapes() {
         let ended = Binary::new().with("NYC311_CLIENT__URL", &answering(head, body).await).run(command).await;
         assert_harmless(&format!("{}{}", ended.stdout, ended.stderr));
     }
-    // A poll's own document, as the command that follows it shows it.
-    let document = format!(
-        r#"{{"id": "{HOSTILE_JSON}", "state": "failed", "counts": {{}}, "window": {{}}, "newest": {{}},
-             "error": {{"code": "{HOSTILE_JSON}", "stage": "poller", "detail": "{HOSTILE_JSON}"}}}}"#
-    );
+    // The documents that the command that follows a poll asks for, in one: it says more on stderr than an id.
+    let document = json!({
+        "id": id, "state": "failed", "attempt": 1, "trigger": "api", "idempotency_key": HOSTILE,
+        "queue_position": null, "window": {"on": "updated_at", "since": null, "until": null},
+        "cursor": {"updated_at": null, "row_id": HOSTILE},
+        "newest": {"source_updated_at": null, "created_at": null},
+        "counts": {"pages": 0, "fetched": 0, "published": 0, "republished": 0, "stored": 0, "duplicate": 0,
+                   "reenriched": 0, "dead_lettered": 0},
+        "error": {"code": HOSTILE, "stage": HOSTILE, "detail": HOSTILE, "http_status": null, "retryable": false},
+        "created_at": "2026-01-01T00:00:00.000Z", "started_at": null, "storing_at": null,
+        "finished_at": null, "cancel_requested_at": null,
+        "ready": true, "stages": [], "partitions": [], "stalled": [], "drift": [],
+        "source": {"name": HOSTILE, "url": HOSTILE, "published_updated_at": null, "stored_updated_at": null,
+                   "initial_since": null},
+    });
+    let document = document.to_string();
     let url = answering("202 Accepted", document.leak()).await;
     let ended = Binary::new().with("NYC311_CLIENT__URL", &url).run(&["poll"]).await;
     assert_eq!(ended.code, 1, "{ended:?}");

@@ -47,7 +47,7 @@ pub struct PageRecord {
 }
 
 /// Why a poll failed.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PollError {
     pub code: String,
     pub stage: String,

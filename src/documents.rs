@@ -1,0 +1,29 @@
+//! The JSON documents of the API, each of them one type.
+//!
+//! The service writes them, the command line reads them, and `GET /openapi.json` is generated from them
+//! (`http/description.rs`), so the three cannot say different things. A document knows what it is made from,
+//! and nothing of HTTP: statuses and headers are the business of `http`.
+
+mod drift;
+mod health;
+mod idempotency_key;
+mod moment;
+mod pipeline;
+mod poll;
+mod poll_list;
+mod poll_request;
+mod problem;
+mod readiness;
+
+pub use drift::DriftDocument;
+pub use health::{Health, HealthDocument};
+pub use idempotency_key::{IdempotencyKey, KeyFault};
+pub use moment::Moment;
+pub use pipeline::{DRIFT_SHOWN, PartitionStatus, PipelineDocument, SourceDocument, StageDocument};
+pub use poll::{
+    CountsDocument, CursorDocument, NewestDocument, PollDocument, PollErrorDocument, WindowDocument,
+};
+pub use poll_list::{LIST_DEFAULT, LIST_MAX, PAGE_TOKEN, PollListDocument};
+pub use poll_request::{CLI_USER_AGENT, PollRequest};
+pub use problem::{FieldError, ProblemCode, ProblemDocument};
+pub use readiness::{ReadinessDocument, StalledDocument};

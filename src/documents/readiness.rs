@@ -1,0 +1,43 @@
+//! Whether the process does its work, and if not, what is in the way.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::supervision::{StageState, Stalled};
+
+/// Whether the pipeline does its work: all stages run, no dependency is away, and every partition moves
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Readiness)]
+pub struct ReadinessDocument {
+    pub ready: bool,
+    /// What keeps the process from working: dependencies that are away, and instance where another process
+    /// has its instance.id
+    pub missing: Vec<String>,
+    /// Stages that do not run, by name; of the boroughs' parts the one that is worst off
+    #[schema(inline)]
+    pub stages: BTreeMap<String, StageState>,
+    /// Partitions that do not move though they could
+    pub stalled: Vec<StalledDocument>,
+}
+
+/// A partition that has records to read and does not move, though nothing that it waits for is away
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Stalled)]
+pub struct StalledDocument {
+    pub stage: String,
+    pub topic: String,
+    /// Null where the stage has no partitions, and nobody else in its consumer group has them
+    pub partition: Option<i32>,
+}
+
+impl From<Stalled> for StalledDocument {
+    fn from(stalled: Stalled) -> Self {
+        Self {
+            stage: stalled.stage.to_owned(),
+            topic: stalled.topic.to_string(),
+            partition: stalled.partition,
+        }
+    }
+}

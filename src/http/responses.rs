@@ -1,0 +1,49 @@
+//! Answers that several operations describe alike.
+
+use utoipa::ToResponse;
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{ContentBuilder, HeaderBuilder, Ref, RefOr, Response, ResponseBuilder};
+
+/// Describes a problem.
+fn problem(description: &str) -> ResponseBuilder {
+    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+    ResponseBuilder::new().description(description).content("application/problem+json", content)
+}
+
+/// What everything under `/v1` answers without the token.
+pub struct Unauthorized;
+
+impl ToResponse<'_> for Unauthorized {
+    fn response() -> (&'static str, RefOr<Response>) {
+        let challenge = HeaderBuilder::new()
+            .description(Some("Bearer realm=\"nyc311\""))
+            .schema(ObjectBuilder::new().schema_type(Type::String))
+            .build();
+        let response =
+            problem("unauthorized: the token is missing or wrong").header("WWW-Authenticate", challenge);
+        ("Unauthorized", response.build().into())
+    }
+}
+
+/// What is answered to an id that no poll has.
+pub struct PollNotFound;
+
+impl ToResponse<'_> for PollNotFound {
+    fn response() -> (&'static str, RefOr<Response>) {
+        ("PollNotFound", problem("poll-not-found").build().into())
+    }
+}
+
+/// What is answered while there is no database to ask.
+pub struct DatabaseAway;
+
+impl ToResponse<'_> for DatabaseAway {
+    fn response() -> (&'static str, RefOr<Response>) {
+        let seconds = HeaderBuilder::new()
+            .description(Some("Seconds"))
+            .schema(ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)))
+            .build();
+        let response = problem("dependency-unavailable: the database is away").header("Retry-After", seconds);
+        ("DatabaseAway", response.build().into())
+    }
+}
