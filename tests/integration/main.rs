@@ -7,6 +7,7 @@ mod cli;
 mod cli_first_hour;
 mod cli_screen;
 mod cluster;
+mod described_requests;
 mod documents;
 mod drift;
 mod freezer;
