@@ -34,8 +34,8 @@ pub trait Child: Send + Sync {
     fn drain(&self) -> LocalBoxFuture<'static, ()>;
     fn kill(&self);
     fn inject(&self, fault: StageFault);
-    /// Returns how long the Arbiter thread has not turned, and asks it to turn.
-    fn standing_still(&self) -> Duration;
+    /// Returns whether the Arbiter thread has turned since this was asked last, and asks it to turn.
+    fn has_turned(&self) -> bool;
     /// Gives the Arbiter thread up.
     fn abandon(&self);
 }

@@ -48,8 +48,13 @@ struct Place {
     delay: RestartDelay,
     /// The incarnation that lives; none between two.
     living: Option<u64>,
-    missed_beats: u32,
+    /// Looks in a row at a thread that had not turned since the last one.
+    still: u32,
 }
+
+/// How many looks a thread may pass without a turn. Looks are counted and not time, as the [`super::Watchdog`] does: a
+/// process that was stopped as a whole, once or again and again, finds that nothing was looked at meanwhile.
+const LOOKS: u32 = 4;
 
 type Exits = FuturesUnordered<LocalBoxFuture<'static, (usize, u64, ExitReason)>>;
 type Restarts = FuturesUnordered<LocalBoxFuture<'static, usize>>;
@@ -71,7 +76,7 @@ impl Group {
             child: child.clone(),
             delay: RestartDelay::new(&self.policy, now),
             living: None,
-            missed_beats: 0,
+            still: 0,
         });
         let mut running = Running {
             group: self,
@@ -85,7 +90,7 @@ impl Group {
             running.places[index].child.kill();
             running.start(index);
         }
-        let mut beat = tokio::time::interval((self.policy.hang_after / 4).max(Duration::from_millis(10)));
+        let mut beat = tokio::time::interval((self.policy.hang_after / LOOKS).max(Duration::from_millis(10)));
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             if let GroupOrder::Drain(deadline) = *orders.borrow_and_update() {
@@ -117,7 +122,7 @@ impl Running<'_> {
         let place = &mut self.places[index];
         let (generation, exit) = place.child.clone().start();
         place.living = Some(generation);
-        place.missed_beats = 0;
+        place.still = 0;
         place.delay.started(Instant::now());
         let exit = exit.map(move |reason| (index, generation, reason.unwrap_or(ExitReason::Vanished)));
         self.exits.push(exit.boxed_local());
@@ -149,15 +154,14 @@ impl Running<'_> {
         None
     }
 
-    /// Gives up threads that missed two beats in a row.
+    /// Gives up threads that stand still.
     fn find_hung(&mut self) -> Option<(StageKey, ExitReason)> {
         for index in 0..self.places.len() {
             let place = &mut self.places[index];
             let Some(generation) = place.living else { continue };
-            let still = place.child.standing_still();
-            place.missed_beats =
-                if still > self.group.policy.hang_after { place.missed_beats + 1 } else { 0 };
-            if place.missed_beats >= 2 {
+            place.still = if place.child.has_turned() { 0 } else { place.still + 1 };
+            // The thread may have stood still since just after the look before the first of them.
+            if place.still > LOOKS {
                 place.child.abandon();
                 let failed = self.exited(index, generation, ExitReason::Hung);
                 if failed.is_some() {

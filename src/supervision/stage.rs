@@ -3,9 +3,9 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use actix::dev::ToEnvelope;
@@ -167,9 +167,8 @@ pub struct Stage<A: Actor> {
     arbiter: Mutex<Option<Arbiter>>,
     controls: Mutex<Option<mpsc::UnboundedSender<Control>>>,
     generations: AtomicU64,
-    epoch: Instant,
-    /// Milliseconds after `epoch` at which the Arbiter thread last turned.
-    turned_ms: Arc<AtomicU64>,
+    /// Whether the Arbiter thread has turned since it was looked at.
+    turned: Arc<AtomicBool>,
 }
 
 impl<A> Stage<A>
@@ -192,20 +191,15 @@ where
             arbiter: Mutex::new(None),
             controls: Mutex::new(None),
             generations: AtomicU64::new(0),
-            epoch: Instant::now(),
-            turned_ms: Arc::new(AtomicU64::new(0)),
+            turned: Arc::new(AtomicBool::new(true)),
         };
         (Arc::new(stage), StageRef { key, current: living })
-    }
-
-    fn since_epoch_ms(&self) -> u64 {
-        u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     fn arbiter(&self) -> ArbiterHandle {
         let mut arbiter = self.arbiter.lock();
         let arbiter = arbiter.get_or_insert_with(|| {
-            self.turned_ms.store(self.since_epoch_ms(), Ordering::Relaxed);
+            self.turned.store(true, Ordering::Relaxed);
             Arbiter::new()
         });
         arbiter.handle()
@@ -315,23 +309,21 @@ where
         self.order(Control::Fault(fault));
     }
 
-    fn standing_still(&self) -> Duration {
-        let turned_ms = self.turned_ms.clone();
-        let still = self.since_epoch_ms().saturating_sub(turned_ms.load(Ordering::Relaxed));
-        let epoch = self.epoch;
-        let beat = async move {
-            let now = u64::try_from(epoch.elapsed().as_millis()).unwrap_or(u64::MAX);
-            turned_ms.fetch_max(now, Ordering::Relaxed);
-        };
+    fn has_turned(&self) -> bool {
+        let has_turned = self.turned.swap(false, Ordering::Relaxed);
+        let turned = self.turned.clone();
+        let beat = async move { turned.store(true, Ordering::Relaxed) };
         match &*self.arbiter.lock() {
-            Some(arbiter) if arbiter.spawn(beat) => Duration::from_millis(still),
-            _ => Duration::ZERO,
+            Some(arbiter) if arbiter.spawn(beat) => has_turned,
+            _ => true,
         }
     }
 
     fn abandon(&self) {
-        // A thread cannot be killed. What it still does when it wakes is fenced: epochs, transactional ids and
-        // leases of its generation are void by then.
+        // A thread cannot be killed. When it wakes, the incarnation finds the order to end before anything else. What it
+        // did until then is fenced by epochs, transactional ids and tokens of leases; but work that goes on beside its
+        // successor would take each of these back from it, for ever.
+        self.order(Control::Kill);
         *self.arbiter.lock() = None;
         *self.controls.lock() = None;
         self.current.send_replace(None);

@@ -22,6 +22,13 @@ struct Probe {
     life: Life,
     asked: u32,
     drained: Arc<Mutex<Vec<StageKey>>>,
+    ended: Arc<AtomicU32>,
+}
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        self.ended.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 #[derive(Message)]
@@ -35,8 +42,10 @@ struct Do(fn(&Life));
 impl Actor for Probe {
     type Context = Context<Self>;
 
-    fn started(&mut self, _: &mut Self::Context) {
+    fn started(&mut self, context: &mut Self::Context) {
         self.life.running();
+        // Work of its own, which keeps an actor alive that nobody has the address of.
+        context.spawn(std::future::pending::<()>().into_actor(self));
     }
 }
 
@@ -70,6 +79,7 @@ struct Tree {
     stages: Vec<(Arc<Stage<Probe>>, StageRef<Probe>)>,
     drained: Arc<Mutex<Vec<StageKey>>>,
     built: Arc<AtomicU32>,
+    ended: Arc<AtomicU32>,
 }
 
 const NAMES: [StageName; 3] = [StageName::Writer, StageName::Aggregator, StageName::Poller];
@@ -77,16 +87,18 @@ const NAMES: [StageName; 3] = [StageName::Writer, StageName::Aggregator, StageNa
 impl Tree {
     fn new() -> Self {
         let (board, drained, built) = (Board::default(), Arc::default(), Arc::new(AtomicU32::new(0)));
+        let ended = Arc::new(AtomicU32::new(0));
         let stages = NAMES.iter().enumerate().map(|(order, name)| {
             let key = StageKey { order: order as u8, name: *name, borough: None };
             let (drained, built): (Arc<Mutex<Vec<StageKey>>>, _) = (Arc::clone(&drained), Arc::clone(&built));
+            let ended = Arc::clone(&ended);
             Stage::new(key, &board, move |life| {
                 built.fetch_add(1, Ordering::Relaxed);
-                Probe { key, life, asked: 0, drained: drained.clone() }
+                Probe { key, life, asked: 0, drained: drained.clone(), ended: ended.clone() }
             })
         });
         let stages = stages.collect();
-        Self { board, stages, drained, built }
+        Self { board, stages, drained, built, ended }
     }
 
     fn root(&self, max_restarts: u32, hang_after: Duration) -> Root {
@@ -198,16 +210,37 @@ fn a_stage_that_reports_an_error_is_built_anew() {
 }
 
 #[test]
-fn a_stage_that_hangs_gets_a_new_thread_and_the_old_one_has_no_say_when_it_wakes() {
+fn a_stage_that_hangs_gets_a_new_thread_and_what_was_given_up_ends_when_it_wakes() {
     let tree = Tree::new();
     tree.run(5, Duration::from_millis(200), async |tree| {
         tree.all_up().await;
         tree.stages[0].0.inject(StageFault::Hang(Duration::from_millis(1500)));
         tree.reaches(0, 2).await;
         assert_eq!(tree.ask(0).await.unwrap(), 1);
+        assert_eq!(tree.ended.load(Ordering::Relaxed), 0, "a thread cannot be ended while it hangs");
         tokio::time::sleep(Duration::from_millis(1600)).await;
+        assert_eq!(tree.ended.load(Ordering::Relaxed), 1, "two incarnations of the stage work side by side");
         assert_eq!(tree.ask(0).await.unwrap(), 2, "the stage was taken down by the thread that was given up");
         assert_eq!(tree.board.stages()[0].generation, 2);
+    });
+}
+
+#[test]
+fn a_process_that_is_paused_again_and_again_gives_no_stage_up() {
+    let tree = Tree::new();
+    tree.run(5, Duration::from_millis(400), async |tree| {
+        tree.all_up().await;
+        for _ in 0..4 {
+            // As a pause of the process is seen from inside: nothing turns, the thread that supervises neither.
+            (0..NAMES.len())
+                .for_each(|stage| tree.stages[stage].0.inject(StageFault::Hang(Duration::from_secs(1))));
+            std::thread::sleep(Duration::from_secs(1));
+            // Shorter than it takes to look twice.
+            tokio::time::sleep(Duration::from_millis(60)).await;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let generations: Vec<_> = tree.board.stages().iter().map(|stage| stage.generation).collect();
+        assert_eq!(generations, [1, 1, 1]);
     });
 }
 
