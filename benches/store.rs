@@ -6,18 +6,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a benchmark that cannot go on fails
 
-#[path = "../tests/integration/store_database.rs"]
-#[allow(dead_code)]
-mod store_database;
-#[path = "../tests/integration/store_rows.rs"]
-#[allow(dead_code)]
-mod store_rows;
+use std::{io::BufRead, time::Duration};
 
 use nyc311::store::WriteBatch;
-use std::io::BufRead;
-use std::time::Duration;
-use store_database::TestDatabase;
-use store_rows::{batch, incoming, request};
+use nyc311_testkit::{
+    TestDatabase,
+    batches::{batch, incoming, request},
+};
 
 const ROWS: i64 = 10_000;
 

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use nyc311::kafka::Admin;
-use nyc311::kafka::groups::enricher_group;
+use nyc311::kafka::{Admin, groups::enricher_group};
 use serde_json::json;
 
-use crate::crashed::{ALL_ROLES, assert_nothing_came_twice, died, service, spawn_faulty, storing, whole};
+use crate::crashed::{ALL_ROLES, assert_nothing_came_twice, died, service, spawn_faulty, whole};
 
 #[tokio::test]
 async fn crash_between_the_questions_of_a_completion_repeats_them() {
@@ -15,7 +14,7 @@ async fn crash_between_the_questions_of_a_completion_repeats_them() {
     service.spawn(&["run", "--roles", "control,enricher"], &[]);
     service.ready().await;
     let id = service.submit(json!({})).await;
-    storing(&service, &id).await;
+    service.storing(&id).await;
     let kafka = &service.settings.kafka;
     let (admin, group) = (Admin::new(kafka).unwrap(), enricher_group(&service.settings.kafka));
     service

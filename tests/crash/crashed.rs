@@ -7,11 +7,11 @@ use std::{
 };
 
 use nyc311_simulator::{Simulator, SimulatorOptions, serve};
+use nyc311_testkit::{Service, assert_counts_add_up, oracle::Tables};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-use crate::oracle::Tables;
-use crate::service::{Service, assert_counts_add_up};
+use crate::PROGRAM;
 
 /// The rows of the city, in pages of so many.
 pub const ROWS: i64 = 1_200;
@@ -30,7 +30,7 @@ pub async fn service(more: &[(&str, &str)]) -> Service {
     // Batches smaller than the source, so that a crash finds some stored and some not.
     let mut overrides = vec![("source.page_rows", page.as_str()), ("write.max_rows", "200")];
     overrides.extend_from_slice(more);
-    Service::for_source(&SOURCE.resource_url(), &overrides).await
+    PROGRAM.service(&SOURCE.resource_url(), &overrides).await
 }
 
 /// Returns the tables after a poll of the source that nothing disturbs.
@@ -118,16 +118,6 @@ pub fn count(poll: &Value, name: &str) -> i64 {
 pub fn assert_nothing_came_twice(poll: &Value) {
     let counts = ["fetched", "stored", "republished", "duplicate"].map(|name| count(poll, name));
     assert_eq!(counts, [ROWS, ROWS, 0, 0], "{poll:#}");
-}
-
-/// Waits until the poll has read the source to its end.
-pub async fn storing(service: &Service, id: &str) {
-    service
-        .wait_for("the source is read to its end", async || {
-            let poll = service.get(&format!("/v1/polls/{id}")).await?;
-            (poll["state"] == "storing").then_some(())
-        })
-        .await;
 }
 
 /// Waits until the process that was started last stands at its point.

@@ -5,22 +5,6 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test that cannot go on fails
 
-#[path = "../integration/cluster.rs"]
-#[allow(dead_code)]
-mod cluster;
-#[path = "../integration/oracle.rs"]
-#[allow(dead_code)]
-mod oracle;
-#[path = "../integration/service.rs"]
-#[allow(dead_code)]
-mod service;
-#[path = "../integration/store_database.rs"]
-#[allow(dead_code)]
-mod store_database;
-#[path = "../integration/store_rows.rs"]
-#[allow(dead_code)]
-mod store_rows;
-
 mod completion;
 mod crashed;
 mod enriched_to_postgres;
@@ -28,3 +12,8 @@ mod kafka_loss;
 mod raw_to_enriched;
 mod source_to_raw;
 mod stages;
+
+use nyc311_testkit::Program;
+
+/// The program under test.
+const PROGRAM: Program = Program::at(env!("CARGO_BIN_EXE_nyc311"));

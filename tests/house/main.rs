@@ -12,8 +12,18 @@ use std::path::{Path, PathBuf};
 
 use imports::Graph;
 
-/// The folders with the sources of the crates.
-const CRATES: [&str; 5] = ["domain/src", "json/src", "notation/src", "simulator/src", "src"];
+/// The folders with the sources of the crates, and those of the test suites.
+const CRATES: [&str; 9] = [
+    "domain/src",
+    "json/src",
+    "notation/src",
+    "simulator/src",
+    "src",
+    "testkit/src",
+    "tests/crash",
+    "tests/house",
+    "tests/integration",
+];
 
 /// The modules of the program from the top to the bottom: each may import from the lines below its own, never from its
 /// own line or above. The crates of the workspace lie below all of them.

@@ -1,95 +1,26 @@
 //! The real binary: what each command prints where, and the code it ends with.
 
-use std::process::Output;
 use std::time::Duration;
 
-use nyc311::store::polls::{LeasedPoll, PollError};
-use nyc311::supervision::StageState;
+use nyc311::{store::polls::PollError, supervision::StageState};
 use nyc311_simulator::{SimulatorOptions, serve};
-use serde_json::{Value, json};
-use tokio::process::Command;
+use nyc311_testkit::{
+    Ended, Endpoint, TestDatabase, Topics, eventually,
+    logs::claim,
+    stage,
+    topics::{bootstrap_servers, own_slot},
+};
+use serde_json::json;
 
-use crate::cluster::{Topics, bootstrap_servers, eventually, own_slot};
-use crate::http::{Endpoint, stage};
-use crate::store_database::TestDatabase;
-use crate::store_logs::claim;
+use crate::{PROGRAM, answering::answering};
 
 const TOKEN: &str = "correct-horse-battery-staple";
 const LEASE: Duration = Duration::from_secs(30);
 
-/// The binary in an empty folder, with none of the test's own settings.
-pub struct Binary {
-    pub folder: tempfile::TempDir,
-    environment: Vec<(String, String)>,
-}
-
-impl Binary {
-    pub fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), environment: Vec::new() }
-    }
-
-    pub fn of(endpoint: &Endpoint) -> Self {
-        Self::new().with("NYC311_CLIENT__URL", &endpoint.url)
-    }
-
-    pub fn with(mut self, name: &str, value: &str) -> Self {
-        self.environment.push((name.to_owned(), value.to_owned()));
-        self
-    }
-
-    pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_nyc311"));
-        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("NYC311_")) {
-            command.env_remove(name);
-        }
-        command.args(arguments).current_dir(self.folder.path()).kill_on_drop(true);
-        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
-        command
-    }
-
-    pub async fn run(&self, arguments: &[&str]) -> Ended {
-        Ended::from(self.command(arguments).output().await.unwrap())
-    }
-}
-
-/// How a command ended.
-#[derive(Debug)]
-pub struct Ended {
-    pub code: i32,
-    pub stdout: String,
-    pub stderr: String,
-}
-
-impl From<Output> for Ended {
-    fn from(output: Output) -> Self {
-        Self {
-            code: output.status.code().unwrap_or(-1),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
-    }
-}
-
-impl Ended {
-    pub fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|_| panic!("no JSON on stdout: {self:?}"))
-    }
-}
-
-pub async fn endpoint() -> (TestDatabase, Endpoint) {
-    let database = TestDatabase::create().await;
-    let endpoint = Endpoint::start(database.another_store(), None, &[]);
-    (database, endpoint)
-}
-
-/// Takes the next poll as the poller would.
-pub async fn lease(database: &TestDatabase) -> LeasedPoll {
-    eventually("a poll was submitted", async || database.acquire_poll("test", LEASE).await.unwrap()).await
-}
-
 #[actix_rt::test]
 async fn wrong_settings_end_with_78_and_are_all_named() {
-    let binary = Binary::new()
+    let binary = PROGRAM
+        .bare()
         .with("NYC311_SORCE__URL", "x")
         .with("NYC311_HTTP__LISTEN", "0.0.0.0:8311")
         .with("NYC311_DATABASE__URL", "mysql://hunter2@h/d");
@@ -106,14 +37,14 @@ async fn wrong_settings_end_with_78_and_are_all_named() {
         }
         assert!(!ended.stderr.contains("hunter2"));
     }
-    let missing = Binary::new().run(&["status", "--config", "nowhere.toml"]).await;
+    let missing = PROGRAM.bare().run(&["status", "--config", "nowhere.toml"]).await;
     assert_eq!(missing.code, 78);
     assert!(missing.stderr.contains("nowhere.toml"), "{}", missing.stderr);
 }
 
 #[actix_rt::test]
 async fn usage_errors_end_with_2() {
-    let binary = Binary::new();
+    let binary = PROGRAM.bare();
     for wrong in [
         &["fly"][..],
         &["poll", "--since", "yesterday"],
@@ -139,7 +70,8 @@ async fn usage_errors_end_with_2() {
 
 #[actix_rt::test]
 async fn printed_settings_name_their_sources_and_hide_secrets() {
-    let binary = Binary::new()
+    let binary = PROGRAM
+        .bare()
         .with("NYC311_HTTP__TOKEN", TOKEN)
         .with("NYC311_DATABASE__URL", "postgresql://nyc:hunter2@db/nyc311");
     std::fs::write(binary.folder.path().join("nyc311.toml"), "[write]\nmax_rows = 500\n").unwrap();
@@ -161,7 +93,8 @@ async fn printed_settings_name_their_sources_and_hide_secrets() {
 
 #[actix_rt::test]
 async fn properties_that_librdkafka_refuses_are_named_without_their_values() {
-    let binary = Binary::new()
+    let binary = PROGRAM
+        .bare()
         .with("NYC311_KAFKA__PROPERTIES", r#"{"sasl.passwort":"hunter2"}"#)
         .with("NYC311_HTTP__LISTEN", "127.0.0.1:0")
         .with("NYC311_SOURCE__URL", "http://127.0.0.1:1/resource/x.json")
@@ -183,7 +116,7 @@ async fn properties_that_librdkafka_refuses_are_named_without_their_values() {
 
 #[actix_rt::test]
 async fn service_that_is_away_ends_with_69() {
-    let binary = Binary::new().with("NYC311_CLIENT__URL", "http://127.0.0.1:1");
+    let binary = PROGRAM.bare().with("NYC311_CLIENT__URL", "http://127.0.0.1:1");
     for command in [&["poll"][..], &["poll", "--no-follow"], &["status"], &["health"]] {
         let ended = binary.run(command).await;
         assert_eq!((ended.code, ended.stdout.as_str()), (69, ""), "{ended:?}");
@@ -197,26 +130,27 @@ async fn refused_token_ends_with_77_and_the_right_one_is_sent() {
     let endpoint = Endpoint::start(database.another_store(), Some(TOKEN), &[]);
     for token in ["", "another-token-of-16"] {
         for command in ["poll", "status"] {
-            let ended = Binary::of(&endpoint).with("NYC311_HTTP__TOKEN", token).run(&[command]).await;
+            let ended = PROGRAM.asking(&endpoint).with("NYC311_HTTP__TOKEN", token).run(&[command]).await;
             assert_eq!(ended.code, 77, "{ended:?}");
         }
     }
     let token_file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(token_file.path(), format!("{TOKEN}\n")).unwrap();
-    let binary = Binary::of(&endpoint).with("NYC311_HTTP__TOKEN_FILE", token_file.path().to_str().unwrap());
+    let binary =
+        PROGRAM.asking(&endpoint).with("NYC311_HTTP__TOKEN_FILE", token_file.path().to_str().unwrap());
     assert_eq!(binary.run(&["status"]).await.code, 0);
 }
 
 #[actix_rt::test]
 async fn poll_is_followed_to_its_success() {
-    let (database, endpoint) = endpoint().await;
+    let (database, endpoint) = Endpoint::with_database().await;
     let poller = async {
-        let leased = lease(&database).await;
+        let leased = database.lease().await;
         database.begin_storing(leased.poll.id, leased.token, None, &[]).await.unwrap();
         database.finish_poll(leased.poll.id, leased.token, "erm2-nwe9").await.unwrap();
         leased.poll
     };
-    let binary = Binary::of(&endpoint);
+    let binary = PROGRAM.asking(&endpoint);
     let arguments = [
         "poll",
         "--since",
@@ -247,9 +181,9 @@ async fn poll_is_followed_to_its_success() {
 
 #[actix_rt::test]
 async fn failed_poll_ends_with_1_and_says_why() {
-    let (database, endpoint) = endpoint().await;
+    let (database, endpoint) = Endpoint::with_database().await;
     let poller = async {
-        let leased = lease(&database).await;
+        let leased = database.lease().await;
         let error = PollError {
             code: "source_rejected".into(),
             stage: "poller".into(),
@@ -259,7 +193,7 @@ async fn failed_poll_ends_with_1_and_says_why() {
         };
         database.fail_poll(leased.poll.id, leased.token, &error).await.unwrap();
     };
-    let binary = Binary::of(&endpoint);
+    let binary = PROGRAM.asking(&endpoint);
     let (ended, ()) = tokio::join!(binary.run(&["poll"]), poller);
     assert_eq!(ended.code, 1, "{ended:?}");
     assert!(ended.stdout.contains("source_rejected in poller: no such column"), "{}", ended.stdout);
@@ -267,8 +201,8 @@ async fn failed_poll_ends_with_1_and_says_why() {
 
 #[actix_rt::test]
 async fn timeout_ends_with_75_and_the_poll_goes_on() {
-    let (database, endpoint) = endpoint().await;
-    let ended = Binary::of(&endpoint).run(&["poll", "--timeout", "700ms", "--output", "json"]).await;
+    let (database, endpoint) = Endpoint::with_database().await;
+    let ended = PROGRAM.asking(&endpoint).run(&["poll", "--timeout", "700ms", "--output", "json"]).await;
     assert_eq!(ended.code, 75, "{ended:?}");
     assert_eq!(ended.json()["state"], "queued");
     assert!(ended.stderr.contains("the poll goes on"), "{}", ended.stderr);
@@ -280,7 +214,7 @@ async fn timeout_bounds_the_submission_too() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", silent.local_addr().unwrap());
     let began = std::time::Instant::now();
-    let ended = Binary::new().with("NYC311_CLIENT__URL", &url).run(&["poll", "--timeout", "500ms"]).await;
+    let ended = PROGRAM.bare().with("NYC311_CLIENT__URL", &url).run(&["poll", "--timeout", "500ms"]).await;
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     assert_eq!(ended.code, 69, "{ended:?}");
     assert!(ended.stderr.contains("--timeout passed") && ended.stderr.contains(&url), "{}", ended.stderr);
@@ -288,35 +222,16 @@ async fn timeout_bounds_the_submission_too() {
 
 #[actix_rt::test]
 async fn timeout_that_no_clock_can_count_is_none() {
-    let (database, endpoint) = endpoint().await;
+    let (database, endpoint) = Endpoint::with_database().await;
     let poller = async {
-        let leased = lease(&database).await;
+        let leased = database.lease().await;
         database.begin_storing(leased.poll.id, leased.token, None, &[]).await.unwrap();
         database.finish_poll(leased.poll.id, leased.token, "erm2-nwe9").await.unwrap();
     };
-    let binary = Binary::of(&endpoint);
+    let binary = PROGRAM.asking(&endpoint);
     let (ended, ()) = tokio::join!(binary.run(&["poll", "--timeout", "18446744073709551615s"]), poller);
     assert_eq!(ended.code, 0, "{ended:?}");
     assert!(ended.stdout.contains("0, and 0 again after a restart"), "{}", ended.stdout);
-}
-
-/// Answers every request with the same head and body.
-pub async fn answering(head: &'static str, body: &'static str) -> String {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    actix_rt::spawn(async move {
-        loop {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let _ = stream.read(&mut [0; 4096]).await;
-            let answer = format!(
-                "HTTP/1.1 {head}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
-                body.len()
-            );
-            let _ = stream.write_all(answer.as_bytes()).await;
-        }
-    });
-    url
 }
 
 #[actix_rt::test]
@@ -336,7 +251,7 @@ async fn service_that_answers_with_an_error_is_quoted_and_not_called_away() {
     ] {
         let url = answering(head, body).await;
         for command in [&["poll", "--no-follow"][..], &["status"]] {
-            let ended = Binary::new().with("NYC311_CLIENT__URL", &url).run(command).await;
+            let ended = PROGRAM.bare().with("NYC311_CLIENT__URL", &url).run(command).await;
             assert_eq!(ended.code, 69, "{ended:?}");
             assert!(ended.stderr.contains(expected), "{expected}: {}", ended.stderr);
             assert!(!ended.stderr.contains("is the service running"), "{}", ended.stderr);
@@ -369,13 +284,13 @@ async fn answer_of_another_version_is_called_one() {
 
 #[actix_rt::test]
 async fn interrupt_while_following_ends_with_130_and_the_poll_goes_on() {
-    let (database, endpoint) = endpoint().await;
-    let binary = Binary::of(&endpoint);
+    let (database, endpoint) = Endpoint::with_database().await;
+    let binary = PROGRAM.asking(&endpoint);
     let mut command = binary.command(&["poll"]);
     let child =
         command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
     let id = child.id().unwrap().to_string();
-    let leased = lease(&database).await;
+    let leased = database.lease().await;
     // The command says which poll it follows before it follows it; give it the time to get there.
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(std::process::Command::new("kill").args(["-INT", &id]).status().unwrap().success());
@@ -389,7 +304,7 @@ async fn interrupt_while_following_ends_with_130_and_the_poll_goes_on() {
 async fn submitting_only_ends_at_once_and_keys_are_the_contracts() {
     let database = TestDatabase::create().await;
     let endpoint = Endpoint::start(database.another_store(), None, &[("poll.max_queued", "1")]);
-    let binary = Binary::of(&endpoint);
+    let binary = PROGRAM.asking(&endpoint);
     let submit = ["poll", "--no-follow", "--output", "json", "--idempotency-key", "k"];
     let (first, again) = (binary.run(&submit).await, binary.run(&submit).await);
     assert_eq!((first.code, again.code), (0, 0), "{first:?} {again:?}");
@@ -409,8 +324,8 @@ async fn submitting_only_ends_at_once_and_keys_are_the_contracts() {
 
 #[actix_rt::test]
 async fn health_says_yes_or_no_and_why() {
-    let (_database, endpoint) = endpoint().await;
-    let binary = Binary::of(&endpoint);
+    let (_database, endpoint) = Endpoint::with_database().await;
+    let binary = PROGRAM.asking(&endpoint);
     let ready = binary.run(&["health"]).await;
     assert_eq!((ready.code, ready.stdout.as_str()), (0, "ready\n"));
     *endpoint.view.missing.lock() = vec!["kafka".into()];
@@ -423,9 +338,9 @@ async fn health_says_yes_or_no_and_why() {
 
 #[actix_rt::test]
 async fn status_shows_pipeline_and_polls_or_one_poll() {
-    let (_database, endpoint) = endpoint().await;
+    let (_database, endpoint) = Endpoint::with_database().await;
     *endpoint.view.stages.lock() = vec![stage("enricher", Some("bronx"), StageState::Running)];
-    let binary = Binary::of(&endpoint);
+    let binary = PROGRAM.asking(&endpoint);
     let id = binary.run(&["poll", "--no-follow", "--output", "json"]).await.json()["id"]
         .as_str()
         .unwrap()
@@ -446,7 +361,7 @@ async fn status_shows_pipeline_and_polls_or_one_poll() {
 #[actix_rt::test]
 async fn migrate_does_what_is_missing_once() {
     let database = TestDatabase::create_empty().await;
-    let binary = Binary::new().with("NYC311_DATABASE__URL", database.settings.url.expose());
+    let binary = PROGRAM.on(&database);
     let first = binary.run(&["migrate", "--output", "json"]).await;
     assert_eq!(first.code, 0, "{first:?}");
     assert_eq!(first.json()["applied"][0], "0001_create_polls");
@@ -460,13 +375,13 @@ async fn migrate_does_what_is_missing_once() {
     assert!(newer.stderr.contains("9999"), "{}", newer.stderr);
 
     let away =
-        Binary::new().with("NYC311_DATABASE__URL", "postgresql://x@127.0.0.1:1/x").run(&["migrate"]).await;
+        PROGRAM.bare().with("NYC311_DATABASE__URL", "postgresql://x@127.0.0.1:1/x").run(&["migrate"]).await;
     assert_eq!(away.code, 69, "{away:?}");
     // The server of the tests asks for a password.
     let mut without = reqwest::Url::parse(database.settings.url.expose()).unwrap();
     without.set_password(None).unwrap();
     for command in ["migrate", "drift", "replay"] {
-        let refused = Binary::new().with("NYC311_DATABASE__URL", without.as_str()).run(&[command]).await;
+        let refused = PROGRAM.bare().with("NYC311_DATABASE__URL", without.as_str()).run(&[command]).await;
         assert_eq!(refused.code, 78, "{refused:?}");
         assert!(
             refused.stderr.contains("password missing") && refused.stderr.contains("mend database.url"),
@@ -475,13 +390,14 @@ async fn migrate_does_what_is_missing_once() {
         );
     }
     let nowhere = format!("{}_nowhere", database.settings.url.expose());
-    let missing = Binary::new().with("NYC311_DATABASE__URL", &nowhere).run(&["migrate"]).await;
+    let missing = PROGRAM.bare().with("NYC311_DATABASE__URL", &nowhere).run(&["migrate"]).await;
     assert_eq!(missing.code, 78, "{missing:?}");
 }
 
 #[actix_rt::test]
 async fn check_names_every_fault_with_its_remedy() {
-    let binary = Binary::new()
+    let binary = PROGRAM
+        .bare()
         .with("NYC311_SOURCE__URL", "http://127.0.0.1:1/resource/x.json")
         .with("NYC311_KAFKA__BOOTSTRAP_SERVERS", "127.0.0.1:1")
         .with("NYC311_KAFKA__REQUEST_TIMEOUT", "2s")
@@ -507,7 +423,8 @@ async fn check_names_every_fault_with_its_remedy() {
 async fn check_finds_nothing_where_all_is_well() {
     let database = TestDatabase::create().await;
     let simulator = serve(&SimulatorOptions { rows: 10, ..SimulatorOptions::default() }).unwrap();
-    let binary = Binary::new()
+    let binary = PROGRAM
+        .bare()
         .with("NYC311_SOURCE__URL", &simulator.resource_url())
         .with("NYC311_KAFKA__BOOTSTRAP_SERVERS", &bootstrap_servers())
         .with("NYC311_DATABASE__URL", database.settings.url.expose());
@@ -515,37 +432,18 @@ async fn check_finds_nothing_where_all_is_well() {
     assert_eq!(ended.code, 0, "{ended:?}");
 }
 
-/// The binary with the topics and the database of a test.
-pub fn wired(topics: &Topics, database: &TestDatabase) -> Binary {
-    let kafka = &topics.settings.kafka;
-    Binary::new()
-        .with("NYC311_DATABASE__URL", database.settings.url.expose())
-        .with("NYC311_KAFKA__BOOTSTRAP_SERVERS", &kafka.bootstrap_servers)
-        .with("NYC311_KAFKA__RAW_TOPIC", &kafka.raw_topic)
-        .with("NYC311_KAFKA__ENRICHED_TOPIC", &kafka.enriched_topic)
-        .with("NYC311_KAFKA__DEAD_LETTER_TOPIC", &kafka.dead_letter_topic)
-        .with("NYC311_KAFKA__GROUP_PREFIX", &kafka.group_prefix)
-}
-
-/// What `check` says of one part.
-pub async fn finding(binary: &Binary, part: &str) -> Value {
-    let checks = binary.run(&["check", "--output", "json"]).await.json();
-    let found = checks["checks"].as_array().unwrap().iter().find(|check| check["name"] == part);
-    found.unwrap_or_else(|| panic!("no {part} in {checks}")).clone()
-}
-
 #[actix_rt::test]
 async fn check_finds_the_topics_that_the_pipeline_would_refuse() {
     use rdkafka::admin::{AdminOptions, AlterConfig, ResourceSpecifier};
     let (database, topics) = (TestDatabase::create().await, Topics::create(&[]).await);
     let binary =
-        || wired(&topics, &database).with("NYC311_SOURCE__URL", "http://127.0.0.1:1/resource/x.json");
-    assert_eq!(finding(&binary(), "kafka").await["ok"], true);
+        || PROGRAM.wired(&topics, &database).with("NYC311_SOURCE__URL", "http://127.0.0.1:1/resource/x.json");
+    assert_eq!(binary().finding("kafka").await["ok"], true);
     for (name, value, expected) in [
         ("NYC311_KAFKA__RAW_MAX_RECORD_BYTES", "2MiB", "max.message.bytes"),
         ("NYC311_KAFKA__PARTITIONS_PER_BOROUGH", "2", "has 5 partitions"),
     ] {
-        let fault = finding(&binary().with(name, value), "kafka").await;
+        let fault = binary().with(name, value).finding("kafka").await;
         assert!(fault["ok"] == false && fault["remedy"].is_string(), "{fault}");
         assert!(fault["detail"].as_str().unwrap().contains(expected), "{fault}");
     }
@@ -553,7 +451,7 @@ async fn check_finds_the_topics_that_the_pipeline_would_refuse() {
         .set("message.timestamp.type", "CreateTime");
     topics.admin.client().alter_configs(&[raw], &AdminOptions::new()).await.unwrap();
     let fault = eventually("the altered topic is found", async || {
-        Some(finding(&binary(), "kafka").await).filter(|finding| finding["ok"] == false)
+        Some(binary().finding("kafka").await).filter(|finding| finding["ok"] == false)
     })
     .await;
     assert!(fault["detail"].as_str().unwrap().contains("CreateTime"), "{fault}");
@@ -563,11 +461,12 @@ async fn check_finds_the_topics_that_the_pipeline_would_refuse() {
 #[actix_rt::test]
 async fn check_finds_the_databases_that_the_pipeline_would_refuse() {
     let database = TestDatabase::create().await;
-    let binary = Binary::new()
+    let binary = PROGRAM
+        .bare()
         .with("NYC311_SOURCE__URL", "http://127.0.0.1:1/resource/x.json")
         .with("NYC311_KAFKA__BOOTSTRAP_SERVERS", &bootstrap_servers())
         .with("NYC311_DATABASE__URL", database.settings.url.expose());
-    assert_eq!(finding(&binary, "database").await["ok"], true);
+    assert_eq!(binary.finding("database").await["ok"], true);
     for (change, back, expected) in [
         (
             "insert into nyc311.migration values (9999, 'later', '', now(), 'later')",
@@ -577,7 +476,7 @@ async fn check_finds_the_databases_that_the_pipeline_would_refuse() {
         ("update nyc311.migration set checksum = '' where version = 1", "", "0001_create_polls"),
     ] {
         database.execute(change).await;
-        let fault = finding(&binary, "database").await;
+        let fault = binary.finding("database").await;
         assert!(fault["ok"] == false && fault["detail"].as_str().unwrap().contains(expected), "{fault}");
         assert!(fault["remedy"].as_str().unwrap().contains("database.url"), "{fault}");
         assert_eq!(binary.run(&["migrate"]).await.code, 78);
@@ -585,31 +484,22 @@ async fn check_finds_the_databases_that_the_pipeline_would_refuse() {
     }
     let older = TestDatabase::create().await;
     older.execute("delete from nyc311.migration where version > 3").await;
-    let found = finding(&binary.with("NYC311_DATABASE__URL", older.settings.url.expose()), "database").await;
+    let found = binary.with("NYC311_DATABASE__URL", older.settings.url.expose()).finding("database").await;
     assert!(
         found["ok"] == true && found["detail"].as_str().unwrap().contains("from version 3 to"),
         "{found}"
     );
 }
 
-/// A dead letter of the enricher, as the writer would have kept it.
-pub async fn keep_dead_letter(database: &TestDatabase, payload: &str, stage: &str, partition: i32) {
-    let sql = format!(
-        "insert into nyc311.dead_letter (payload_sha256, payload, stage, reason, rejected_by, first_seen_at, kafka_partition)
-         values (sha256(convert_to('{payload}', 'UTF8')), convert_to('{payload}', 'UTF8'), '{stage}', 'bad_created_date', '0', now(), {partition})"
-    );
-    database.execute(&sql).await;
-}
-
 #[actix_rt::test]
 async fn replay_sends_letters_again_and_marks_them() {
     let (database, topics) = (TestDatabase::create().await, Topics::create(&[]).await);
-    let binary = wired(&topics, &database);
+    let binary = PROGRAM.wired(&topics, &database);
     let none = binary.run(&["replay"]).await;
     assert_eq!((none.code, none.stdout.as_str()), (0, "no dead letters to replay\n"));
 
-    keep_dead_letter(&database, r#"{"unique_key":"1","borough":"QUEENS"}"#, "enricher", 2).await;
-    keep_dead_letter(&database, r#"{"unique_key":2,"borough":"BRONX"}"#, "writer", 4).await;
+    database.keep_dead_letter(r#"{"unique_key":"1","borough":"QUEENS"}"#, "enricher", 2).await;
+    database.keep_dead_letter(r#"{"unique_key":2,"borough":"BRONX"}"#, "writer", 4).await;
     let listed = binary.run(&["replay", "--dry-run", "--output", "json"]).await.json();
     assert_eq!(listed["dead_letters"].as_array().unwrap().len(), 2);
     assert_eq!(database.number("select count(*) from nyc311.dead_letter where state = 'open'").await, 2);
@@ -637,10 +527,8 @@ async fn replay_sends_letters_again_and_marks_them() {
 #[actix_rt::test]
 async fn letters_stay_open_when_the_broker_is_away() {
     let database = TestDatabase::create().await;
-    keep_dead_letter(&database, r#"{"unique_key":"1"}"#, "enricher", 2).await;
-    let binary = Binary::new()
-        .with("NYC311_DATABASE__URL", database.settings.url.expose())
-        .with("NYC311_KAFKA__BOOTSTRAP_SERVERS", "127.0.0.1:1");
+    database.keep_dead_letter(r#"{"unique_key":"1"}"#, "enricher", 2).await;
+    let binary = PROGRAM.on(&database).with("NYC311_KAFKA__BOOTSTRAP_SERVERS", "127.0.0.1:1");
     let ended = binary.run(&["replay"]).await;
     assert_eq!(ended.code, 69, "{ended:?}");
     assert_eq!(
@@ -654,8 +542,8 @@ async fn letters_stay_open_when_the_broker_is_away() {
 #[actix_rt::test]
 async fn rewind_of_the_enriched_topic_begins_a_new_epoch() {
     let (database, topics) = (TestDatabase::create().await, Topics::create(&[]).await);
-    let binary = wired(&topics, &database);
-    keep_dead_letter(&database, r#"{"unique_key":"1","borough":"BRONX"}"#, "writer", 3).await;
+    let binary = PROGRAM.wired(&topics, &database);
+    database.keep_dead_letter(r#"{"unique_key":"1","borough":"BRONX"}"#, "writer", 3).await;
     assert_eq!(binary.run(&["replay"]).await.code, 0);
     let (cluster, topic) = (topics.admin.cluster_id().await.unwrap(), &topics.settings.kafka.enriched_topic);
     let claimed = claim(&database, (&cluster, topic, 3), "writer", 1).await;
@@ -686,7 +574,8 @@ async fn rewind_of_the_enriched_topic_begins_a_new_epoch() {
 
 #[actix_rt::test]
 async fn rewind_of_a_topic_that_is_not_there_or_not_ours_says_so() {
-    let binary = Binary::new()
+    let binary = PROGRAM
+        .bare()
         .with("NYC311_KAFKA__BOOTSTRAP_SERVERS", &bootstrap_servers())
         .with("NYC311_KAFKA__RAW_TOPIC", "nowhere.raw")
         .with("NYC311_KAFKA__ENRICHED_TOPIC", "nowhere.enriched");
@@ -712,7 +601,7 @@ async fn rewind_of_a_topic_that_is_not_there_or_not_ours_says_so() {
 
 #[actix_rt::test]
 async fn negative_offset_is_called_so() {
-    let ended = Binary::new().run(&["rewind", "--topic", "raw", "--to", "-1"]).await;
+    let ended = PROGRAM.bare().run(&["rewind", "--topic", "raw", "--to", "-1"]).await;
     assert!(ended.stderr.contains("an offset is not negative"), "{}", ended.stderr);
 }
 
@@ -720,7 +609,7 @@ async fn negative_offset_is_called_so() {
 async fn rewind_of_the_raw_topic_is_refused_while_somebody_reads_it() {
     use rdkafka::consumer::{BaseConsumer, Consumer as _};
     let (database, topics) = (TestDatabase::create().await, Topics::create(&[]).await);
-    let binary = wired(&topics, &database);
+    let binary = PROGRAM.wired(&topics, &database);
     let kafka = &topics.settings.kafka;
     let group = format!("{}-enricher", kafka.group_prefix);
     let reader: BaseConsumer = rdkafka::ClientConfig::new()
@@ -792,7 +681,7 @@ async fn rewind_of_the_raw_topic_waits_for_a_process_that_was_stopped_a_moment_a
         1,
         "the member left, and nothing is waited for"
     );
-    let ended = wired(&topics, &database).run(&["rewind", "--topic", "raw", "--to", "start"]).await;
+    let ended = PROGRAM.wired(&topics, &database).run(&["rewind", "--topic", "raw", "--to", "start"]).await;
     assert_eq!(ended.code, 0, "{ended:?}");
     assert!(ended.stderr.contains(&group) && ended.stderr.contains("waiting up to 10 s"), "{}", ended.stderr);
     topics.delete().await;

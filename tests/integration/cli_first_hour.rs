@@ -1,16 +1,16 @@
 //! What somebody meets who uses the program for the first time: help, settings, a simulator, and things that are not set up yet.
 
-use std::io::{BufRead as _, BufReader, Read as _};
-use std::process::Stdio;
+use std::{
+    io::{BufRead as _, BufReader, Read as _},
+    process::Stdio,
+};
 
 use nyc311::config::sections::definitions;
 use nyc311_simulator::{SimulatorOptions, serve};
+use nyc311_testkit::{Ended, Endpoint, TestDatabase, Topics, topics::bootstrap_servers};
 use serde_json::json;
 
-use crate::cli::{Binary, Ended, endpoint, keep_dead_letter, wired};
-use crate::cluster::{Topics, bootstrap_servers};
-use crate::http::Endpoint;
-use crate::store_database::TestDatabase;
+use crate::PROGRAM;
 
 const COMMANDS: [&str; 11] = [
     "run", "migrate", "poll", "status", "replay", "rewind", "drift", "simulate", "health", "check",
@@ -24,7 +24,7 @@ async fn commands_on_a_database_that_is_not_migrated_end_with_78() {
     let older = TestDatabase::create().await;
     older.execute("delete from nyc311.migration where version > 3").await;
     for (database, expected) in [(&empty, "has no tables of nyc311 yet"), (&older, "is at version 3")] {
-        let binary = wired(&topics, database);
+        let binary = PROGRAM.wired(&topics, database);
         for command in [
             &["drift"][..],
             &["replay"],
@@ -42,10 +42,10 @@ async fn commands_on_a_database_that_is_not_migrated_end_with_78() {
 #[actix_rt::test]
 async fn commands_without_their_topics_end_with_78() {
     let database = TestDatabase::create().await;
-    keep_dead_letter(&database, r#"{"unique_key":"1"}"#, "enricher", 2).await;
-    keep_dead_letter(&database, r#"{"unique_key":2}"#, "writer", 2).await;
-    let binary = Binary::new()
-        .with("NYC311_DATABASE__URL", database.settings.url.expose())
+    database.keep_dead_letter(r#"{"unique_key":"1"}"#, "enricher", 2).await;
+    database.keep_dead_letter(r#"{"unique_key":2}"#, "writer", 2).await;
+    let binary = PROGRAM
+        .on(&database)
         .with("NYC311_KAFKA__BOOTSTRAP_SERVERS", &bootstrap_servers())
         .with("NYC311_KAFKA__RAW_TOPIC", "nowhere.raw")
         .with("NYC311_KAFKA__ENRICHED_TOPIC", "nowhere.enriched");
@@ -68,7 +68,7 @@ async fn commands_without_their_topics_end_with_78() {
 
 #[actix_rt::test]
 async fn wrong_arguments_are_explained_in_words_of_the_user() {
-    let binary = Binary::new();
+    let binary = PROGRAM.bare();
     for (arguments, expected) in [
         (
             &["poll", "--timeout", "soon"][..],
@@ -98,7 +98,7 @@ async fn wrong_arguments_are_explained_in_words_of_the_user() {
 
 #[actix_rt::test]
 async fn help_of_a_command_lists_its_own_flags_and_leads_to_the_settings() {
-    let binary = Binary::new();
+    let binary = PROGRAM.bare();
     for command in COMMANDS {
         for help in ["-h", "--help"] {
             let Ended { code, stdout, .. } = binary.run(&[command, help]).await;
@@ -129,7 +129,7 @@ async fn help_of_a_command_lists_its_own_flags_and_leads_to_the_settings() {
 
 #[actix_rt::test]
 async fn settings_are_listed_even_where_one_is_wrong() {
-    let binary = Binary::new().with("NYC311_POLL__LEASE", "15");
+    let binary = PROGRAM.bare().with("NYC311_POLL__LEASE", "15");
     let listed = binary.run(&["settings"]).await;
     assert_eq!(listed.code, 0, "{listed:?}");
     for definition in definitions() {
@@ -149,7 +149,7 @@ async fn settings_are_listed_even_where_one_is_wrong() {
 
 #[actix_rt::test]
 async fn every_setting_but_the_tokens_is_taken_as_a_flag_by_every_command() {
-    let binary = Binary::new();
+    let binary = PROGRAM.bare();
     let ended = binary
         .run(&["run", "--print-config", "--kafka-retention", "1d", "--poll-initial-since", "2026-01-01"])
         .await;
@@ -169,7 +169,7 @@ async fn simulator_says_what_it_serves_and_how_to_poll_it() {
         (&["--rows", "1000", "--seed", "7"][..], "a generated city of 1000 requests, seed 7"),
         (&["--file", file], file),
     ] {
-        let binary = Binary::new();
+        let binary = PROGRAM.bare();
         let mut command = binary
             .command(
                 &[&["simulate", "--listen", "127.0.0.1:0", "--token", "secret-of-mine"], arguments].concat(),
@@ -206,16 +206,16 @@ async fn simulator_says_what_it_serves_and_how_to_poll_it() {
     }
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let refused =
-        Binary::new().run(&["simulate", "--listen", &taken.to_string(), "--file", "nowhere.ndjson"]).await;
+        PROGRAM.bare().run(&["simulate", "--listen", &taken.to_string(), "--file", "nowhere.ndjson"]).await;
     assert_eq!(refused.code, 78, "{refused:?}");
     assert!(refused.stderr.starts_with("nyc311: the simulator cannot start: nowhere.ndjson"), "{refused:?}");
 }
 
 #[actix_rt::test]
 async fn poll_says_what_it_is_about_to_fetch() {
-    let (database, first) = endpoint().await;
+    let (database, first) = Endpoint::with_database().await;
     let said = async |endpoint: &Endpoint, more: &[&str]| {
-        let ended = Binary::of(endpoint).run(&[&["poll", "--no-follow"], more].concat()).await;
+        let ended = PROGRAM.asking(endpoint).run(&[&["poll", "--no-follow"], more].concat()).await;
         assert_eq!(ended.code, 0, "{ended:?}");
         ended.stderr
     };
@@ -254,7 +254,8 @@ async fn poll_says_what_it_is_about_to_fetch() {
 
 #[actix_rt::test]
 async fn check_names_the_cause_first_and_no_encoded_address() {
-    let binary = Binary::new()
+    let binary = PROGRAM
+        .bare()
         .with("NYC311_SOURCE__URL", "http://127.0.0.1:1/resource/x.json")
         .with("NYC311_KAFKA__BOOTSTRAP_SERVERS", "127.0.0.1:1")
         .with("NYC311_KAFKA__REQUEST_TIMEOUT", "2s")

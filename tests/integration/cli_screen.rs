@@ -1,13 +1,15 @@
 //! What others say and a terminal would obey: shown as escapes by every command, and exact in JSON.
 
-use std::io::{BufRead as _, BufReader};
-use std::process::Stdio;
+use std::{
+    io::{BufRead as _, BufReader},
+    process::Stdio,
+};
 
+use nyc311_testkit::{Endpoint, TestDatabase};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::cli::{Binary, answering, endpoint, finding, keep_dead_letter};
-use crate::store_database::TestDatabase;
+use crate::{PROGRAM, answering::answering};
 
 /// Sets a title, clears the screen, comes in one byte, reverses what follows, and begins a line.
 const HOSTILE: &str =
@@ -32,9 +34,9 @@ async fn words_of_the_source_and_dead_letters_are_shown_as_escapes() {
     let client = database.client().await.unwrap();
     let sql = "insert into nyc311.source_term (kind, value, known) values ('status', $1, false)";
     client.execute(sql, &[&HOSTILE]).await.unwrap();
-    keep_dead_letter(&database, "{}", "enricher", 0).await;
+    database.keep_dead_letter("{}", "enricher", 0).await;
     client.execute("update nyc311.dead_letter set reason = $1", &[&HOSTILE]).await.unwrap();
-    let binary = Binary::new().with("NYC311_DATABASE__URL", database.settings.url.expose());
+    let binary = PROGRAM.on(&database);
     for command in [&["drift"][..], &["replay", "--dry-run"]] {
         assert_harmless(&binary.run(command).await.stdout);
     }
@@ -49,14 +51,14 @@ async fn words_of_the_source_and_dead_letters_are_shown_as_escapes() {
 
 #[actix_rt::test]
 async fn polls_and_stages_are_shown_as_escapes() {
-    let (database, endpoint) = endpoint().await;
-    let id =
-        Binary::of(&endpoint).run(&["poll", "--no-follow", "--output", "json"]).await.json()["id"].clone();
+    let (database, endpoint) = Endpoint::with_database().await;
+    let id = PROGRAM.asking(&endpoint).run(&["poll", "--no-follow", "--output", "json"]).await.json()["id"]
+        .clone();
     let id = id.as_str().unwrap();
     let failed = "update nyc311.poll set state = 'failed', error_code = 'x', error_stage = 'poller', error_detail = $1,
                   error_retryable = false, finished_at = now()";
     database.client().await.unwrap().execute(failed, &[&HOSTILE]).await.unwrap();
-    let binary = Binary::of(&endpoint);
+    let binary = PROGRAM.asking(&endpoint);
     assert_harmless(&binary.run(&["status", id]).await.stdout);
     let shown = binary.run(&["status", id, "--output", "json"]).await;
     assert_harmless(&shown.stdout);
@@ -74,7 +76,8 @@ async fn polls_and_stages_are_shown_as_escapes() {
         } else {
             (head, Box::leak(body.replace("\"ready\":false", "\"ready\":1").into_boxed_str()) as &'static str)
         };
-        let ended = Binary::new().with("NYC311_CLIENT__URL", &answering(head, body).await).run(command).await;
+        let ended =
+            PROGRAM.bare().with("NYC311_CLIENT__URL", &answering(head, body).await).run(command).await;
         assert_harmless(&format!("{}{}", ended.stdout, ended.stderr));
     }
     // The documents that the command that follows a poll asks for, in one: it says more on stderr than an id.
@@ -94,19 +97,20 @@ async fn polls_and_stages_are_shown_as_escapes() {
     });
     let document = document.to_string();
     let url = answering("202 Accepted", document.leak()).await;
-    let ended = Binary::new().with("NYC311_CLIENT__URL", &url).run(&["poll"]).await;
+    let ended = PROGRAM.bare().with("NYC311_CLIENT__URL", &url).run(&["poll"]).await;
     assert_eq!(ended.code, 1, "{ended:?}");
     assert_harmless(&ended.stdout);
     assert_harmless(&ended.stderr);
     let stranger = answering("502 Bad Gateway", HOSTILE).await;
-    let ended = Binary::new().with("NYC311_CLIENT__URL", &stranger).run(&["status"]).await;
+    let ended = PROGRAM.bare().with("NYC311_CLIENT__URL", &stranger).run(&["status"]).await;
     assert_harmless(&ended.stderr);
 }
 
 #[actix_rt::test]
 async fn what_check_hears_is_shown_as_escapes() {
     let refusal = format!(r#"{{"code": "x", "error": true, "message": "{HOSTILE_JSON}"}}"#).leak();
-    let binary = Binary::new()
+    let binary = PROGRAM
+        .bare()
         .with(
             "NYC311_SOURCE__URL",
             &format!("{}/resource/x.json", answering("400 Bad Request", refusal).await),
@@ -117,7 +121,7 @@ async fn what_check_hears_is_shown_as_escapes() {
     let table = binary.run(&["check"]).await;
     assert_harmless(&table.stdout);
     assert_eq!(table.stdout.matches("owned").count(), 2, "{}", table.stdout);
-    let found = finding(&binary, "source").await;
+    let found = binary.finding("source").await;
     assert!(found["detail"].as_str().unwrap().contains(HOSTILE), "{found}");
     let migrate = binary.run(&["migrate"]).await;
     assert_eq!(migrate.code, 78, "{migrate:?}");
@@ -126,19 +130,19 @@ async fn what_check_hears_is_shown_as_escapes() {
 
 #[actix_rt::test]
 async fn settings_and_arguments_are_shown_as_escapes() {
-    let binary = Binary::new().with("NYC311_KAFKA__BOOTSTRAP_SERVERS", HOSTILE);
+    let binary = PROGRAM.bare().with("NYC311_KAFKA__BOOTSTRAP_SERVERS", HOSTILE);
     let printed = binary.run(&["run", "--print-config"]).await;
     assert_harmless(&printed.stdout);
     let again: toml::Table = toml::from_str(&printed.stdout).unwrap();
     assert_eq!(again["kafka"]["bootstrap_servers"].as_str(), Some(HOSTILE));
-    let wrong = Binary::new().with("NYC311_LOG__FORMAT", HOSTILE).run(&["status"]).await;
+    let wrong = PROGRAM.bare().with("NYC311_LOG__FORMAT", HOSTILE).run(&["status"]).await;
     assert_eq!(wrong.code, 78);
     assert_harmless(&wrong.stderr);
-    let unknown = Binary::new();
+    let unknown = PROGRAM.bare();
     std::fs::write(unknown.folder.path().join("nyc311.toml"), format!("\"{HOSTILE_JSON}\" = 1\n")).unwrap();
     assert_harmless(&unknown.run(&["status"]).await.stderr);
     for arguments in [&["status", HOSTILE][..], &[HOSTILE], &["poll", "--since", HOSTILE]] {
-        let ended = Binary::new().run(arguments).await;
+        let ended = PROGRAM.bare().run(arguments).await;
         assert_eq!(ended.code, 2, "{ended:?}");
         assert_harmless(&ended.stderr);
     }
@@ -166,7 +170,8 @@ async fn hostile_database(sqlstate: &'static str) -> String {
 async fn lines_of_the_log_are_escaped_in_both_formats() {
     let url = hostile_database("57P03").await;
     for format in ["text", "json"] {
-        let binary = Binary::new()
+        let binary = PROGRAM
+            .bare()
             .with("NYC311_DATABASE__URL", &url)
             .with("NYC311_LOG__FORMAT", format)
             .with("NYC311_KAFKA__BOOTSTRAP_SERVERS", "127.0.0.1:1")

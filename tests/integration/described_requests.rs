@@ -3,13 +3,11 @@
 
 use jsonschema::Validator;
 use nyc311::documents::{IdempotencyKey, LIST_MAX};
+use nyc311_testkit::{Endpoint, TestDatabase, http_client};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::api_description::{self, description};
-use crate::cluster::http_client;
-use crate::http::Endpoint;
-use crate::store_database::TestDatabase;
 
 /// Makes a validator of the schema at a place of the description.
 fn validator(pointer: &str) -> Validator {

@@ -1,8 +1,7 @@
 //! Runs the SQL that the documents show, so that no example is wrong.
 
+use nyc311_testkit::TestDatabase;
 use serde_json::json;
-
-use crate::store_database::TestDatabase;
 
 const DOCUMENTS: [(&str, &str); 5] = [
     ("README.md", include_str!("../../README.md")),

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use nyc311_testkit::{
+    TestDatabase,
+    source_rows::{file, row, simulate_lines},
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::pipeline::{file, row, simulate_lines};
-use crate::service::Service;
+use crate::PROGRAM;
 
 fn words(drift: &Value) -> BTreeSet<(String, String, bool)> {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
@@ -28,7 +31,7 @@ async fn new_words_and_columns_that_come_and_go_are_noticed() {
     strange["mood"] = json!("bad");
     strange["park_borough"] = json!("QUEENS");
     let simulator = simulate_lines(&directory, &[row(0, 1).to_string(), strange.to_string()]);
-    let mut service = Service::for_source(&simulator.resource_url(), &[]).await;
+    let mut service = PROGRAM.service(&simulator.resource_url(), &[]).await;
     service.start().await;
     service.poll().await;
 
@@ -90,7 +93,7 @@ async fn columns_are_noted_from_the_first_answer_of_a_replica_that_does_not_lag(
     let rows: Vec<String> = (0..30).map(|key| row(key, 1).to_string()).collect();
     let simulator = simulate_lines(&directory, &rows);
     simulator.inject("lagging_replica,count=1,behind=1m".parse().unwrap());
-    let mut service = Service::for_source(&simulator.resource_url(), &[("source.page_rows", "10")]).await;
+    let mut service = PROGRAM.service(&simulator.resource_url(), &[("source.page_rows", "10")]).await;
     service.start().await;
     service.poll().await;
     let named = "select count(*) from nyc311.source_term where kind = 'column' and value = 'created_date'";
@@ -99,7 +102,7 @@ async fn columns_are_noted_from_the_first_answer_of_a_replica_that_does_not_lag(
 
 #[tokio::test]
 async fn words_are_judged_anew_by_a_program_that_has_learnt_some() {
-    let database = crate::store_database::TestDatabase::create().await;
+    let database = TestDatabase::create().await;
     database
         .execute(
             "insert into nyc311.source_term (kind, value, known)

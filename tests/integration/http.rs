@@ -1,213 +1,29 @@
 //! The control endpoint over real HTTP and a real database: every answer of the contract, each held against the description.
 
-use std::net::TcpListener;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
-use futures_util::future::BoxFuture;
-use jiff::Timestamp;
-use nyc311::config::Settings;
-use nyc311::documents::PartitionStatus;
-use nyc311::http::{ControlState, PipelineView, serve};
-use nyc311::store::Store;
-use nyc311::store::polls::{PollError, PollState};
-use nyc311::supervision::{StageState, StageStatus, Stalled, Watchdog};
-use parking_lot::Mutex;
-use reqwest::Method;
+use nyc311::{
+    config::Settings,
+    store::{
+        Store,
+        polls::{PollError, PollState},
+    },
+    supervision::{StageState, StageStatus, Stalled},
+};
+use nyc311_testkit::{Endpoint, TestDatabase, http_client, stage};
 use serde_json::{Value, json};
 
-use crate::api_description::{check_answer, check_problem, description};
-use crate::cluster::http_client;
-use crate::store_database::TestDatabase;
+use crate::{
+    api_description::{check_problem, description},
+    asking::{Answer, Asking as _, id_of},
+};
 
 const TOKEN: &str = "correct-horse-battery-staple";
 const LEASE: Duration = Duration::from_secs(30);
 
-/// A pipeline as a test wants it to look.
-#[derive(Default)]
-pub struct PretendedPipeline {
-    pub stages: Mutex<Vec<StageStatus>>,
-    pub missing: Mutex<Vec<String>>,
-    pub stalled: Mutex<Vec<Stalled>>,
-    pub woken: AtomicUsize,
-}
-
-impl PipelineView for PretendedPipeline {
-    fn stages(&self) -> Vec<StageStatus> {
-        self.stages.lock().clone()
-    }
-
-    fn missing(&self) -> Vec<String> {
-        self.missing.lock().clone()
-    }
-
-    fn stalled(&self) -> Vec<Stalled> {
-        self.stalled.lock().clone()
-    }
-
-    fn partitions(&self) -> BoxFuture<'_, Vec<PartitionStatus>> {
-        let partition = PartitionStatus {
-            topic: "nyc311.raw".into(),
-            partition: 0,
-            position: Some(3),
-            end: Some(5),
-            lag: Some(2),
-        };
-        Box::pin(async move {
-            vec![
-                partition,
-                PartitionStatus {
-                    topic: "nyc311.raw".into(),
-                    partition: 1,
-                    position: None,
-                    end: None,
-                    lag: None,
-                },
-            ]
-        })
-    }
-
-    fn wake_poller(&self) {
-        self.woken.fetch_add(1, Ordering::SeqCst);
-    }
-}
-
-pub fn stage(name: &'static str, borough: Option<&'static str>, state: StageState) -> StageStatus {
-    StageStatus {
-        name,
-        borough,
-        state,
-        generation: 1,
-        restarts: 0,
-        last_error: None,
-        since: Timestamp::now(),
-        waiting_for: None,
-    }
-}
-
-/// A running endpoint that stops with this value.
-pub struct Endpoint {
-    pub url: String,
-    pub view: Arc<PretendedPipeline>,
-    token: Option<&'static str>,
-    stop: actix_web::dev::ServerHandle,
-    thread: Option<std::thread::JoinHandle<()>>,
-}
-
-/// What came back.
-pub struct Answer {
-    pub status: u16,
-    pub headers: reqwest::header::HeaderMap,
-    pub body: Value,
-}
-
-impl Answer {
-    pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
-    }
-
-    fn is_problem(&self, status: u16, code: &str) {
-        assert_eq!(
-            (self.status, self.body["type"].as_str()),
-            (status, Some(format!("urn:nyc311:problem:{code}").as_str())),
-            "{}",
-            self.body
-        );
-        assert_eq!(self.body["status"], status);
-    }
-}
-
-impl Endpoint {
-    pub fn start(store: Store, token: Option<&'static str>, overrides: &[(&str, &str)]) -> Self {
-        let overrides: Vec<_> =
-            overrides.iter().copied().chain(token.map(|token| ("http.token", token))).collect();
-        let settings = Arc::new(Settings::with(&overrides).unwrap());
-        let view = Arc::new(PretendedPipeline::default());
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let watchdog = Watchdog::start(Duration::from_secs(60)).unwrap();
-        let state = ControlState { store, view: view.clone(), settings, watchdog };
-        let (sender, receiver) = std::sync::mpsc::channel();
-        let thread = std::thread::spawn(move || {
-            actix_rt::System::new().block_on(async move {
-                let server = serve(listener, state).unwrap();
-                sender.send(server.handle()).unwrap();
-                server.await.unwrap();
-            });
-        });
-        let stop = receiver.recv().unwrap();
-        Self { url, view, token, stop, thread: Some(thread) }
-    }
-
-    /// Sends a request and holds the answer against the description of `path`, which is a template (`/v1/polls/{id}`).
-    pub async fn call(
-        &self,
-        method: &str,
-        path: &str,
-        id: &str,
-        request: impl FnOnce(reqwest::RequestBuilder) -> reqwest::RequestBuilder,
-    ) -> Answer {
-        let (template, query) = path.split_once('?').unwrap_or((path, ""));
-        let url = format!("{}{}?{query}", self.url, template.replace("{id}", id));
-        let mut builder = http_client().request(Method::from_bytes(method.as_bytes()).unwrap(), url);
-        if let Some(token) = self.token {
-            builder = builder.bearer_auth(token);
-        }
-        let response = request(builder).send().await.unwrap();
-        let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let text = response.text().await.unwrap();
-        let content_type =
-            headers.get("content-type").map(|value| value.to_str().unwrap()).unwrap_or_default();
-        check_answer(template, method, status, content_type, &text);
-        Answer { status, headers, body: serde_json::from_str(&text).unwrap_or(Value::String(text)) }
-    }
-
-    async fn get(&self, path: &str) -> Answer {
-        self.call("GET", path, "", |request| request).await
-    }
-
-    async fn submit(&self, body: Value) -> Answer {
-        self.submit_with_key(None, body).await
-    }
-
-    async fn submit_with_key(&self, key: Option<&str>, body: Value) -> Answer {
-        self.call("POST", "/v1/polls", "", |request| {
-            let request = request.header("content-type", "application/json").body(body.to_string());
-            match key {
-                Some(key) => request.header("Idempotency-Key", key),
-                None => request,
-            }
-        })
-        .await
-    }
-
-    async fn with_poll(&self, method: &str, id: &str) -> Answer {
-        self.call(method, "/v1/polls/{id}", id, |request| request).await
-    }
-}
-
-impl Drop for Endpoint {
-    fn drop(&mut self) {
-        // The stop is asked for at once; the future only waits for it.
-        drop(self.stop.stop(false));
-        self.thread.take().map(std::thread::JoinHandle::join);
-    }
-}
-
-async fn endpoint() -> (TestDatabase, Endpoint) {
-    let database = TestDatabase::create().await;
-    let endpoint = Endpoint::start(database.another_store(), None, &[]);
-    (database, endpoint)
-}
-
-fn id_of(answer: &Answer) -> String {
-    answer.body["id"].as_str().unwrap().to_owned()
-}
-
 #[actix_rt::test]
 async fn submitted_poll_is_queued_shown_and_listed() {
-    let (_database, endpoint) = endpoint().await;
+    let (_database, endpoint) = Endpoint::with_database().await;
     let created = endpoint.submit(json!({"since": "2026-01-01T00:00:00-05:00", "until": "2026-01-02"})).await;
     assert_eq!(created.status, 202);
     let id = id_of(&created);
@@ -233,7 +49,7 @@ async fn submitted_poll_is_queued_shown_and_listed() {
 
 #[actix_rt::test]
 async fn empty_body_needs_no_content_type_and_is_the_empty_object() {
-    let (_database, endpoint) = endpoint().await;
+    let (_database, endpoint) = Endpoint::with_database().await;
     let bare = endpoint.call("POST", "/v1/polls", "", |request| request.header("Idempotency-Key", "k")).await;
     assert_eq!(bare.status, 202);
     assert_eq!(bare.body["window"], json!({"on": "updated_at", "since": null, "until": null}));
@@ -243,7 +59,7 @@ async fn empty_body_needs_no_content_type_and_is_the_empty_object() {
 
 #[actix_rt::test]
 async fn command_line_is_known_by_its_user_agent() {
-    let (_database, endpoint) = endpoint().await;
+    let (_database, endpoint) = Endpoint::with_database().await;
     let poll = endpoint
         .call("POST", "/v1/polls", "", |request| request.header("User-Agent", "nyc311-cli/0.1.0"))
         .await;
@@ -252,7 +68,7 @@ async fn command_line_is_known_by_its_user_agent() {
 
 #[actix_rt::test]
 async fn idempotency_key_makes_repeats_the_same_poll() {
-    let (database, endpoint) = endpoint().await;
+    let (database, endpoint) = Endpoint::with_database().await;
     let text = "nyc311_poll/scheduled__2026-01-02T00:00:00+00:00";
     let key = Some(text);
     let first = endpoint.submit_with_key(key, json!({"since": "2026-01-01", "until": "2026-01-02"})).await;
@@ -282,7 +98,7 @@ async fn idempotency_key_makes_repeats_the_same_poll() {
 
 #[actix_rt::test]
 async fn idempotency_key_must_be_short_and_printable() {
-    let (_database, endpoint) = endpoint().await;
+    let (_database, endpoint) = Endpoint::with_database().await;
     assert_eq!(endpoint.submit_with_key(Some(&"k".repeat(512)), json!({})).await.status, 202);
     for wrong in ["k".repeat(513), String::new(), "clé".to_owned()] {
         let refused = endpoint.submit_with_key(Some(&wrong), json!({})).await;
@@ -299,7 +115,7 @@ async fn idempotency_key_must_be_short_and_printable() {
 
 #[actix_rt::test]
 async fn bad_bodies_are_refused_each_with_its_own_answer() {
-    let (database, endpoint) = endpoint().await;
+    let (database, endpoint) = Endpoint::with_database().await;
     let send = |content_type: &'static str, body: String| {
         endpoint.call("POST", "/v1/polls", "", move |request| {
             request.header("content-type", content_type).body(body)
@@ -331,7 +147,7 @@ async fn bad_bodies_are_refused_each_with_its_own_answer() {
 
 #[actix_rt::test]
 async fn wrong_and_unknown_fields_are_named() {
-    let (_database, endpoint) = endpoint().await;
+    let (_database, endpoint) = Endpoint::with_database().await;
     let unknown = endpoint.submit(json!({"sinse": "2026-01-01"})).await;
     unknown.is_problem(422, "unknown-field");
     assert_eq!(unknown.body["errors"][0]["pointer"], "/sinse");
@@ -384,7 +200,7 @@ async fn token_is_needed_for_everything_but_probes_metrics_and_description() {
 
 #[actix_rt::test]
 async fn what_is_not_there_is_not_found() {
-    let (_database, endpoint) = endpoint().await;
+    let (_database, endpoint) = Endpoint::with_database().await;
     for id in ["0198c0de-0000-7000-8000-000000000000", "nonsense"] {
         endpoint.with_poll("GET", id).await.is_problem(404, "poll-not-found");
         endpoint.with_poll("DELETE", id).await.is_problem(404, "poll-not-found");
@@ -398,7 +214,7 @@ async fn what_is_not_there_is_not_found() {
 
 #[actix_rt::test]
 async fn other_methods_are_refused_with_those_that_are_described() {
-    let (_database, endpoint) = endpoint().await;
+    let (_database, endpoint) = Endpoint::with_database().await;
     for (path, operations) in description()["paths"].as_object().unwrap() {
         let mut described: Vec<String> = ["get", "post", "delete"]
             .iter()
@@ -432,7 +248,7 @@ async fn full_queue_is_answered_429_with_the_time_to_wait() {
 
 #[actix_rt::test]
 async fn cancelling_depends_on_how_far_the_poll_is() {
-    let (database, endpoint) = endpoint().await;
+    let (database, endpoint) = Endpoint::with_database().await;
     let running = id_of(&endpoint.submit(json!({})).await);
     let queued = id_of(&endpoint.submit(json!({})).await);
     let leased = database.acquire_poll("test", LEASE).await.unwrap().unwrap();
@@ -463,7 +279,7 @@ async fn cancelling_depends_on_how_far_the_poll_is() {
 
 #[actix_rt::test]
 async fn list_is_paged_newest_first_and_filtered_by_state() {
-    let (_database, endpoint) = endpoint().await;
+    let (_database, endpoint) = Endpoint::with_database().await;
     let mut submitted = Vec::new();
     for _ in 0..5 {
         submitted.push(id_of(&endpoint.submit(json!({})).await));
@@ -520,7 +336,7 @@ async fn database_without_tables_is_not_ready_rather_than_broken() {
 
 #[actix_rt::test]
 async fn readiness_says_what_is_in_the_way() {
-    let (_database, endpoint) = endpoint().await;
+    let (_database, endpoint) = Endpoint::with_database().await;
     let view = &endpoint.view;
     *view.stages.lock() = vec![
         stage("enricher", Some("bronx"), StageState::Running),
@@ -569,7 +385,7 @@ async fn readiness_says_what_is_in_the_way() {
 
 #[actix_rt::test]
 async fn metrics_are_served_as_text() {
-    let (_database, endpoint) = endpoint().await;
+    let (_database, endpoint) = Endpoint::with_database().await;
     endpoint.submit(json!({})).await;
     let metrics = endpoint.get("/metrics").await;
     let text = metrics.body.as_str().unwrap();
@@ -588,7 +404,7 @@ async fn every_state_of_a_poll_is_described() {
 #[tokio::test]
 async fn a_body_that_does_not_come_is_not_waited_for() {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    let (_database, endpoint) = endpoint().await;
+    let (_database, endpoint) = Endpoint::with_database().await;
     let address = endpoint.url.trim_start_matches("http://").to_owned();
     let mut connection = tokio::net::TcpStream::connect(address).await.unwrap();
     let head = "POST /v1/polls HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n{";

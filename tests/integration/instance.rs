@@ -5,17 +5,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nyc311::config::{DatabaseSettings, Secret};
-use nyc311::store::{InstanceClaim, InstanceHold, InstanceOwner, InstanceRun, Store};
+use nyc311::{
+    config::{DatabaseSettings, Secret},
+    store::{InstanceClaim, InstanceHold, InstanceOwner, InstanceRun, Store},
+};
+use nyc311_testkit::{Cut, Proxy, TestDatabase, source_rows::city};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::{
-    pipeline::city,
-    proxy::{Cut, Proxy},
-    service::Service,
-    store_database::TestDatabase,
-};
+use crate::PROGRAM;
 
 fn run_of(instance_id: &str, process_id: u32) -> InstanceRun {
     InstanceRun {
@@ -103,7 +101,7 @@ async fn a_claim_whose_answer_is_lost_is_the_same_runs_when_it_is_repeated() {
 #[tokio::test]
 async fn a_second_process_of_one_name_ends_with_78_and_the_first_goes_on() {
     let simulator = city(3_000);
-    let mut service = Service::for_source(&simulator.resource_url(), &[("source.page_rows", "200")]).await;
+    let mut service = PROGRAM.service(&simulator.resource_url(), &[("source.page_rows", "200")]).await;
     service.start().await;
     let id = service.submit(json!({})).await;
     let own = service.settings.instance.id.clone();
@@ -121,7 +119,7 @@ async fn a_second_process_of_one_name_ends_with_78_and_the_first_goes_on() {
 #[tokio::test]
 async fn a_killed_process_has_its_name_back_at_once() {
     let simulator = city(100);
-    let mut service = Service::for_source(&simulator.resource_url(), &[]).await;
+    let mut service = PROGRAM.service(&simulator.resource_url(), &[]).await;
     service.start().await;
     service.kill();
     let took = service.start().await;
@@ -132,7 +130,7 @@ async fn a_killed_process_has_its_name_back_at_once() {
 #[tokio::test]
 async fn a_process_that_stands_still_is_waited_for_taken_over_and_ends_when_it_wakes() {
     let simulator = city(100);
-    let mut service = Service::for_source(&simulator.resource_url(), &[]).await;
+    let mut service = PROGRAM.service(&simulator.resource_url(), &[]).await;
     service.start().await;
     let stopped = service.process_id().to_string();
     let signal =
@@ -156,7 +154,7 @@ async fn a_process_that_stands_still_is_waited_for_taken_over_and_ends_when_it_w
 #[tokio::test]
 async fn a_start_asks_the_database_few_questions_so_that_a_slow_one_does_not_hold_it_up() {
     let simulator = city(100);
-    let mut service = Service::for_source(&simulator.resource_url(), &[]).await;
+    let mut service = PROGRAM.service(&simulator.resource_url(), &[]).await;
     let (proxy, through) = Proxy::in_front_of(service.database.settings.url.expose()).await;
     proxy.delay(Duration::from_millis(50));
     for what in ["the first start", "a restart"] {
@@ -174,7 +172,7 @@ async fn a_start_asks_the_database_few_questions_so_that_a_slow_one_does_not_hol
 async fn a_database_that_is_away_takes_nobodys_name() {
     let simulator = city(100);
     let overrides = [("database.connect_timeout", "1s")];
-    let mut service = Service::for_source(&simulator.resource_url(), &overrides).await;
+    let mut service = PROGRAM.service(&simulator.resource_url(), &overrides).await;
     let (proxy, through) = Proxy::in_front_of(service.database.settings.url.expose()).await;
     service.spawn(&["run"], &[("NYC311_DATABASE__URL", &through)]);
     service.ready().await;

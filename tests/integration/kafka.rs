@@ -11,10 +11,12 @@ use nyc311::kafka::{
     topics,
     transactional::{Opening, PartitionProducer, Transaction},
 };
+use nyc311_testkit::{
+    Topics, eventually,
+    topics::{own_names, own_slot},
+};
 use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
 use tokio::sync::mpsc::UnboundedReceiver;
-
-use crate::cluster::{Topics, eventually, own_names, own_slot};
 
 const LIMIT: InFlightLimit = InFlightLimit {
     batch_rows: 100,

@@ -3,6 +3,11 @@
 use std::time::Duration;
 
 use nyc311::kafka::{Admin, KafkaError, Mark, OffsetNote, topics};
+use nyc311_testkit::{
+    Cut, Proxy, Service, Topics, assert_counts_add_up, eventually,
+    source_rows::city,
+    topics::{delete, delete_records, names, own_names},
+};
 use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
     admin::AdminOptions,
@@ -11,26 +16,9 @@ use rdkafka::{
 };
 use serde_json::json;
 
-use crate::{
-    cluster::{Topics, eventually},
-    pipeline::city,
-    proxy::{Cut, Proxy},
-    service::{Service, assert_counts_add_up},
-};
+use crate::PROGRAM;
 
 const ROWS: i64 = 3_000;
-
-fn names(service: &Service) -> [&str; 3] {
-    let kafka = &service.settings.kafka;
-    [&kafka.raw_topic, &kafka.enriched_topic, &kafka.dead_letter_topic].map(String::as_str)
-}
-
-/// Deletes topics and waits until Kafka has forgotten them.
-async fn delete(admin: &Admin, names: &[&str]) {
-    admin.client().delete_topics(names, &AdminOptions::new()).await.unwrap();
-    eventually("the topics are gone", async || admin.describe(names).await.ok()?.is_empty().then_some(()))
-        .await;
-}
 
 async fn stored(service: &Service) -> i64 {
     service.database.number("select count(*) from nyc311.service_request").await
@@ -43,16 +31,6 @@ async fn assert_whole(service: &Service, id: &str) {
     assert_counts_add_up(&poll);
     assert_eq!(stored(service).await, ROWS, "{poll:#}\n{}", service.log());
     service.assert_recounts().await;
-}
-
-/// Waits until the poll has read the source to its end.
-async fn storing(service: &Service, id: &str) {
-    service
-        .wait_for("the source is read to its end", async || {
-            let poll = service.get(&format!("/v1/polls/{id}")).await?;
-            (poll["state"] == "storing").then_some(())
-        })
-        .await;
 }
 
 async fn answering(service: &Service) {
@@ -88,10 +66,8 @@ async fn topics_have_ids_that_tell_a_new_one_from_an_old_one_of_the_same_name() 
 async fn a_question_about_topics_without_an_answer_ends() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let servers = silent.local_addr().unwrap().to_string();
-    let settings = crate::cluster::own_names(&[
-        ("kafka.bootstrap_servers", servers.as_str()),
-        ("kafka.request_timeout", "1s"),
-    ]);
+    let settings =
+        own_names(&[("kafka.bootstrap_servers", servers.as_str()), ("kafka.request_timeout", "1s")]);
     let admin = Admin::new(&settings.kafka).unwrap();
     let began = std::time::Instant::now();
     let unanswered = admin.describe(&["t"]).await;
@@ -180,7 +156,7 @@ async fn a_committed_offset_is_withheld_while_a_transaction_holds_a_newer_one() 
 async fn topics_deleted_in_a_running_poll_are_noted_though_the_noting_statement_is_cut() {
     let simulator = city(ROWS as u64);
     simulator.inject("slow,delay=100ms".parse().unwrap());
-    let mut service = Service::for_source(&simulator.resource_url(), &[("source.page_rows", "100")]).await;
+    let mut service = PROGRAM.service(&simulator.resource_url(), &[("source.page_rows", "100")]).await;
     let (proxy, through) = Proxy::in_front_of(service.database.settings.url.expose()).await;
     service.spawn(&["run"], &[("NYC311_DATABASE__URL", &through)]);
     service.ready().await;
@@ -194,7 +170,7 @@ async fn topics_deleted_in_a_running_poll_are_noted_though_the_noting_statement_
     // Twice the statement that sends the poll back does not arrive, and once nobody hears that it was done.
     proxy.cut("cursor_lost = true", Cut::Before, 2);
     let admin = Admin::new(&service.settings.kafka).unwrap();
-    admin.client().delete_topics(&names(&service), &AdminOptions::new()).await.unwrap();
+    admin.client().delete_topics(&names(&service.settings.kafka), &AdminOptions::new()).await.unwrap();
     service.wait_for("the statement was cut", async || (proxy.cuts() == 2).then_some(())).await;
     assert_whole(&service, &id).await;
 }
@@ -203,7 +179,7 @@ async fn topics_deleted_in_a_running_poll_are_noted_though_the_noting_statement_
 /// created again by hand; then the whole service runs.
 async fn recreated_while_down(roles: &str, deleted: impl Fn(&Service) -> Vec<String>) {
     let simulator = city(ROWS as u64);
-    let mut service = Service::for_source(&simulator.resource_url(), &[("source.page_rows", "500")]).await;
+    let mut service = PROGRAM.service(&simulator.resource_url(), &[("source.page_rows", "500")]).await;
     // Something is stored and committed before: positions that the new logs will grow past.
     service.start().await;
     let early =
@@ -217,7 +193,7 @@ async fn recreated_while_down(roles: &str, deleted: impl Fn(&Service) -> Vec<Str
     service.spawn(&["run", "--roles", roles], &[]);
     answering(&service).await;
     let id = service.submit(json!({})).await;
-    storing(&service, &id).await;
+    service.storing(&id).await;
     service.kill();
     let admin = Admin::new(&service.settings.kafka).unwrap();
     let deleted = deleted(&service);
@@ -238,26 +214,30 @@ async fn recreated_while_down(roles: &str, deleted: impl Fn(&Service) -> Vec<Str
 #[tokio::test]
 async fn derived_topics_recreated_by_hand_while_the_writer_is_down_lose_nothing() {
     recreated_while_down("control,enricher", |service| {
-        names(service)[1..].iter().map(|name| (*name).to_owned()).collect()
+        names(&service.settings.kafka)[1..].iter().map(|name| (*name).to_owned()).collect()
     })
     .await;
 }
 
 #[tokio::test]
 async fn a_raw_topic_recreated_by_hand_while_the_enricher_is_down_loses_nothing() {
-    recreated_while_down("control,writer", |service| vec![names(service)[0].to_owned()]).await;
+    recreated_while_down("control,writer", |service| vec![names(&service.settings.kafka)[0].to_owned()])
+        .await;
 }
 
 #[tokio::test]
 async fn all_topics_recreated_by_hand_while_the_process_is_down_lose_nothing() {
-    recreated_while_down("control,enricher", |service| names(service).map(str::to_owned).to_vec()).await;
+    recreated_while_down("control,enricher", |service| {
+        names(&service.settings.kafka).map(str::to_owned).to_vec()
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_topic_recreated_under_a_running_service_loses_nothing() {
     let simulator = city(ROWS as u64);
     simulator.inject("slow,delay=50ms".parse().unwrap());
-    let mut service = Service::for_source(&simulator.resource_url(), &[("source.page_rows", "100")]).await;
+    let mut service = PROGRAM.service(&simulator.resource_url(), &[("source.page_rows", "100")]).await;
     service.start().await;
     let id = service.submit(json!({})).await;
     service
@@ -267,7 +247,7 @@ async fn a_topic_recreated_under_a_running_service_loses_nothing() {
         })
         .await;
     let admin = Admin::new(&service.settings.kafka).unwrap();
-    let raw = names(&service)[0];
+    let raw = names(&service.settings.kafka)[0];
     admin.client().delete_topics(&[raw], &AdminOptions::new()).await.unwrap();
     eventually("the topic is there again", async || {
         topics::ensure(&admin, &service.settings.kafka).await.ok()
@@ -276,31 +256,16 @@ async fn a_topic_recreated_under_a_running_service_loses_nothing() {
     assert_whole(&service, &id).await;
 }
 
-/// Deletes what a topic holds, and keeps the topic.
-async fn delete_records(admin: &Admin, topic: &str) {
-    let ends = admin.log_ends(topic, 0..5).await.unwrap();
-    let mut until = TopicPartitionList::new();
-    for (partition, ends) in (0..).zip(&ends) {
-        until.add_partition_offset(topic, partition, Offset::Offset(ends.high)).unwrap();
-    }
-    admin.client().delete_records(&until, &AdminOptions::new()).await.unwrap();
-    eventually("the records are gone", async || {
-        let ends = admin.log_ends(topic, 0..5).await.ok()?;
-        ends.iter().all(|ends| ends.low == ends.high).then_some(())
-    })
-    .await;
-}
-
 #[tokio::test]
 async fn raw_records_deleted_before_anyone_read_them_are_asked_of_the_source_again_once() {
     let simulator = city(ROWS as u64);
-    let mut service = Service::for_source(&simulator.resource_url(), &[("source.page_rows", "500")]).await;
+    let mut service = PROGRAM.service(&simulator.resource_url(), &[("source.page_rows", "500")]).await;
     service.spawn(&["run", "--roles", "control,writer"], &[]);
     answering(&service).await;
     let id = service.submit(json!({})).await;
-    storing(&service, &id).await;
+    service.storing(&id).await;
     let admin = Admin::new(&service.settings.kafka).unwrap();
-    delete_records(&admin, names(&service)[0]).await;
+    delete_records(&admin, names(&service.settings.kafka)[0]).await;
     let instance = format!("{}-enricher", service.settings.instance.id);
     let more = [("NYC311_INSTANCE__ID", instance.as_str()), ("NYC311_HTTP__LISTEN", "127.0.0.1:0")];
     service.spawn(&["run", "--roles", "enricher"], &more);
@@ -308,7 +273,7 @@ async fn raw_records_deleted_before_anyone_read_them_are_asked_of_the_source_aga
     service.kill();
 
     // The log begins far above 0, and a poll without rows ends all the same.
-    delete_records(&admin, names(&service)[0]).await;
+    delete_records(&admin, names(&service.settings.kafka)[0]).await;
     service.start().await;
     let window = json!({"since": "2001-01-01T00:00:00Z", "until": "2001-01-02T00:00:00Z"});
     let empty = service.submit(window).await;
@@ -319,7 +284,7 @@ async fn raw_records_deleted_before_anyone_read_them_are_asked_of_the_source_aga
 #[tokio::test]
 async fn a_poll_without_rows_ends_for_a_group_that_is_new_to_a_log_that_begins_above_0() {
     let simulator = city(200);
-    let mut service = Service::for_source(&simulator.resource_url(), &[]).await;
+    let mut service = PROGRAM.service(&simulator.resource_url(), &[]).await;
     let admin = Admin::new(&service.settings.kafka).unwrap();
     topics::ensure(&admin, &service.settings.kafka).await.unwrap();
     let producer: BaseProducer = ClientConfig::new()
@@ -327,11 +292,12 @@ async fn a_poll_without_rows_ends_for_a_group_that_is_new_to_a_log_that_begins_a
         .create()
         .unwrap();
     for partition in 0..5 {
-        let row = BaseRecord::<(), str>::to(names(&service)[0]).partition(partition).payload("{}");
+        let row =
+            BaseRecord::<(), str>::to(names(&service.settings.kafka)[0]).partition(partition).payload("{}");
         producer.send(row).ok().unwrap();
     }
     producer.flush(Duration::from_secs(10)).unwrap();
-    delete_records(&admin, names(&service)[0]).await;
+    delete_records(&admin, names(&service.settings.kafka)[0]).await;
     service.start().await;
     let window = json!({"since": "2001-01-01T00:00:00Z", "until": "2001-01-02T00:00:00Z"});
     let empty = service.submit(window).await;
@@ -343,7 +309,7 @@ async fn a_poll_without_rows_ends_for_a_group_that_is_new_to_a_log_that_begins_a
 #[tokio::test]
 async fn another_record_where_one_was_seen_is_a_loss() {
     let simulator = city(ROWS as u64);
-    let mut service = Service::for_source(&simulator.resource_url(), &[("source.page_rows", "500")]).await;
+    let mut service = PROGRAM.service(&simulator.resource_url(), &[("source.page_rows", "500")]).await;
     service.start().await;
     service.poll().await;
     assert_eq!(service.terminate().await, 0);
@@ -372,7 +338,7 @@ async fn another_record_where_one_was_seen_is_a_loss() {
 #[tokio::test]
 async fn positions_that_went_back_under_an_idle_service_are_read_again_from_there() {
     let simulator = city(ROWS as u64);
-    let mut service = Service::for_source(&simulator.resource_url(), &[]).await;
+    let mut service = PROGRAM.service(&simulator.resource_url(), &[]).await;
     service.start().await;
     service.poll().await;
     let before = service.tables().await;
@@ -395,13 +361,14 @@ async fn positions_that_went_back_under_an_idle_service_are_read_again_from_ther
 async fn a_lost_commit_of_the_last_batch_is_made_up_for_without_transactions() {
     let simulator = city(500);
     let overrides = [("kafka.transactions", "false")];
-    let mut service = Service::for_source(&simulator.resource_url(), &overrides).await;
+    let mut service = PROGRAM.service(&simulator.resource_url(), &overrides).await;
     service.start().await;
     service.poll().await;
     // As if the last commits had failed: the group stands where it stood before. A transaction of nobody's may say so
     // while the group is at work.
     let kafka = &service.settings.kafka;
-    let (group, raw) = (nyc311::kafka::groups::enricher_group(&service.settings.kafka), names(&service)[0]);
+    let (group, raw) =
+        (nyc311::kafka::groups::enricher_group(&service.settings.kafka), names(&service.settings.kafka)[0]);
     let producer: BaseProducer = ClientConfig::new()
         .set("bootstrap.servers", &kafka.bootstrap_servers)
         .set("transactional.id", format!("{group}-other"))
@@ -431,11 +398,11 @@ async fn a_lost_commit_of_the_last_batch_is_made_up_for_without_transactions() {
 #[tokio::test]
 async fn a_note_travels_with_the_offset_of_a_transaction() {
     let simulator = city(500);
-    let mut service = Service::for_source(&simulator.resource_url(), &[]).await;
+    let mut service = PROGRAM.service(&simulator.resource_url(), &[]).await;
     service.start().await;
     service.poll().await;
     let admin = Admin::new(&service.settings.kafka).unwrap();
-    let raw = names(&service)[0];
+    let raw = names(&service.settings.kafka)[0];
     let id = admin.describe(&[raw]).await.unwrap()[raw].id.clone();
     let group = nyc311::kafka::groups::enricher_group(&service.settings.kafka);
     let committed = admin.committed(&group, raw, &[0, 1, 2, 3, 4], Duration::from_secs(10)).await.unwrap();

@@ -2,15 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test that cannot go on fails
 
+mod answering;
 mod api_description;
+mod asking;
 mod cli;
 mod cli_first_hour;
 mod cli_screen;
-mod cluster;
 mod described_requests;
 mod documents;
 mod drift;
-mod freezer;
 mod http;
 mod instance;
 mod kafka;
@@ -18,15 +18,16 @@ mod kafka_loss;
 mod odd_source;
 mod oracle;
 mod pipeline;
-mod proxy;
-mod service;
 mod socrata;
 mod standstill;
-mod store_database;
 mod store_fitness;
 mod store_logs;
 mod store_polls;
-mod store_rows;
 mod store_versions;
 mod store_views;
 mod store_write;
+
+use nyc311_testkit::Program;
+
+/// The program under test.
+const PROGRAM: Program = Program::at(env!("CARGO_BIN_EXE_nyc311"));

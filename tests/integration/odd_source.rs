@@ -11,15 +11,15 @@ use std::{
 
 use nyc311::kafka::{HeaderList, Origin, RawRow, max_row_bytes, raw_producer::RawProducer};
 use nyc311_simulator::{Simulator, SimulatorOptions, serve};
+use nyc311_testkit::{
+    Service, Topics, assert_counts_add_up,
+    source_rows::{file, row, simulate_lines},
+};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
-use crate::{
-    cluster::Topics,
-    pipeline::{file, row, simulate_lines},
-    service::{Service, assert_counts_add_up},
-};
+use crate::PROGRAM;
 
 const UPDATED_AT: &str = "2026-04-10T01:35:00.000Z";
 
@@ -79,7 +79,7 @@ async fn a_row_that_is_not_quite_json_costs_itself_alone() {
     let simulator = serve_bytes(&directory, &lines);
     for page_rows in ["1", "3", "5000"] {
         let mut service =
-            Service::for_source(&simulator.resource_url(), &[("source.page_rows", page_rows)]).await;
+            PROGRAM.service(&simulator.resource_url(), &[("source.page_rows", page_rows)]).await;
         service.start().await;
         let poll = service.poll().await;
         let counts = &poll["counts"];
@@ -117,7 +117,7 @@ async fn a_broken_row_in_a_page_costs_no_sound_one() {
     let rows: Vec<String> = (0..60).map(|key| row(key, 1).to_string()).collect();
     let simulator = simulate_lines(&directory, &rows);
     simulator.inject("broken_row,count=8".parse().unwrap());
-    let mut service = Service::for_source(&simulator.resource_url(), &[("source.page_rows", "11")]).await;
+    let mut service = PROGRAM.service(&simulator.resource_url(), &[("source.page_rows", "11")]).await;
     service.start().await;
     let poll = service.poll().await;
     let counts = &poll["counts"];
@@ -143,7 +143,7 @@ async fn times_finer_than_milliseconds_lose_no_row() {
     for digits in [6, 9] {
         let directory = TempDir::new().unwrap();
         let simulator = simulate_lines(&directory, &fine_rows(digits));
-        let mut service = Service::for_source(&simulator.resource_url(), &[("source.page_rows", "7")]).await;
+        let mut service = PROGRAM.service(&simulator.resource_url(), &[("source.page_rows", "7")]).await;
         service.start().await;
         let poll = service.poll().await;
         assert_eq!(
@@ -167,7 +167,7 @@ async fn a_poll_over_fine_times_goes_on_after_a_kill() {
         let directory = TempDir::new().unwrap();
         let simulator = simulate_lines(&directory, &fine_rows(digits));
         simulator.inject("slow,delay=100ms".parse().unwrap());
-        let mut service = Service::for_source(&simulator.resource_url(), &[("source.page_rows", "7")]).await;
+        let mut service = PROGRAM.service(&simulator.resource_url(), &[("source.page_rows", "7")]).await;
         service.start().await;
         let id = service.submit(json!({})).await;
         service
@@ -191,7 +191,7 @@ async fn a_source_that_gives_fewer_rows_than_asked_for_is_read_to_its_end() {
     let rows: Vec<String> = (0..200).map(|key| row(key, 1).to_string()).collect();
     let simulator = simulate_lines(&directory, &rows);
     simulator.inject("capped,rows=20".parse().unwrap());
-    let mut service = Service::for_source(&simulator.resource_url(), &[("source.page_rows", "30")]).await;
+    let mut service = PROGRAM.service(&simulator.resource_url(), &[("source.page_rows", "30")]).await;
     service.start().await;
     let poll = service.poll().await;
     let counts = &poll["counts"];
@@ -210,7 +210,7 @@ async fn a_source_that_ignores_the_order_fails_the_poll_and_moves_no_cursor() {
     let simulator = simulate_lines(&directory, &rows);
     // The first page is as it should be, so there is a cursor that must stay.
     simulator.inject("unordered,skip=1".parse().unwrap());
-    let mut service = Service::for_source(&simulator.resource_url(), &[("source.page_rows", "80")]).await;
+    let mut service = PROGRAM.service(&simulator.resource_url(), &[("source.page_rows", "80")]).await;
     service.start().await;
     let poll = service.finished(&service.submit(json!({})).await).await;
     assert_eq!(
@@ -237,7 +237,7 @@ async fn rows_of_one_time_in_the_wrong_order_are_noticed_too() {
     let simulator = simulate_lines(&directory, &rows);
     simulator.inject("unordered".parse().unwrap());
     // A third of the rows share each time, so the first pages have one time only.
-    let mut service = Service::for_source(&simulator.resource_url(), &[("source.page_rows", "30")]).await;
+    let mut service = PROGRAM.service(&simulator.resource_url(), &[("source.page_rows", "30")]).await;
     service.start().await;
     let poll = service.finished(&service.submit(json!({})).await).await;
     assert_eq!(
@@ -289,7 +289,7 @@ async fn a_source_that_repeats_itself_ends_a_short_page_and_fails_a_full_one() {
         serde_json::from_str::<Value>(row).unwrap()[":updated_at"].as_str().unwrap().to_owned()
     });
     let (url, asked, stop) = unchanging(&format!("\u{feff}[{}]", sorted.join("\n,")));
-    let mut service = Service::for_source(&url, &[]).await;
+    let mut service = PROGRAM.service(&url, &[]).await;
     service.start().await;
     let poll = service.poll().await;
     assert_eq!((&poll["counts"]["fetched"], &poll["counts"]["stored"]), (&json!(30), &json!(30)), "{poll:#}");
@@ -313,7 +313,7 @@ async fn rows_that_nothing_can_go_on_from_end_a_walk_without_a_loop() {
     let simulator = simulate_lines(&directory, &[row(0, 1).to_string(), row(1, 1).to_string()]);
     // Put into every page, also into the last one: there is never an empty page.
     simulator.inject("malformed_row".parse().unwrap());
-    let mut service = Service::for_source(&simulator.resource_url(), &[]).await;
+    let mut service = PROGRAM.service(&simulator.resource_url(), &[]).await;
     service.start().await;
     let poll = service.poll().await;
     assert_eq!(
@@ -326,7 +326,7 @@ async fn rows_that_nothing_can_go_on_from_end_a_walk_without_a_loop() {
 #[tokio::test]
 async fn a_page_that_is_no_json_fails_the_poll_with_its_place() {
     let (url, _, stop) = unchanging(&format!("[{}\n,{{\"a\":\"oops", row(0, 1)).replace("oops", "oops\"]]]"));
-    let mut service = Service::for_source(&url, &[("source.retry_max_elapsed", "100ms")]).await;
+    let mut service = PROGRAM.service(&url, &[("source.retry_max_elapsed", "100ms")]).await;
     service.start().await;
     let poll = service.finished(&service.submit(json!({})).await).await;
     assert_eq!(poll["error"]["code"], "source_not_json", "{poll:#}");
@@ -355,7 +355,7 @@ async fn windows_on_creation_that_meet_miss_no_row_when_clocks_change() {
     }
     let path = file(&directory, "clocks.ndjson", &lines);
     let simulator = serve(&SimulatorOptions { file: vec![path], ..SimulatorOptions::default() }).unwrap();
-    let mut service = Service::for_source(&simulator.resource_url(), &[]).await;
+    let mut service = PROGRAM.service(&simulator.resource_url(), &[]).await;
     service.start().await;
     let window = async |service: &Service, since: &str, until: &str| {
         let id = service.submit(json!({"since": since, "until": until, "on": "created_date"})).await;
@@ -436,7 +436,7 @@ async fn rows_around_the_bound_are_stored_or_named_with_it() {
     let sizes = [most - 1, most, most + 1, 1_048_450, 1 << 20];
     let lines: Vec<String> = (80_000_000..).zip(sizes).map(|(key, bytes)| row_of(bytes, key)).collect();
     let simulator = simulate_lines(&directory, &lines);
-    let mut service = Service::for_source(&simulator.resource_url(), &[]).await;
+    let mut service = PROGRAM.service(&simulator.resource_url(), &[]).await;
     service.start().await;
     let poll = service.poll().await;
     assert_eq!(
@@ -471,9 +471,9 @@ async fn system_fields_can_be_narrowed_to_those_that_are_needed() {
         })
         .collect();
     let simulator = simulate_lines(&directory, &lines);
-    let mut whole = Service::for_source(&simulator.resource_url(), &[]).await;
+    let mut whole = PROGRAM.service(&simulator.resource_url(), &[]).await;
     let columns = "*,:id,:updated_at,:version,:created_at";
-    let mut narrow = Service::for_source(&simulator.resource_url(), &[("source.columns", columns)]).await;
+    let mut narrow = PROGRAM.service(&simulator.resource_url(), &[("source.columns", columns)]).await;
     for service in [&mut whole, &mut narrow] {
         service.start().await;
         assert_eq!(service.poll().await["counts"]["stored"], 20);

@@ -1,76 +1,21 @@
 //! The whole path through the real binary: source, Kafka, PostgreSQL; and what is left after it was broken.
 
-use std::{collections::HashMap, io::Write as _, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use nyc311::kafka::{
     Admin, Record,
     consumer::{Command, ConsumerThread, Event, InFlightLimit},
 };
-use nyc311_simulator::{Fault, Simulator, SimulatorOptions, serve};
+use nyc311_simulator::{Fault, SimulatorOptions, serve};
+use nyc311_testkit::{
+    Proxy, Service, assert_counts_add_up,
+    source_rows::{city, file, row, simulate_lines, versions},
+    topics::own_slot,
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::cluster::own_slot;
-use crate::proxy::Proxy;
-use crate::service::{Service, assert_counts_add_up};
-
-/// An invented row in the API's shape: version `version` of request `key`.
-pub fn row(key: u64, version: u64) -> Value {
-    const BOROUGHS: [&str; 6] = ["MANHATTAN", "BROOKLYN", "QUEENS", "BRONX", "STATEN ISLAND", "Unspecified"];
-    let agency = ["NYPD", "HPD", "DSNY"][(key % 3) as usize];
-    let complaint_type = ["Noise - Residential", "HEAT/HOT WATER", "Dirty Condition"][(key % 3) as usize];
-    let borough = BOROUGHS[(key % 6) as usize];
-    let day = 1 + version;
-    let mut row = json!({
-        "unique_key": (70_000_000 + key).to_string(),
-        "created_date": format!("2026-04-01T{:02}:{:02}:00.000", key % 24, key % 60),
-        "agency": agency,
-        "agency_name": "An Agency",
-        "complaint_type": complaint_type,
-        "descriptor": "Loud Music/Party",
-        "status": if version > 1 { "Closed" } else { "Open" },
-        "borough": borough,
-        "incident_zip": "10001",
-        ":id": format!("row-{key:04}"),
-        ":version": format!("rv-{version:04}"),
-        ":created_at": "2026-04-02T01:34:00.000Z",
-        ":updated_at": format!("2026-04-{day:02}T01:35:{:02}.000Z", key % 3),
-    });
-    if version > 1 {
-        row["closed_date"] = json!(format!("2026-04-{day:02}T00:30:00.000"));
-    }
-    row
-}
-
-pub fn file(directory: &TempDir, name: &str, lines: &[String]) -> PathBuf {
-    let path = directory.path().join(name);
-    let mut file = std::fs::File::create(&path).unwrap();
-    for line in lines {
-        writeln!(file, "{line}").unwrap();
-    }
-    path
-}
-
-fn versions(keys: u64, versions: u64) -> Vec<String> {
-    let mut lines = Vec::new();
-    for version in 1..=versions {
-        lines.extend((0..keys).map(|key| row(key, version).to_string()));
-    }
-    lines
-}
-
-pub fn simulate_lines(directory: &TempDir, lines: &[String]) -> Simulator {
-    let options = SimulatorOptions {
-        file: vec![file(directory, "rows.ndjson", lines)],
-        every_version: true,
-        ..SimulatorOptions::default()
-    };
-    serve(&options).unwrap()
-}
-
-pub fn city(rows: u64) -> Simulator {
-    serve(&SimulatorOptions { rows, ..SimulatorOptions::default() }).unwrap()
-}
+use crate::PROGRAM;
 
 /// Reads a topic to its end.
 async fn read(service: &Service, topic: &str) -> Vec<(i32, Record)> {
@@ -115,7 +60,7 @@ async fn every_version_ends_in_the_tables_and_a_second_poll_changes_nothing() {
     let directory = TempDir::new().unwrap();
     let lines = versions(200, 3);
     let simulator = simulate_lines(&directory, &lines);
-    let mut service = Service::for_source(&simulator.resource_url(), &[("source.page_rows", "7")]).await;
+    let mut service = PROGRAM.service(&simulator.resource_url(), &[("source.page_rows", "7")]).await;
     service.start().await;
     let poll = service.poll().await;
     assert_eq!(poll["counts"]["fetched"], 600);
@@ -162,11 +107,11 @@ async fn every_version_ends_in_the_tables_and_a_second_poll_changes_nothing() {
 async fn a_service_killed_at_any_moment_ends_in_the_same_tables() {
     let simulator = city(6_000);
     let overrides = [("source.page_rows", "500"), ("write.max_rows", "1000")];
-    let mut undisturbed = Service::for_source(&simulator.resource_url(), &overrides).await;
+    let mut undisturbed = PROGRAM.service(&simulator.resource_url(), &overrides).await;
     undisturbed.start().await;
     undisturbed.poll().await;
 
-    let mut service = Service::for_source(&simulator.resource_url(), &overrides).await;
+    let mut service = PROGRAM.service(&simulator.resource_url(), &overrides).await;
     service.start().await;
     let id = service.submit(json!({})).await;
     for kill in 0..8_u64 {
@@ -185,7 +130,7 @@ async fn a_service_killed_at_any_moment_ends_in_the_same_tables() {
 #[tokio::test]
 async fn sigterm_drains_and_the_poll_goes_on_after_the_restart() {
     let simulator = city(20_000);
-    let mut service = Service::for_source(&simulator.resource_url(), &[("source.page_rows", "500")]).await;
+    let mut service = PROGRAM.service(&simulator.resource_url(), &[("source.page_rows", "500")]).await;
     service.start().await;
     let id = service.submit(json!({})).await;
     service.fetched(&id, 1_000).await;
@@ -211,7 +156,7 @@ async fn rows_that_cannot_be_used_are_dead_letters_and_stop_nothing() {
     let lines: Vec<_> =
         [row(0, 1), without_date, huge, with_nul, row(4, 1)].iter().map(Value::to_string).collect();
     let simulator = simulate_lines(&directory, &lines);
-    let mut service = Service::for_source(&simulator.resource_url(), &[]).await;
+    let mut service = PROGRAM.service(&simulator.resource_url(), &[]).await;
     service.start().await;
     let poll = service.poll().await;
     assert_eq!(poll["counts"]["fetched"], 5);
@@ -239,7 +184,7 @@ async fn a_poll_of_dead_letters_only_succeeds_and_so_does_one_without_rows() {
     let mut unusable = row(1, 1);
     unusable["created_date"] = json!("soon");
     let simulator = simulate_lines(&directory, &[unusable.to_string()]);
-    let mut service = Service::for_source(&simulator.resource_url(), &[]).await;
+    let mut service = PROGRAM.service(&simulator.resource_url(), &[]).await;
     service.start().await;
     let poll = service.poll().await;
     assert_eq!(poll["counts"]["dead_lettered"], 1);
@@ -253,7 +198,7 @@ async fn a_poll_of_dead_letters_only_succeeds_and_so_does_one_without_rows() {
 async fn a_poll_completes_past_aborted_and_open_transactions_at_the_end_of_the_topics() {
     use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
     let simulator = city(500);
-    let mut service = Service::for_source(&simulator.resource_url(), &[]).await;
+    let mut service = PROGRAM.service(&simulator.resource_url(), &[]).await;
     service.start().await;
     let kafka = service.settings.kafka.clone();
     let foreign = |name: &str| -> BaseProducer {
@@ -290,7 +235,7 @@ async fn a_poll_completes_past_aborted_and_open_transactions_at_the_end_of_the_t
 #[tokio::test]
 async fn a_rewind_changes_nothing_and_better_rules_reach_old_rows() {
     let simulator = city(3_000);
-    let mut service = Service::for_source(&simulator.resource_url(), &[]).await;
+    let mut service = PROGRAM.service(&simulator.resource_url(), &[]).await;
     service.start().await;
     service.poll().await;
     let fresh = service.tables().await;
@@ -328,29 +273,15 @@ async fn a_rewind_changes_nothing_and_better_rules_reach_old_rows() {
 #[tokio::test]
 async fn what_kafka_loses_between_published_and_stored_is_read_from_the_source_again() {
     let simulator = city(5_000);
-    let mut service = Service::for_source(&simulator.resource_url(), &[("source.page_rows", "500")]).await;
+    let mut service = PROGRAM.service(&simulator.resource_url(), &[("source.page_rows", "500")]).await;
     // Without a writer nothing is stored: everything acknowledged is in Kafka alone.
     service.spawn(&["run", "--roles", "control,enricher"], &[]);
     service.wait_for("the endpoint answers", async || service.get("/v1/polls").await).await;
     service.ready().await;
     let id = service.submit(json!({})).await;
-    service
-        .wait_for("the source is read to its end", async || {
-            let poll = service.get(&format!("/v1/polls/{id}")).await?;
-            (poll["state"] == "storing").then_some(())
-        })
-        .await;
+    service.storing(&id).await;
     service.kill();
-    let kafka = &service.settings.kafka;
-    let admin = Admin::new(kafka).unwrap();
-    let names = [kafka.raw_topic.as_str(), &kafka.enriched_topic, &kafka.dead_letter_topic];
-    admin.client().delete_topics(&names, &rdkafka::admin::AdminOptions::new()).await.unwrap();
-    service
-        .wait_for("the topics are gone", async || {
-            let topics = admin.topics().await.ok()?;
-            names.iter().all(|name| !topics.contains_key(*name)).then_some(())
-        })
-        .await;
+    service.delete_topics().await;
     assert_eq!(service.database.number("select count(*) from nyc311.service_request").await, 0);
     service.start().await;
     let poll = service.finished(&id).await;
@@ -364,7 +295,7 @@ async fn what_kafka_loses_between_published_and_stored_is_read_from_the_source_a
 #[tokio::test]
 async fn three_processes_of_one_role_each_share_the_work() {
     let simulator = city(3_000);
-    let mut service = Service::for_source(&simulator.resource_url(), &[]).await;
+    let mut service = PROGRAM.service(&simulator.resource_url(), &[]).await;
     let id = service.settings.instance.id.clone();
     for role in ["enricher", "writer"] {
         let instance = format!("{id}-{role}");
@@ -381,7 +312,7 @@ async fn three_processes_of_one_role_each_share_the_work() {
 #[tokio::test]
 async fn faults_of_the_source_are_ridden_out_and_a_refusal_reaches_the_poll() {
     let simulator = city(2_000);
-    let mut service = Service::for_source(&simulator.resource_url(), &[("source.page_rows", "300")]).await;
+    let mut service = PROGRAM.service(&simulator.resource_url(), &[("source.page_rows", "300")]).await;
     service.start().await;
     for fault in ["server_error,count=2", "too_many_requests,count=1,retry_after=1s", "truncated,count=1"] {
         match fault.parse::<Fault>() {
@@ -393,7 +324,7 @@ async fn faults_of_the_source_are_ridden_out_and_a_refusal_reaches_the_poll() {
     assert_eq!(poll["counts"]["fetched"], poll["counts"]["stored"]);
 
     let mut refused =
-        Service::for_source(&simulator.resource_url(), &[("source.columns", "no_such_column")]).await;
+        PROGRAM.service(&simulator.resource_url(), &[("source.columns", "no_such_column")]).await;
     refused.start().await;
     let id = refused.submit(json!({})).await;
     let poll = refused.finished(&id).await;
@@ -405,7 +336,7 @@ async fn faults_of_the_source_are_ridden_out_and_a_refusal_reaches_the_poll() {
 #[tokio::test]
 async fn a_window_is_a_backfill_that_leaves_the_durable_cursor_alone() {
     let simulator = city(2_000);
-    let mut service = Service::for_source(&simulator.resource_url(), &[]).await;
+    let mut service = PROGRAM.service(&simulator.resource_url(), &[]).await;
     service.start().await;
     let body =
         json!({"since": "2000-01-01T00:00:00Z", "until": "2100-01-01T00:00:00Z", "on": "created_date"});
@@ -421,8 +352,7 @@ async fn a_window_is_a_backfill_that_leaves_the_durable_cursor_alone() {
 #[tokio::test]
 async fn a_service_waits_for_a_kafka_and_a_database_that_are_away() {
     let simulator = city(100);
-    let mut service =
-        Service::for_source(&simulator.resource_url(), &[("kafka.request_timeout", "1s")]).await;
+    let mut service = PROGRAM.service(&simulator.resource_url(), &[("kafka.request_timeout", "1s")]).await;
     let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = dead.local_addr().unwrap().to_string();
     drop(dead);
@@ -452,11 +382,12 @@ async fn a_service_waits_for_a_kafka_and_a_database_that_are_away() {
 #[tokio::test]
 async fn a_database_that_stands_still_is_named_alone_and_the_poll_goes_on_when_it_is_back() {
     let simulator = city(3_000);
-    let mut service = Service::for_source(
-        &simulator.resource_url(),
-        &[("source.page_rows", "200"), ("database.connect_timeout", "1s")],
-    )
-    .await;
+    let mut service = PROGRAM
+        .service(
+            &simulator.resource_url(),
+            &[("source.page_rows", "200"), ("database.connect_timeout", "1s")],
+        )
+        .await;
     let (proxy, through) = Proxy::in_front_of(service.database.settings.url.expose()).await;
     service.spawn(&["run"], &[("NYC311_DATABASE__URL", &through)]);
     service.ready().await;
@@ -492,7 +423,7 @@ async fn what_no_restart_mends_is_counted_and_ends_the_process() {
         ("supervision.backoff_initial", "50ms"),
         ("supervision.backoff_max", "100ms"),
     ];
-    let mut service = Service::for_source(&simulator.resource_url(), &overrides).await;
+    let mut service = PROGRAM.service(&simulator.resource_url(), &overrides).await;
     service.start().await;
     service.database.execute("alter table nyc311.service_request_history rename to elsewhere").await;
     let id = service.submit(json!({})).await;
@@ -520,7 +451,7 @@ async fn rows_that_became_visible_while_the_process_was_down_are_not_passed_over
     };
     let simulator = serve(&options).unwrap();
     simulator.inject("slow,delay=150ms".parse().unwrap());
-    let mut service = Service::for_source(&simulator.resource_url(), &[("source.page_rows", "10")]).await;
+    let mut service = PROGRAM.service(&simulator.resource_url(), &[("source.page_rows", "10")]).await;
     service.start().await;
     let id = service.submit(json!({})).await;
     service.fetched(&id, 30).await;

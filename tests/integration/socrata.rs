@@ -1,15 +1,18 @@
 //! The Socrata client against the simulator, over HTTP.
 
-use std::collections::{HashMap, HashSet};
-use std::io::Write;
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use jiff::Timestamp;
-use nyc311::config::{Secret, SourceSettings};
-use nyc311::socrata::{Cursor, Page, PageRequest, SocrataClient, SocrataError, WindowOn};
+use nyc311::{
+    config::{Secret, SourceSettings},
+    socrata::{Cursor, Page, PageRequest, SocrataClient, SocrataError, WindowOn},
+};
 use nyc311_simulator::{Fault, FaultKind, Simulator, SimulatorOptions, serve};
+use nyc311_testkit::source_rows::{file, plain_rows};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
@@ -73,38 +76,10 @@ async fn walk(client: &SocrataClient, first: PageRequest) -> Vec<Vec<u8>> {
     }
 }
 
-/// Invented rows: `versions` of each key, in the API's shape. Odd keys bring their system fields along.
-fn rows(keys: u64, versions: u64) -> Vec<Value> {
-    let mut rows = Vec::new();
-    for version in 0..versions {
-        for key in 0..keys {
-            let mut row = json!({
-                "unique_key": (7_000_000 + key * 7_919 % keys).to_string(),
-                "created_date": format!("2026-05-{:02}T10:00:00.000", 1 + key * 7_919 % keys % 3),
-                "agency": "DOT", "complaint_type": "Street Condition", "borough": "QUEENS",
-                "descriptor": format!("it's \u{2019}quoted\" {version}"),
-            });
-            if version > 0 {
-                row["closed_date"] = json!(format!("2026-05-{:02}T11:00:00.000", 5 + version));
-            }
-            rows.push(row);
-        }
-    }
-    rows
-}
-
-fn file(rows: &[Value]) -> (tempfile::TempDir, PathBuf) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("rows.ndjson");
-    let mut file = std::fs::File::create(&path).unwrap();
-    for row in rows {
-        writeln!(file, "{row}").unwrap();
-    }
-    (folder, path)
-}
-
 fn serve_file(rows: &[Value], change: impl FnOnce(&mut SimulatorOptions)) -> (Simulator, tempfile::TempDir) {
-    let (folder, path) = file(rows);
+    let folder = tempfile::tempdir().unwrap();
+    let lines: Vec<String> = rows.iter().map(Value::to_string).collect();
+    let path = file(&folder, "rows.ndjson", &lines);
     let mut options = SimulatorOptions { file: vec![path], ..SimulatorOptions::default() };
     change(&mut options);
     (serve(&options).unwrap(), folder)
@@ -112,7 +87,7 @@ fn serve_file(rows: &[Value], change: impl FnOnce(&mut SimulatorOptions)) -> (Si
 
 #[tokio::test]
 async fn a_walk_meets_each_row_once_whatever_the_page_size() {
-    let (simulator, _folder) = serve_file(&rows(250, 1), |_| ());
+    let (simulator, _folder) = serve_file(&plain_rows(250, 1), |_| ());
     let client = client(&simulator);
     let whole = walk(&client, page(50_000)).await;
     assert_eq!(whole.len(), 250);
@@ -126,7 +101,7 @@ async fn a_walk_meets_each_row_once_whatever_the_page_size() {
 
 #[tokio::test]
 async fn windows_are_half_open() {
-    let (simulator, _folder) = serve_file(&rows(90, 1), |_| ());
+    let (simulator, _folder) = serve_file(&plain_rows(90, 1), |_| ());
     let client = client(&simulator);
     let all: Vec<Value> = walk(&client, page(1_000)).await.iter().map(|row| parsed(row)).collect();
     let middle: Timestamp = text(&all[45], ":updated_at").parse().unwrap();
@@ -156,7 +131,7 @@ async fn a_hostile_id_is_only_a_text() {
 
 #[tokio::test]
 async fn faults_are_waited_out() {
-    let written = rows(40, 1);
+    let written = plain_rows(40, 1);
     for (kind, code) in [
         (FaultKind::TooManyRequests, "429"),
         (FaultKind::ServerError, "500"),
@@ -178,7 +153,7 @@ async fn faults_are_waited_out() {
 #[tokio::test]
 async fn a_fault_without_end_is_given_up() {
     let (simulator, _folder) =
-        serve_file(&rows(4, 1), |options| options.fault = vec!["not_json".parse().unwrap()]);
+        serve_file(&plain_rows(4, 1), |options| options.fault = vec!["not_json".parse().unwrap()]);
     let settings = SourceSettings { retry_max_elapsed: Duration::from_millis(200), ..settings(&simulator) };
     let (client, codes) = observed(&settings);
     let error = client.fetch_page(&page(10)).await.unwrap_err();
@@ -188,7 +163,7 @@ async fn a_fault_without_end_is_given_up() {
 
 #[tokio::test]
 async fn a_lagging_replica_says_so() {
-    let (simulator, _folder) = serve_file(&rows(60, 1), |_| ());
+    let (simulator, _folder) = serve_file(&plain_rows(60, 1), |_| ());
     let client = client(&simulator);
     simulator.inject("lagging_replica,behind=1day,count=1".parse().unwrap());
     let behind = client.fetch_page(&page(100)).await.unwrap();
@@ -202,7 +177,7 @@ async fn a_lagging_replica_says_so() {
 
 #[tokio::test]
 async fn the_token_is_checked() {
-    let (simulator, _folder) = serve_file(&rows(3, 1), |options| options.token = Some("right".into()));
+    let (simulator, _folder) = serve_file(&plain_rows(3, 1), |options| options.token = Some("right".into()));
     let with =
         |token: Option<&str>| SourceSettings { app_token: token.map(Secret::new), ..settings(&simulator) };
     assert_eq!(walk(&observed(&with(Some("right"))).0, page(10)).await.len(), 3);
@@ -217,7 +192,7 @@ async fn the_token_is_checked() {
 
 #[tokio::test]
 async fn what_is_not_understood_is_refused_in_the_sources_words() {
-    let (simulator, _folder) = serve_file(&rows(3, 1), |_| ());
+    let (simulator, _folder) = serve_file(&plain_rows(3, 1), |_| ());
     let settings = SourceSettings { columns: vec!["no_such_column".into()], ..settings(&simulator) };
     let error = observed(&settings).0.fetch_page(&page(10)).await.unwrap_err();
     let SocrataError::Rejected { http_status: 400, code, message } = error else { panic!("{error}") };
@@ -227,7 +202,7 @@ async fn what_is_not_understood_is_refused_in_the_sources_words() {
 
 #[tokio::test]
 async fn compressed_answers_are_the_same() {
-    let written = rows(500, 1);
+    let written = plain_rows(500, 1);
     let (plain, _folder) = serve_file(&written, |_| ());
     let (packed, _folder2) = serve_file(&written, |options| options.gzip = true);
     assert_eq!(walk(&client(&plain), page(100)).await, walk(&client(&packed), page(100)).await);
@@ -240,7 +215,7 @@ async fn compressed_answers_are_the_same() {
 #[tokio::test]
 async fn a_dropped_fetch_stops_asking() {
     let (simulator, _folder) =
-        serve_file(&rows(3, 1), |options| options.fault = vec!["server_error".parse().unwrap()]);
+        serve_file(&plain_rows(3, 1), |options| options.fault = vec!["server_error".parse().unwrap()]);
     let client = client(&simulator);
     let fetched = tokio::time::timeout(Duration::from_millis(100), client.fetch_page(&page(10))).await;
     assert!(fetched.is_err());
@@ -251,7 +226,7 @@ async fn a_dropped_fetch_stops_asking() {
 
 #[tokio::test]
 async fn a_table_that_moves_during_a_walk_loses_nothing() {
-    let (simulator, _folder) = serve_file(&rows(120, 3), |options| {
+    let (simulator, _folder) = serve_file(&plain_rows(120, 3), |options| {
         options.clock = Some("2026-05-05T12:00:00Z".parse().unwrap());
         options.clock_step = Duration::from_secs(6 * 60 * 60);
     });

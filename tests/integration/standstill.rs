@@ -2,21 +2,18 @@
 
 use std::time::{Duration, Instant};
 
-use nyc311_simulator::{Simulator, SimulatorOptions, serve};
+use nyc311_testkit::{
+    Proxy, assert_counts_add_up,
+    freezer::{freeze, threads},
+    source_rows::{city, row, simulate_lines},
+};
 use serde_json::{Value, json};
 
-use crate::freezer::{freeze, threads};
-use crate::pipeline::{row, simulate_lines};
-use crate::proxy::Proxy;
-use crate::service::{Service, assert_counts_add_up};
+use crate::PROGRAM;
 
 /// Short bounds: a test waits for each of them.
 const IMPATIENT: [(&str, &str); 3] =
     [("source.page_rows", "500"), ("supervision.hang_after", "4s"), ("supervision.stalled_after", "5s")];
-
-fn city(rows: u64) -> Simulator {
-    serve(&SimulatorOptions { rows, ..SimulatorOptions::default() }).unwrap()
-}
 
 /// What follows from a thread that stands still.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -33,11 +30,11 @@ enum Mended {
 /// that ends over it is started anew, as whoever runs it would.
 async fn a_poll_ends_though_a_thread_stands_still(name: &str, which: usize, mended: Mended) {
     let simulator = city(8_000);
-    let mut service = Service::for_source(&simulator.resource_url(), &IMPATIENT).await;
+    let mut service = PROGRAM.service(&simulator.resource_url(), &IMPATIENT).await;
     service.start().await;
     let id = service.submit(json!({})).await;
     service.fetched(&id, 1_000).await;
-    let thread = threads(service.pid(), name).get(which).copied();
+    let thread = threads(service.process_id(), name).get(which).copied();
     let frozen = freeze(thread.unwrap_or_else(|| panic!("no thread {which} is named {name}")));
     let deadline = Instant::now() + Duration::from_secs(90);
     let mut ended = None;
@@ -93,9 +90,9 @@ async fn a_frozen_supervisor_ends_the_process_and_the_poll_goes_on() {
 
 #[tokio::test]
 async fn a_frozen_thread_that_accepts_connections_is_left_behind() {
-    let mut service = Service::for_source("http://127.0.0.1:1/resource/erm2-nwe9.json", &IMPATIENT).await;
+    let mut service = PROGRAM.service("http://127.0.0.1:1/resource/erm2-nwe9.json", &IMPATIENT).await;
     service.start().await;
-    let thread = threads(service.pid(), "actix-server ac")[0];
+    let thread = threads(service.process_id(), "actix-server ac")[0];
     let frozen = freeze(thread);
     service
         .wait_for("the control stage is built anew", async || {
@@ -134,7 +131,7 @@ async fn another_frozen_stage_is_rebuilt_or_ends_the_process() {
 async fn a_table_that_somebody_locks_again_and_again_holds_nothing_up_for_good() {
     let simulator = city(30_000);
     let overrides = [("source.page_rows", "2000"), ("database.lock_timeout", "1s")];
-    let mut service = Service::for_source(&simulator.resource_url(), &overrides).await;
+    let mut service = PROGRAM.service(&simulator.resource_url(), &overrides).await;
     service.start().await;
     let id = service.submit(json!({})).await;
     service.fetched(&id, 1).await;
@@ -164,7 +161,7 @@ const REFUSE_CURSORS: &str = "
 #[tokio::test]
 async fn a_page_that_the_database_refuses_fails_the_poll_and_is_published_once() {
     let simulator = city(1_000);
-    let mut service = Service::for_source(&simulator.resource_url(), &[("source.page_rows", "200")]).await;
+    let mut service = PROGRAM.service(&simulator.resource_url(), &[("source.page_rows", "200")]).await;
     service.start().await;
     service.database.execute(REFUSE_CURSORS).await;
     let id = service.submit(json!({})).await;
@@ -185,7 +182,7 @@ async fn a_page_that_kafka_refuses_fails_the_poll_with_what_kafka_said() {
     // One of them states no borough, so its record has no key.
     let simulator =
         simulate_lines(&directory, &(0..6).map(|key| row(key, 1).to_string()).collect::<Vec<_>>());
-    let mut service = Service::for_source(&simulator.resource_url(), &[]).await;
+    let mut service = PROGRAM.service(&simulator.resource_url(), &[]).await;
     service.start().await;
     // A log that keeps the last record of each key takes none without.
     service.configure_raw_topic("cleanup.policy", "compact").await;
@@ -208,7 +205,7 @@ async fn a_poll_that_can_neither_go_on_nor_be_ended_fails_its_stage() {
         ("supervision.backoff_initial", "50ms"),
         ("supervision.backoff_max", "100ms"),
     ];
-    let mut service = Service::for_source(&simulator.resource_url(), &overrides).await;
+    let mut service = PROGRAM.service(&simulator.resource_url(), &overrides).await;
     service.start().await;
     let id = service.submit(json!({})).await;
     service.fetched(&id, 1).await;
@@ -221,7 +218,7 @@ async fn a_poll_that_can_neither_go_on_nor_be_ended_fails_its_stage() {
 #[tokio::test]
 async fn a_database_whose_tables_are_gone_ends_the_process_and_the_next_start_makes_them_anew() {
     let simulator = city(1_000);
-    let mut service = Service::for_source(&simulator.resource_url(), &[]).await;
+    let mut service = PROGRAM.service(&simulator.resource_url(), &[]).await;
     service.start().await;
     service.poll().await;
     service.database.execute("drop schema nyc311 cascade").await;
@@ -234,7 +231,7 @@ async fn a_database_whose_tables_are_gone_ends_the_process_and_the_next_start_ma
 #[tokio::test]
 async fn a_drain_does_not_wait_for_a_lock_that_holds_the_writer_up() {
     let simulator = city(20_000);
-    let mut service = Service::for_source(&simulator.resource_url(), &[("source.page_rows", "500")]).await;
+    let mut service = PROGRAM.service(&simulator.resource_url(), &[("source.page_rows", "500")]).await;
     service.start().await;
     let id = service.submit(json!({})).await;
     service.fetched(&id, 1_000).await;
@@ -261,7 +258,7 @@ async fn a_drain_does_not_wait_for_a_lock_that_holds_the_writer_up() {
 async fn a_drain_does_not_wait_for_a_database_that_is_away() {
     let simulator = city(20_000);
     let overrides = [("source.page_rows", "500"), ("database.connect_timeout", "1s")];
-    let mut service = Service::for_source(&simulator.resource_url(), &overrides).await;
+    let mut service = PROGRAM.service(&simulator.resource_url(), &overrides).await;
     let (proxy, through) = Proxy::in_front_of(service.database.settings.url.expose()).await;
     service.spawn(&["run"], &[("NYC311_DATABASE__URL", &through)]);
     service.ready().await;

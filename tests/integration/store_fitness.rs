@@ -1,16 +1,21 @@
 //! Databases that would take most rows and refuse some, or say that all is well: refused before a row is written, or set right.
 
-use nyc311::config::DatabaseSettings;
-use nyc311::store::{Store, StoreError};
+use nyc311::{
+    config::DatabaseSettings,
+    store::{Store, StoreError},
+};
+use nyc311_testkit::{
+    Binary, TestDatabase,
+    batches::{batch, incoming, request},
+    topics::bootstrap_servers,
+};
 use serde_json::json;
 
-use crate::cli::{Binary, finding};
-use crate::cluster::bootstrap_servers;
-use crate::store_database::TestDatabase;
-use crate::store_rows::{batch, incoming, request};
+use crate::PROGRAM;
 
 fn binary(settings: &DatabaseSettings) -> Binary {
-    Binary::new()
+    PROGRAM
+        .bare()
         .with("NYC311_DATABASE__URL", settings.url.expose())
         .with("NYC311_KAFKA__BOOTSTRAP_SERVERS", &bootstrap_servers())
         .with("NYC311_SOURCE__URL", "http://127.0.0.1:1/resource/x.json")
@@ -23,7 +28,7 @@ async fn a_database_that_is_not_utf_8_is_refused_by_every_command_with_the_remed
         let options = format!("encoding '{encoding}' template template0 lc_collate 'C' lc_ctype 'C'");
         let database = TestDatabase::create_with(&options).await;
         let binary = binary(&database.settings);
-        let fault = finding(&binary, "database").await;
+        let fault = binary.finding("database").await;
         let detail = fault["detail"].as_str().unwrap();
         assert!(fault["ok"] == false && detail.contains(encoding), "{fault}");
         assert!(detail.contains("create database ... encoding 'UTF8' template template0"), "{fault}");
@@ -95,7 +100,7 @@ async fn a_database_that_takes_no_writes_is_away_and_check_says_so() {
     database.alter("set default_transaction_read_only = on").await;
     let away = database.another_store().ping().await.unwrap_err();
     assert!(away.is_unavailable() && away.to_string().contains("takes no writes"), "{away}");
-    let fault = finding(&binary(&database.settings), "database").await;
+    let fault = binary(&database.settings).finding("database").await;
     assert!(fault["ok"] == false && fault["remedy"].as_str().unwrap().contains("primary"), "{fault}");
 }
 
@@ -116,9 +121,9 @@ async fn check_finds_the_rights_that_a_write_needs() {
         url: nyc311::config::Secret::new(url.as_str()),
         ..DatabaseSettings::default()
     });
-    let tables = finding(&binary, "database").await;
+    let tables = binary.finding("database").await;
     database.execute("do $$ begin execute format('revoke temporary on database %I from public', current_database()); end $$").await;
-    let temporary = finding(&binary, "database").await;
+    let temporary = binary.finding("database").await;
     database.execute(&format!("drop owned by {role}; drop role {role}")).await;
     for (fault, expected) in [(&tables, "may not read and write"), (&temporary, "temporary tables")] {
         assert_eq!(fault["ok"], false, "{fault}");

@@ -1,52 +1,23 @@
 //! What durable places say of Kafka's logs: ids, marks, losses that are noted once, statements that may be repeated.
 
-use jiff::Timestamp;
-use nyc311::config::{DatabaseSettings, Secret};
-use nyc311::kafka::{Committed, Mark, OffsetNote};
-use nyc311::store::polls::{
-    LeaseError, NewPoll, PageRecord, PollState, Submitted, Trigger, Window, WindowOn,
-};
-use nyc311::store::{Claim, FoundLog, FoundLogs, LogLoss, LostPlace, Position, RawStart, Store, TakenUp};
-use serde_json::json;
 use std::time::Duration;
+
+use jiff::Timestamp;
+use nyc311::{
+    config::{DatabaseSettings, Secret},
+    kafka::{Acknowledged, Mark},
+    store::{
+        Claim, DeadLetter, FoundLogs, LogLoss, LostPlace, RawStart, Store, TakenUp,
+        polls::{LeaseError, NewPoll, PageRecord, PollState, Submitted, Trigger, Window, WindowOn},
+    },
+};
+use nyc311_testkit::{
+    Cut, Proxy, TestDatabase,
+    batches::{CLUSTER, TOPIC, advance, batch, dead_letter},
+    logs::{SOURCE, claim, commit, logs},
+};
+use serde_json::json;
 use uuid::Uuid;
-
-use crate::proxy::{Cut, Proxy};
-use crate::store_database::TestDatabase;
-use crate::store_rows::{TOPIC, advance, batch};
-
-const SOURCE: &str = "erm2-nwe9";
-const CLUSTER: &str = "cluster";
-
-/// Claims a position that nothing speaks against.
-pub async fn claim(
-    store: &Store,
-    (cluster, topic, partition): (&str, &str, i32),
-    owner: &str,
-    initial: i64,
-) -> Position {
-    match store.claim_position(cluster, topic, None, partition, owner, initial).await.unwrap() {
-        Claim::Taken { position, .. } => position,
-        Claim::OtherLog => panic!("{topic}/{partition} speaks of another log"),
-    }
-}
-
-/// What a group has committed, without a word of the log.
-fn commit(next_offset: i64) -> Committed {
-    Committed { next_offset, note: OffsetNote::default() }
-}
-
-/// The topics of a cluster, all with this id.
-pub fn logs(id: Option<&str>, is_new: bool) -> FoundLogs<'static> {
-    let log = |topic: &str| FoundLog { topic: topic.to_owned(), id: id.map(str::to_owned), is_new };
-    FoundLogs {
-        cluster_id: CLUSTER,
-        source: SOURCE,
-        raw: log("raw"),
-        derived: vec![log(TOPIC), log("dead_letter")],
-        committed: Some(vec![(0, Some(commit(900))), (1, None)]),
-    }
-}
 
 fn page(number: u64, raw_topic_id: &str, offsets: std::ops::Range<i64>) -> PageRecord {
     let reached: Timestamp = "2026-01-02T00:00:00Z".parse().unwrap();
@@ -61,7 +32,7 @@ fn page(number: u64, raw_topic_id: &str, offsets: std::ops::Range<i64>) -> PageR
         cluster_id: CLUSTER.to_owned(),
         raw_topic: "raw".to_owned(),
         raw_topic_id: Some(raw_topic_id.to_owned()),
-        acknowledged: vec![nyc311::kafka::Acknowledged {
+        acknowledged: vec![Acknowledged {
             partition: 0,
             first_offset: offsets.start,
             end_offset: offsets.end,
@@ -217,10 +188,7 @@ async fn a_page_whose_commit_was_answered_into_the_void_counts_once() {
     let store = Store::new(&settings).unwrap();
     let (poll, token) = running_poll(&store).await;
     let mut first = page(1, "one", 0..500);
-    first.dead_letters = vec![nyc311::store::DeadLetter {
-        poll_id: Some(poll),
-        ..crate::store_write::dead_letter(b"too large")
-    }];
+    first.dead_letters = vec![DeadLetter { poll_id: Some(poll), ..dead_letter(b"too large") }];
     proxy.cut("COMMIT", Cut::Answer, 1);
     let lost = store.record_page(poll, token, &first).await;
     assert!(matches!(&lost, Err(LeaseError::Store(error)) if error.is_unavailable()), "{lost:?}");

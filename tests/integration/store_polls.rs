@@ -1,18 +1,22 @@
 //! Polls and positions: queue, idempotency, leases, cursors, loss, epochs.
 
-use crate::store_database::TestDatabase;
-use crate::store_logs::{claim, logs};
-use jiff::Timestamp;
-use nyc311::store::polls::{
-    Cancel, Lease, LeaseError, LeasedPoll, NewPoll, PageRecord, Poll, PollError, PollState, Submitted,
-    Trigger, Window, WindowOn,
-};
-use nyc311::store::{Store, StoreError};
-use serde_json::json;
 use std::time::Duration;
 
+use jiff::Timestamp;
+use nyc311::store::{
+    Store, StoreError,
+    polls::{
+        Cancel, Lease, LeaseError, LeasedPoll, NewPoll, PageRecord, Poll, PollError, PollState, Submitted,
+        Trigger, Window, WindowOn,
+    },
+};
+use nyc311_testkit::{
+    TestDatabase,
+    logs::{SOURCE, claim, logs},
+};
+use serde_json::json;
+
 const LEASE: Duration = Duration::from_secs(30);
-const SOURCE: &str = "erm2-nwe9";
 
 fn new_poll(key: Option<&str>) -> NewPoll {
     NewPoll {

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use nyc311::store::{IncomingRow, WriteSummary};
 use nyc311_domain::{CONTENT, enrich};
+use nyc311_testkit::{
+    TestDatabase,
+    batches::{batch, incoming, outcome},
+    oracle::{Tables, assert_recounts, tables},
+};
 use serde_json::json;
-
-use crate::oracle::{Tables, assert_recounts, tables};
-use crate::store_database::TestDatabase;
-use crate::store_rows::{batch, incoming};
-use crate::store_write::{count, outcome};
 
 /// A raw row without `:version`: request 1 as it stood on a day of April.
 fn raw(day: u8, status: &str) -> Vec<u8> {
@@ -84,15 +84,15 @@ async fn version_that_older_rules_left_without_a_name_does_not_supersede_itself(
     let database = TestDatabase::create().await;
     let (first, second) = (raw(3, "Open"), raw(4, "Closed"));
     database.write(&batch([nameless(&first), nameless(&second)])).await.unwrap();
-    assert_eq!(count(&database, "service_request_history").await, 1);
+    assert_eq!(database.count("service_request_history").await, 1);
     database.execute("update nyc311.service_request set withdrawn_at = now()").await;
 
     // A rewind under the rules of today: the same two versions, by their content.
     let summary = database.write(&batch([by_content(&first), by_content(&second)])).await.unwrap();
     assert_eq!(outcome(&summary), (0, 0, 2, 0));
-    assert_eq!(count(&database, "service_request where withdrawn_at is not null").await, 1);
+    assert_eq!(database.count("service_request where withdrawn_at is not null").await, 1);
     let unnamed = "service_request_history where source_version = ''";
-    assert_eq!((count(&database, "service_request_history").await, count(&database, unnamed).await), (1, 0));
+    assert_eq!((database.count("service_request_history").await, database.count(unnamed).await), (1, 0));
     assert_recounts(&database).await;
     // Read once more, also as an older program had enriched them: nothing changes.
     let before = tables(&database).await;
@@ -103,7 +103,7 @@ async fn version_that_older_rules_left_without_a_name_does_not_supersede_itself(
     }
     // What nobody reads again stays as it is.
     database.write(&batch([nameless(&raw(5, "Closed"))])).await.unwrap();
-    assert_eq!(count(&database, "service_request where source_version = ''").await, 1);
+    assert_eq!(database.count("service_request where source_version = ''").await, 1);
 }
 
 #[tokio::test]

@@ -1,30 +1,12 @@
 //! Dead letters, the timeline, quality flags and percentiles.
 
-use crate::store_database::TestDatabase;
-use crate::store_rows::{batch, incoming, request};
-use bytes::Bytes;
-use nyc311::store::{DeadLetter, IncomingRow, LetterSelection};
-use nyc311::telemetry::labels::StageName;
+use nyc311::store::{IncomingRow, LetterSelection};
 use nyc311_domain::quality;
+use nyc311_testkit::{
+    TestDatabase,
+    batches::{batch, dead_letter, incoming, request},
+};
 use serde_json::json;
-
-fn dead_letter(payload: &'static [u8]) -> DeadLetter {
-    DeadLetter {
-        payload: Bytes::from_static(payload),
-        stage: StageName::Enricher,
-        reason: "not_an_object".to_owned(),
-        field: None,
-        detail: None,
-        unique_key: None,
-        kafka_cluster_id: None,
-        topic: None,
-        partition: None,
-        offset: None,
-        headers: None,
-        poll_id: None,
-        raw_partition: 0,
-    }
-}
 
 async fn states(database: &TestDatabase) -> serde_json::Value {
     let query = "select convert_from(payload, 'UTF8') as payload, state from nyc311.dead_letter";

@@ -1,27 +1,25 @@
 //! The write transaction: promise 6 (the tables are a function of the set of versions), promise 7 (rollups equal
 //! a recount), fencing, refused rows, counts.
 
-use crate::oracle::{Tables, assert_recounts, tables};
-use crate::store_database::TestDatabase;
-use crate::store_logs::claim;
-use crate::store_rows::{CLUSTER, TOPIC, advance, batch, incoming, request};
-use bytes::Bytes;
-use nyc311::config::DatabaseSettings;
-use nyc311::store::polls::{NewPoll, Submitted, Trigger, Window, WindowOn};
-use nyc311::store::{DeadLetter, IncomingRow, Store, StoreError, WriteError, WriteSummary};
-use nyc311::telemetry::labels::StageName;
-use nyc311_domain::{QualityFlags, ServiceRequest};
-use serde_json::{Value, json};
 use std::time::Duration;
+
+use bytes::Bytes;
+use nyc311::{
+    config::DatabaseSettings,
+    store::{
+        DeadLetter, IncomingRow, Store, StoreError, WriteError,
+        polls::{NewPoll, Submitted, Trigger, Window, WindowOn},
+    },
+};
+use nyc311_domain::{QualityFlags, ServiceRequest};
+use nyc311_testkit::{
+    TestDatabase,
+    batches::{CLUSTER, TOPIC, advance, batch, dead_letter, incoming, outcome, request},
+    logs::claim,
+    oracle::{Tables, assert_recounts, tables},
+};
+use serde_json::{Value, json};
 use uuid::Uuid;
-
-pub async fn count(database: &TestDatabase, table: &str) -> i64 {
-    database.number(&format!("select count(*) from nyc311.{table}")).await
-}
-
-pub fn outcome(summary: &WriteSummary) -> (u64, u64, u64, u64) {
-    (summary.stored, summary.duplicate, summary.reenriched, summary.dead_lettered)
-}
 
 /// Some versions of some keys, some of them under two revisions of the rules.
 fn versions(draw: &mut fastrand::Rng) -> Vec<IncomingRow> {
@@ -73,7 +71,7 @@ async fn any_order_batching_and_repetition_end_in_the_same_tables() {
         }
         assert_eq!(total, delivered);
         let found = tables(&database).await;
-        assert_eq!(count(&database, "service_request").await, 60);
+        assert_eq!(database.count("service_request").await, 60);
         match &expected {
             None => expected = Some(found),
             Some(expected) => assert_eq!(&found, expected, "round {round}"),
@@ -114,7 +112,7 @@ async fn a_late_version_goes_to_history() {
     let summary = database.write(&batch([incoming(&request(1, 2, 1))])).await.unwrap();
     assert_eq!(outcome(&summary), (1, 0, 0, 0));
     assert_eq!(database.json("select * from nyc311.service_request").await, current);
-    assert_eq!(count(&database, "service_request_history").await, 1);
+    assert_eq!(database.count("service_request_history").await, 1);
 }
 
 #[tokio::test]
@@ -137,7 +135,7 @@ async fn a_known_version_changes_nothing() {
     assert_eq!(outcome(&summary), (0, 4, 0, 0));
     // our clocks included
     assert_eq!(database.json("select * from nyc311.service_request").await, before);
-    assert_eq!(count(&database, "service_request_history").await, 3);
+    assert_eq!(database.count("service_request_history").await, 3);
 }
 
 #[tokio::test]
@@ -147,11 +145,11 @@ async fn a_higher_revision_replaces_in_place_without_history() {
     database.write(&batch(rows(1))).await.unwrap();
     let summary = database.write(&batch(rows(2))).await.unwrap();
     assert_eq!(outcome(&summary), (0, 0, 3, 0));
-    assert_eq!(count(&database, "service_request_history where rules_revision = 2").await, 2);
-    assert_eq!(count(&database, "service_request where rules_revision = 2").await, 1);
+    assert_eq!(database.count("service_request_history where rules_revision = 2").await, 2);
+    assert_eq!(database.count("service_request where rules_revision = 2").await, 1);
     let summary = database.write(&batch(rows(1))).await.unwrap();
     assert_eq!(outcome(&summary), (0, 3, 0, 0));
-    assert_eq!(count(&database, "service_request_history").await, 2);
+    assert_eq!(database.count("service_request_history").await, 2);
     assert_recounts(&database).await;
 }
 
@@ -165,7 +163,7 @@ async fn a_version_that_a_batch_brings_again_with_its_successor_is_a_duplicate()
     let both = [incoming(&request(1, 2, 2)), incoming(&request(1, 4, 1))];
     let summary = database.write(&batch(both)).await.unwrap();
     assert_eq!(outcome(&summary), (1, 0, 1, 0));
-    assert_eq!(count(&database, "service_request_history").await, 2);
+    assert_eq!(database.count("service_request_history").await, 2);
 }
 
 #[tokio::test]
@@ -193,8 +191,8 @@ async fn rows_changed_by_hand_keep_the_rollups_right() {
         0
     );
     database.execute("truncate nyc311.service_request").await;
-    assert_eq!(count(&database, "rollup_daily").await, 0);
-    assert_eq!(count(&database, "rollup_response_monthly").await, 0);
+    assert_eq!(database.count("rollup_daily").await, 0);
+    assert_eq!(database.count("rollup_response_monthly").await, 0);
 }
 
 type Change<'a> = &'a dyn Fn(&mut ServiceRequest<'static>);
@@ -310,7 +308,7 @@ async fn positions_move_with_the_rows_and_a_stale_epoch_or_a_gap_changes_nothing
     let mut unknown = batch([incoming(&request(2, 0, 1))]);
     unknown.advances = vec![advance(4, 1, 0, 1)];
     assert!(matches!(database.write(&unknown).await, Err(WriteError::Fenced { found: None, .. })));
-    assert_eq!(count(&database, "service_request").await, 1);
+    assert_eq!(database.count("service_request").await, 1);
 }
 
 #[tokio::test]
@@ -351,12 +349,12 @@ async fn refused_rows_become_dead_letters_and_the_rest_is_stored() {
     let letter = |key: i64, code: &str| json!({"unique_key": key, "stage": "writer", "reason": "refused_by_database", "code": code});
     assert_eq!(letters, json!([letter(9, "22021"), letter(77, "23514"), letter(150, "54000")]));
     // the version that the refused one would have superseded is current
-    assert_eq!(count(&database, "service_request where unique_key = 77").await, 1);
+    assert_eq!(database.count("service_request where unique_key = 77").await, 1);
     assert_eq!(database.positions(CLUSTER, &[TOPIC]).await.unwrap()[0].next_offset, 500);
 
     write.advances = vec![];
     assert_eq!(outcome(&database.write(&write).await.unwrap()), (0, 198, 0, 3));
-    assert_eq!(count(&database, "dead_letter").await, 3);
+    assert_eq!(database.count("dead_letter").await, 3);
 }
 
 #[tokio::test]
@@ -372,24 +370,6 @@ async fn a_value_that_cannot_be_read_becomes_a_dead_letter() {
     let expected = json!([{"stage": "aggregator", "reason": "enriched_unreadable", "topic": TOPIC,
         "kafka_offset": 12, "state": "open"}]);
     assert_eq!(letters, expected);
-}
-
-pub fn dead_letter(payload: &'static [u8]) -> DeadLetter {
-    DeadLetter {
-        payload: Bytes::from_static(payload),
-        stage: StageName::Enricher,
-        reason: "not_an_object".to_owned(),
-        field: None,
-        detail: Some("a NUL\0 in a text".to_owned()),
-        unique_key: None,
-        kafka_cluster_id: Some(CLUSTER.to_owned()),
-        topic: Some("nyc311.raw".to_owned()),
-        partition: Some(3),
-        offset: Some(7),
-        headers: Some(json!({"nyc311-page": "1\0"})),
-        poll_id: None,
-        raw_partition: 3,
-    }
 }
 
 #[tokio::test]

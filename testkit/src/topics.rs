@@ -1,18 +1,18 @@
 //! The real Kafka that tests talk to: topics and groups of each test's own.
 
-use std::{
-    sync::{Arc, LazyLock},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use nyc311::{
-    config::Settings,
+    config::{KafkaSettings, Settings},
     kafka::{Admin, consumer::ThreadSlot, topics},
     supervision::Watchdog,
 };
+use rdkafka::{Offset, TopicPartitionList, admin::AdminOptions};
 use uuid::Uuid;
 
-/// A test's own topics; they are deleted when it ends.
+use crate::waiting::eventually;
+
+/// A test's own topics; a test that ends well deletes them.
 pub struct Topics {
     pub settings: Arc<Settings>,
     pub admin: Admin,
@@ -48,6 +48,33 @@ pub fn own_names(overrides: &[(&str, &str)]) -> Settings {
     Settings::with(&all).expect("settings of a test")
 }
 
+/// Returns the names of the three topics: raw, enriched, dead letters.
+pub fn names(kafka: &KafkaSettings) -> [&str; 3] {
+    [&kafka.raw_topic, &kafka.enriched_topic, &kafka.dead_letter_topic].map(String::as_str)
+}
+
+/// Deletes topics and waits until Kafka has forgotten them.
+pub async fn delete(admin: &Admin, names: &[&str]) {
+    admin.client().delete_topics(names, &AdminOptions::new()).await.unwrap();
+    eventually("the topics are gone", async || admin.describe(names).await.ok()?.is_empty().then_some(()))
+        .await;
+}
+
+/// Deletes what a topic holds, and keeps the topic.
+pub async fn delete_records(admin: &Admin, topic: &str) {
+    let ends = admin.log_ends(topic, 0..5).await.unwrap();
+    let mut until = TopicPartitionList::new();
+    for (partition, ends) in (0..).zip(&ends) {
+        until.add_partition_offset(topic, partition, Offset::Offset(ends.high)).unwrap();
+    }
+    admin.client().delete_records(&until, &AdminOptions::new()).await.unwrap();
+    eventually("the records are gone", async || {
+        let ends = admin.log_ends(topic, 0..5).await.ok()?;
+        ends.iter().all(|ends| ends.low == ends.high).then_some(())
+    })
+    .await;
+}
+
 impl Topics {
     /// Creates the three topics.
     pub async fn create(overrides: &[(&str, &str)]) -> Self {
@@ -59,30 +86,7 @@ impl Topics {
 
     /// Deletes the topics.
     pub async fn delete(self) {
-        let kafka = &self.settings.kafka;
-        let names = [kafka.raw_topic.as_str(), &kafka.enriched_topic, &kafka.dead_letter_topic];
-        self.admin.client().delete_topics(&names, &rdkafka::admin::AdminOptions::new()).await.unwrap();
-    }
-}
-
-/// Returns the client that tests ask HTTP servers with. It reads no certificates, which takes a client without
-/// optimisation longer than a hundred answers, and keeps no connection, which would belong to another test's runtime.
-pub fn http_client() -> reqwest::Client {
-    static CLIENT: LazyLock<reqwest::Client> = LazyLock::new(|| {
-        let builder = reqwest::Client::builder().tls_built_in_root_certs(false);
-        builder.pool_max_idle_per_host(0).build().expect("a client without certificates")
-    });
-    CLIENT.clone()
-}
-
-/// Waits until `condition` yields something, for a minute at most.
-pub async fn eventually<T>(what: &str, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
-    let deadline = std::time::Instant::now() + Duration::from_secs(60);
-    loop {
-        if let Some(found) = condition().await {
-            return found;
-        }
-        assert!(std::time::Instant::now() < deadline, "{what} did not happen within a minute");
-        tokio::time::sleep(Duration::from_millis(25)).await;
+        let names = names(&self.settings.kafka);
+        self.admin.client().delete_topics(&names, &AdminOptions::new()).await.unwrap();
     }
 }

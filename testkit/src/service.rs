@@ -7,20 +7,26 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nyc311::config::Settings;
+use nyc311::{config::Settings, kafka::Admin};
+use rdkafka::admin::{AdminOptions, AlterConfig, ResourceSpecifier};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
-    cluster::{http_client, own_names},
+    database::TestDatabase,
+    http_client::http_client,
     oracle::{self, Tables},
-    store_database::TestDatabase,
+    topics::{self, own_names},
+    waiting::within,
 };
 
 /// A service of a test's own. Dropping it kills the process.
 pub struct Service {
+    /// The database that it writes to.
     pub database: TestDatabase,
+    /// What it was told, as a part of the program in the test's own process needs it.
     pub settings: Settings,
+    program: &'static str,
     environment: Vec<(String, String)>,
     processes: Vec<Child>,
     logs: TempDir,
@@ -33,7 +39,7 @@ fn free_port() -> u16 {
 
 impl Service {
     /// Prepares a service for the source at `url`; nothing runs yet.
-    pub async fn for_source(url: &str, overrides: &[(&str, &str)]) -> Self {
+    pub async fn for_source(program: &'static str, url: &str, overrides: &[(&str, &str)]) -> Self {
         let database = TestDatabase::create_empty().await;
         let listen = format!("127.0.0.1:{}", free_port());
         let mut all = vec![
@@ -63,6 +69,7 @@ impl Service {
         Self {
             database,
             settings,
+            program,
             environment,
             processes: Vec::new(),
             logs: TempDir::new().unwrap(),
@@ -72,7 +79,7 @@ impl Service {
 
     /// Returns the command with this service's settings and nothing of the test's environment.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_nyc311"));
+        let mut command = Command::new(self.program);
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("NYC311_")) {
             command.env_remove(name);
         }
@@ -115,11 +122,6 @@ impl Service {
         .await;
     }
 
-    /// Returns the process that was started last.
-    pub fn pid(&self) -> u32 {
-        self.processes.last().expect("a running process").id()
-    }
-
     /// Returns the exit code of the process that was started last, if it has ended.
     pub fn has_ended(&mut self) -> Option<i32> {
         let status = self.processes.last_mut()?.try_wait().unwrap()?;
@@ -136,18 +138,33 @@ impl Service {
         .await;
     }
 
+    /// Waits until the poll has read the source to its end.
+    pub async fn storing(&self, id: &str) {
+        self.wait_for("the source is read to its end", async || {
+            let poll = self.get(&format!("/v1/polls/{id}")).await?;
+            (poll["state"] == "storing").then_some(())
+        })
+        .await;
+    }
+
+    /// Deletes the topics and waits until Kafka has forgotten them.
+    pub async fn delete_topics(&self) -> Admin {
+        let admin = Admin::new(&self.settings.kafka).unwrap();
+        topics::delete(&admin, &topics::names(&self.settings.kafka)).await;
+        admin
+    }
+
     /// Returns how many records the raw topic holds.
     pub async fn raw_ends(&self) -> i64 {
         let kafka = &self.settings.kafka;
-        let ends = nyc311::kafka::Admin::new(kafka).unwrap().log_ends(&kafka.raw_topic, 0..5).await.unwrap();
+        let ends = Admin::new(kafka).unwrap().log_ends(&kafka.raw_topic, 0..5).await.unwrap();
         ends.iter().map(|ends| ends.high).sum()
     }
 
     /// Sets a property of the raw topic by hand.
     pub async fn configure_raw_topic(&self, name: &str, value: &str) {
-        use rdkafka::admin::{AdminOptions, AlterConfig, ResourceSpecifier};
         let kafka = &self.settings.kafka;
-        let admin = nyc311::kafka::Admin::new(kafka).unwrap();
+        let admin = Admin::new(kafka).unwrap();
         let change = AlterConfig::new(ResourceSpecifier::Topic(&kafka.raw_topic)).set(name, value);
         let changed = admin.client().alter_configs([&change], &AdminOptions::new()).await.unwrap();
         assert!(changed.iter().all(Result::is_ok), "{changed:?}");
@@ -194,14 +211,9 @@ impl Service {
     }
 
     async fn exit_code(&self, process: &mut Child) -> i32 {
-        let deadline = Instant::now() + Duration::from_secs(60);
-        loop {
-            if let Some(status) = process.try_wait().unwrap() {
-                return status.code().unwrap_or(-1);
-            }
-            assert!(Instant::now() < deadline, "the process does not end:\n{}", self.log());
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        let status = within(Duration::from_secs(60), async || process.try_wait().unwrap()).await;
+        let status = status.unwrap_or_else(|| panic!("the process does not end:\n{}", self.log()));
+        status.code().unwrap_or(-1)
     }
 
     /// Asks the control endpoint; none while it does not answer.
@@ -247,15 +259,9 @@ impl Service {
     }
 
     /// Waits for a condition, for 90 seconds at most; shows the log when it does not come true.
-    pub async fn wait_for<T>(&self, what: &str, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
-        let deadline = Instant::now() + Duration::from_secs(90);
-        loop {
-            if let Some(found) = condition().await {
-                return found;
-            }
-            assert!(Instant::now() < deadline, "{what}: not within 90 s\n{}", self.log());
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+    pub async fn wait_for<T>(&self, what: &str, condition: impl AsyncFnMut() -> Option<T>) -> T {
+        let found = within(Duration::from_secs(90), condition).await;
+        found.unwrap_or_else(|| panic!("{what}: not within 90 s\n{}", self.log()))
     }
 
     /// Returns everything that the tables say, without the program's own clocks and origins (promise 6).
@@ -289,9 +295,8 @@ impl Drop for Service {
         let deletion = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
-                let admin = nyc311::kafka::Admin::new(&kafka).unwrap();
-                let names = [kafka.raw_topic.as_str(), &kafka.enriched_topic, &kafka.dead_letter_topic];
-                let _ = admin.client().delete_topics(&names, &rdkafka::admin::AdminOptions::new()).await;
+                let admin = Admin::new(&kafka).unwrap();
+                let _ = admin.client().delete_topics(&topics::names(&kafka), &AdminOptions::new()).await;
             });
         });
         let _ = deletion.join();

@@ -1,8 +1,13 @@
 //! Gives each test a PostgreSQL database of its own; the next run drops it.
 
-use nyc311::config::{DatabaseSettings, Secret};
-use nyc311::store::Store;
-use std::ops::Deref;
+use std::{ops::Deref, time::Duration};
+
+use nyc311::{
+    config::{DatabaseSettings, Secret},
+    store::{Store, polls::LeasedPoll},
+};
+
+use crate::waiting::eventually;
 
 /// How the databases of tests are called, before the id of the process that made them.
 const PREFIX: &str = "nyc311_test_";
@@ -11,6 +16,7 @@ const PREFIX: &str = "nyc311_test_";
 pub struct TestDatabase {
     store: Store,
     name: String,
+    /// Where it is.
     pub settings: DatabaseSettings,
 }
 
@@ -67,6 +73,26 @@ impl TestDatabase {
     pub async fn number(&self, query: &str) -> i64 {
         let sql = format!("select ({query})::bigint");
         self.client().await.unwrap().query_one(&sql, &[]).await.unwrap().get(0)
+    }
+
+    /// Returns how many rows a table of the schema has.
+    pub async fn count(&self, table: &str) -> i64 {
+        self.number(&format!("select count(*) from nyc311.{table}")).await
+    }
+
+    /// Takes the next poll as the poller would, when there is one.
+    pub async fn lease(&self) -> LeasedPoll {
+        let lease = Duration::from_secs(30);
+        eventually("a poll was submitted", async || self.acquire_poll("test", lease).await.unwrap()).await
+    }
+
+    /// Keeps a dead letter as the writer would have kept it.
+    pub async fn keep_dead_letter(&self, payload: &str, stage: &str, partition: i32) {
+        let sql = format!(
+            "insert into nyc311.dead_letter (payload_sha256, payload, stage, reason, rejected_by, first_seen_at, kafka_partition)
+             values (sha256(convert_to('{payload}', 'UTF8')), convert_to('{payload}', 'UTF8'), '{stage}', 'bad_created_date', '0', now(), {partition})"
+        );
+        self.execute(&sql).await;
     }
 }
 

@@ -1,12 +1,18 @@
-//! Invents enriched rows and batches for the tests of the write transaction.
+//! Invents enriched rows, dead letters and batches of them for the write transaction.
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::{Timestamp, ToSpan};
-use nyc311::store::{IncomingRow, PositionAdvance, WriteBatch};
+use nyc311::{
+    store::{DeadLetter, IncomingRow, PositionAdvance, WriteBatch, WriteSummary},
+    telemetry::labels::StageName,
+};
 use nyc311_domain::{Identity, QualityFlags, ServiceRequest};
-use std::sync::Arc;
 
+/// The cluster that the records come from.
 pub const CLUSTER: &str = "cluster";
+/// The topic that they were read from.
 pub const TOPIC: &str = "nyc311.enriched";
 
 /// A request as the enricher could have made it; everything follows from key, version and revision.
@@ -108,6 +114,31 @@ pub fn batch(rows: impl IntoIterator<Item = IncomingRow>) -> WriteBatch {
     WriteBatch { cluster_id: Arc::from(CLUSTER), rows, dead_letters: vec![], advances: vec![], folded }
 }
 
+/// Moves a position from one offset to another.
 pub fn advance(partition: i32, epoch: i64, from: i64, to: i64) -> PositionAdvance {
     PositionAdvance { topic: Arc::from(TOPIC), partition, epoch, from, to, last: None }
+}
+
+/// Makes a dead letter of the enricher.
+pub fn dead_letter(payload: &'static [u8]) -> DeadLetter {
+    DeadLetter {
+        payload: Bytes::from_static(payload),
+        stage: StageName::Enricher,
+        reason: "not_an_object".to_owned(),
+        field: None,
+        detail: Some("a NUL\0 in a text".to_owned()),
+        unique_key: None,
+        kafka_cluster_id: Some(CLUSTER.to_owned()),
+        topic: Some("nyc311.raw".to_owned()),
+        partition: Some(3),
+        offset: Some(7),
+        headers: Some(serde_json::json!({"nyc311-page": "1\0"})),
+        poll_id: None,
+        raw_partition: 3,
+    }
+}
+
+/// Returns what a write says that it did: stored, duplicate, re-enriched, dead letters.
+pub fn outcome(summary: &WriteSummary) -> (u64, u64, u64, u64) {
+    (summary.stored, summary.duplicate, summary.reenriched, summary.dead_lettered)
 }

@@ -1,0 +1,31 @@
+//! What the tests of the program share: a database, topics and processes of a test's own, sources to read from, the
+//! oracle that says what the tables must hold, and the tools that break things.
+//!
+//! A suite names the program under test once, as a [`Program`], and asks it for whatever runs.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test that cannot go on fails
+
+pub mod batches;
+mod binary;
+mod database;
+mod endpoint;
+pub mod freezer;
+mod http_client;
+pub mod logs;
+pub mod oracle;
+mod program;
+mod proxy;
+mod service;
+pub mod source_rows;
+pub mod topics;
+mod waiting;
+
+pub use binary::{Binary, Ended};
+pub use database::TestDatabase;
+pub use endpoint::{Endpoint, stage};
+pub use http_client::http_client;
+pub use program::Program;
+pub use proxy::{Cut, Proxy};
+pub use service::{Service, assert_counts_add_up};
+pub use topics::Topics;
+pub use waiting::eventually;
