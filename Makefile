@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo build run test test-all bench services services-stop check-data fmt lint deny clean
+.PHONY: help demo build run test test-faults test-all bench services services-stop check-data fmt lint deny clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,10 +16,14 @@ build: ## Build the program, target/release/nyc311
 run: ## Run the pipeline against the broker and the database of the settings, until Ctrl-C
 	@GIT_COMMIT="$$(scripts/commit)" cargo run --release --bin nyc311 -- run $(ARGS)
 
-test: ## Run every test against a private PostgreSQL and a private Apache Kafka
-	@scripts/test $(ARGS)
+test: ## Run the tests against a private PostgreSQL and a private Apache Kafka
+	@scripts/test quick $(ARGS)
 
-test-all: test ## Run that, and every suite that needs more than the two servers, once there is one
+test-faults: ## Run the suite of the faults: it kills, freezes, cuts, and takes minutes
+	@scripts/test faults $(ARGS)
+
+test-all: ## Run both in one go
+	@scripts/test all $(ARGS)
 
 bench: ## Measure
 	cargo bench --workspace $(ARGS)
@@ -39,6 +43,7 @@ fmt: ## Format the code
 lint: ## Check format and lints, warnings denied
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy --workspace --test faults -- -D warnings
 
 deny: ## Check licences, bans and sources of all dependencies, and that each is used
 	@scripts/deny

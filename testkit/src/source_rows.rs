@@ -34,6 +34,19 @@ pub fn row(key: u64, version: u64) -> Value {
     row
 }
 
+/// Returns 90 rows with nanoseconds, microseconds or milliseconds in their times, three of each time.
+pub fn fine_rows(digits: usize) -> Vec<String> {
+    (0..90_u64)
+        .map(|key| {
+            let fraction =
+                &format!("{:09}", 631_250_125 + key / 3 * if digits == 9 { 1 } else { 1_000 })[..digits];
+            let mut row = row(key, 1);
+            row[":updated_at"] = json!(format!("2026-05-11T01:37:29.{fraction}Z"));
+            row.to_string()
+        })
+        .collect()
+}
+
 /// Writes a file with these lines.
 pub fn file(directory: &TempDir, name: &str, lines: &[String]) -> PathBuf {
     let path = directory.path().join(name);

@@ -1,5 +1,5 @@
 //! The order of the house, read from the sources: imports run one way, and in no circle; the tests that the delivery
-//! argument names exist; each fault point is one place. Nothing here needs a server.
+//! argument names exist; each fault point is one place; every suite is run. Nothing here needs a server.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test that cannot go on fails
 
@@ -7,6 +7,7 @@ mod allocator;
 mod delivery;
 mod imports;
 mod points;
+mod suites;
 
 use std::path::{Path, PathBuf};
 
@@ -20,7 +21,7 @@ const CRATES: [&str; 9] = [
     "simulator/src",
     "src",
     "testkit/src",
-    "tests/crash",
+    "tests/faults",
     "tests/house",
     "tests/integration",
 ];

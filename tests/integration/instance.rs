@@ -1,9 +1,6 @@
 //! One process at a time goes under an `instance.id`.
 
-use std::{
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use nyc311::{
     config::{DatabaseSettings, Secret},
@@ -114,80 +111,4 @@ async fn a_second_process_of_one_name_ends_with_78_and_the_first_goes_on() {
     let poll = service.finished(&id).await;
     assert_eq!(poll["state"], "succeeded", "{poll:#}");
     assert_eq!(poll["counts"]["republished"], 0, "{poll:#}");
-}
-
-#[tokio::test]
-async fn a_killed_process_has_its_name_back_at_once() {
-    let simulator = city(100);
-    let mut service = PROGRAM.service(&simulator.resource_url(), &[]).await;
-    service.start().await;
-    service.kill();
-    let took = service.start().await;
-    assert!(!service.log().contains("waiting whether"), "{}", service.log());
-    assert!(took < Duration::from_secs(5), "{took:?}");
-}
-
-#[tokio::test]
-async fn a_process_that_stands_still_is_waited_for_taken_over_and_ends_when_it_wakes() {
-    let simulator = city(100);
-    let mut service = PROGRAM.service(&simulator.resource_url(), &[]).await;
-    service.start().await;
-    let stopped = service.process_id().to_string();
-    let signal =
-        |name: &str| assert!(Command::new("kill").args([name, &stopped]).status().unwrap().success());
-    signal("-STOP");
-    service.listen_elsewhere();
-    service.spawn(&["run"], &[]);
-    service
-        .wait_for("the name is missed", async || {
-            let answer = service.get("/readyz").await?;
-            (answer["missing"] == json!(["instance"])).then_some(())
-        })
-        .await;
-    service.ready().await;
-    signal("-CONT");
-    assert_eq!(service.ended_first().await, 78);
-    let poll = service.poll().await;
-    assert_eq!(poll["counts"]["stored"], 100);
-}
-
-#[tokio::test]
-async fn a_start_asks_the_database_few_questions_so_that_a_slow_one_does_not_hold_it_up() {
-    let simulator = city(100);
-    let mut service = PROGRAM.service(&simulator.resource_url(), &[]).await;
-    let (proxy, through) = Proxy::in_front_of(service.database.settings.url.expose()).await;
-    proxy.delay(Duration::from_millis(50));
-    for what in ["the first start", "a restart"] {
-        let (began, before) = (Instant::now(), proxy.sent());
-        service.spawn(&["run"], &[("NYC311_DATABASE__URL", &through)]);
-        service.ready().await;
-        let (took, questions) = (began.elapsed(), proxy.sent() - before);
-        println!("{what}: ready after {took:?}, {questions} messages to the database");
-        assert!(took < Duration::from_secs(15), "{what} took {took:?}, {questions} messages");
-        service.kill();
-    }
-}
-
-#[tokio::test]
-async fn a_database_that_is_away_takes_nobodys_name() {
-    let simulator = city(100);
-    let overrides = [("database.connect_timeout", "1s")];
-    let mut service = PROGRAM.service(&simulator.resource_url(), &overrides).await;
-    let (proxy, through) = Proxy::in_front_of(service.database.settings.url.expose()).await;
-    service.spawn(&["run"], &[("NYC311_DATABASE__URL", &through)]);
-    service.ready().await;
-    proxy.stall(true);
-    service
-        .wait_for("the database is missed", async || {
-            (service.get("/readyz").await?["missing"] == json!(["database"])).then_some(())
-        })
-        .await;
-    // Longer than the lease of a name.
-    let since = Instant::now();
-    service.wait_for("the lease has passed", async || (since.elapsed().as_secs() > 11).then_some(())).await;
-    proxy.stall(false);
-    service.ready().await;
-    let poll = service.poll().await;
-    assert_eq!(poll["counts"]["stored"], 100);
-    assert_eq!(service.terminate().await, 0);
 }

@@ -12,8 +12,8 @@ use std::{
 use nyc311::kafka::{HeaderList, Origin, RawRow, max_row_bytes, raw_producer::RawProducer};
 use nyc311_simulator::{Simulator, SimulatorOptions, serve};
 use nyc311_testkit::{
-    Service, Topics, assert_counts_add_up,
-    source_rows::{file, row, simulate_lines},
+    Service, Topics,
+    source_rows::{file, fine_rows, row, simulate_lines},
 };
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -125,19 +125,6 @@ async fn a_broken_row_in_a_page_costs_no_sound_one() {
     assert!(counts["dead_lettered"].as_i64().unwrap() >= 6, "{poll:#}");
 }
 
-/// 90 rows with nanoseconds, microseconds or milliseconds in their times, three of each time.
-fn fine_rows(digits: usize) -> Vec<String> {
-    (0..90_u64)
-        .map(|key| {
-            let fraction =
-                &format!("{:09}", 631_250_125 + key / 3 * if digits == 9 { 1 } else { 1_000 })[..digits];
-            let mut row = row(key, 1);
-            row[":updated_at"] = json!(format!("2026-05-11T01:37:29.{fraction}Z"));
-            row.to_string()
-        })
-        .collect()
-}
-
 #[tokio::test]
 async fn times_finer_than_milliseconds_lose_no_row() {
     for digits in [6, 9] {
@@ -158,30 +145,6 @@ async fn times_finer_than_milliseconds_lose_no_row() {
         let again = service.poll().await;
         assert!(again["counts"]["fetched"].as_i64().unwrap() >= 3, "{again:#}");
         assert_eq!(again["counts"]["stored"], 0, "{again:#}");
-    }
-}
-
-#[tokio::test]
-async fn a_poll_over_fine_times_goes_on_after_a_kill() {
-    for digits in [6, 9] {
-        let directory = TempDir::new().unwrap();
-        let simulator = simulate_lines(&directory, &fine_rows(digits));
-        simulator.inject("slow,delay=100ms".parse().unwrap());
-        let mut service = PROGRAM.service(&simulator.resource_url(), &[("source.page_rows", "7")]).await;
-        service.start().await;
-        let id = service.submit(json!({})).await;
-        service
-            .wait_for("the poll is under way", async || {
-                let poll = service.get(&format!("/v1/polls/{id}")).await?;
-                (poll["counts"]["fetched"].as_i64()? >= 21).then_some(())
-            })
-            .await;
-        service.kill();
-        service.start().await;
-        let poll = service.finished(&id).await;
-        assert_eq!(poll["state"], "succeeded", "{poll:#}");
-        assert_counts_add_up(&poll);
-        assert_eq!(service.database.number("select count(*) from nyc311.service_request").await, 90);
     }
 }
 

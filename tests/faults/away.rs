@@ -1,0 +1,115 @@
+//! A Kafka and a database that are away, stand still or take their time.
+
+use std::time::{Duration, Instant};
+
+use nyc311_testkit::{Proxy, assert_counts_add_up, source_rows::city};
+use serde_json::json;
+
+use crate::PROGRAM;
+
+#[tokio::test]
+async fn a_service_waits_for_a_kafka_and_a_database_that_are_away() {
+    let simulator = city(100);
+    let mut service = PROGRAM.service(&simulator.resource_url(), &[("kafka.request_timeout", "1s")]).await;
+    let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = dead.local_addr().unwrap().to_string();
+    drop(dead);
+    service.spawn(&["run"], &[("NYC311_KAFKA__BOOTSTRAP_SERVERS", &address)]);
+    let answer = service.wait_for("the service answers", async || service.get("/readyz").await).await;
+    assert_eq!(answer["ready"], false);
+    service
+        .wait_for("kafka is named", async || {
+            let answer = service.get("/readyz").await?;
+            (answer["missing"] == json!(["kafka"])).then_some(())
+        })
+        .await;
+    assert_eq!(service.terminate().await, 0, "{}", service.log());
+
+    let url = format!("postgres://nobody@{address}/nowhere");
+    service.spawn(&["run"], &[("NYC311_DATABASE__URL", &url)]);
+    let missing = service
+        .wait_for("the database is named", async || {
+            let answer = service.get("/readyz").await?;
+            answer["missing"].as_array()?.contains(&json!("database")).then_some(answer)
+        })
+        .await;
+    assert_eq!(missing["ready"], false);
+    assert_eq!(service.terminate().await, 0, "{}", service.log());
+}
+
+#[tokio::test]
+async fn a_database_that_stands_still_is_named_alone_and_the_poll_goes_on_when_it_is_back() {
+    let simulator = city(3_000);
+    let mut service = PROGRAM
+        .service(
+            &simulator.resource_url(),
+            &[("source.page_rows", "200"), ("database.connect_timeout", "1s")],
+        )
+        .await;
+    let (proxy, through) = Proxy::in_front_of(service.database.settings.url.expose()).await;
+    service.spawn(&["run"], &[("NYC311_DATABASE__URL", &through)]);
+    service.ready().await;
+    let id = service.submit(json!({})).await;
+    proxy.stall(true);
+    let readiness = service
+        .wait_for("the database is missed", async || {
+            let answer = service.get("/readyz").await?;
+            (answer["missing"].as_array()?.contains(&json!("database"))).then_some(answer)
+        })
+        .await;
+    assert_eq!(readiness["missing"], json!(["database"]));
+    let pipeline = service.get("/v1/pipeline").await.unwrap();
+    let derived = pipeline["partitions"].as_array().unwrap().iter();
+    for partition in
+        derived.filter(|partition| partition["topic"] != service.settings.kafka.raw_topic.as_str())
+    {
+        assert_eq!((&partition["position"], &partition["lag"]), (&json!(null), &json!(null)));
+    }
+    proxy.stall(false);
+    let poll = service.finished(&id).await;
+    assert_eq!(poll["state"], "succeeded", "{poll:#}\n{}", service.log());
+    assert_counts_add_up(&poll);
+    service.ready().await;
+    service.assert_recounts().await;
+}
+
+#[tokio::test]
+async fn a_start_asks_the_database_few_questions_so_that_a_slow_one_does_not_hold_it_up() {
+    let simulator = city(100);
+    let mut service = PROGRAM.service(&simulator.resource_url(), &[]).await;
+    let (proxy, through) = Proxy::in_front_of(service.database.settings.url.expose()).await;
+    proxy.delay(Duration::from_millis(50));
+    for what in ["the first start", "a restart"] {
+        let (began, before) = (Instant::now(), proxy.sent());
+        service.spawn(&["run"], &[("NYC311_DATABASE__URL", &through)]);
+        service.ready().await;
+        let (took, questions) = (began.elapsed(), proxy.sent() - before);
+        println!("{what}: ready after {took:?}, {questions} messages to the database");
+        assert!(took < Duration::from_secs(15), "{what} took {took:?}, {questions} messages");
+        service.kill();
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_takes_nobodys_name() {
+    let simulator = city(100);
+    let overrides = [("database.connect_timeout", "1s")];
+    let mut service = PROGRAM.service(&simulator.resource_url(), &overrides).await;
+    let (proxy, through) = Proxy::in_front_of(service.database.settings.url.expose()).await;
+    service.spawn(&["run"], &[("NYC311_DATABASE__URL", &through)]);
+    service.ready().await;
+    proxy.stall(true);
+    service
+        .wait_for("the database is missed", async || {
+            (service.get("/readyz").await?["missing"] == json!(["database"])).then_some(())
+        })
+        .await;
+    // Longer than the lease of a name.
+    let since = Instant::now();
+    service.wait_for("the lease has passed", async || (since.elapsed().as_secs() > 11).then_some(())).await;
+    proxy.stall(false);
+    service.ready().await;
+    let poll = service.poll().await;
+    assert_eq!(poll["counts"]["stored"], 100);
+    assert_eq!(service.terminate().await, 0);
+}
