@@ -4,13 +4,19 @@ use std::time::Duration;
 
 use nyc311_simulator::{SimulatorOptions, serve};
 use nyc311_testkit::{
-    assert_counts_add_up,
+    Service, assert_counts_add_up,
     source_rows::{city, file, fine_rows, simulate_lines, versions},
 };
 use serde_json::json;
 use tempfile::TempDir;
 
 use crate::PROGRAM;
+
+/// Returns how many rows of the poll were fetched, and how many stored.
+async fn progress(service: &Service, id: &str) -> Option<(i64, i64)> {
+    let counts = service.get(&format!("/v1/polls/{id}")).await?["counts"].clone();
+    Some((counts["fetched"].as_i64()?, counts["stored"].as_i64()?))
+}
 
 #[tokio::test]
 async fn a_service_killed_at_any_moment_ends_in_the_same_tables() {
@@ -23,8 +29,14 @@ async fn a_service_killed_at_any_moment_ends_in_the_same_tables() {
     let mut service = PROGRAM.service(&simulator.resource_url(), &overrides).await;
     service.start().await;
     let id = service.submit(json!({})).await;
-    for kill in 0..8_u64 {
-        tokio::time::sleep(Duration::from_millis(60 + 97 * kill)).await;
+    for _ in 0..8 {
+        let before = progress(&service, &id).await;
+        service
+            .wait_for("the poll has come further", async || {
+                let now = progress(&service, &id).await?;
+                (Some(now) != before || now.1 == 6_000).then_some(())
+            })
+            .await;
         service.kill();
         let ready = service.start().await;
         assert!(ready < Duration::from_secs(15), "ready after {ready:?}");

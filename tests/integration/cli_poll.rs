@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use nyc311::{store::polls::PollError, supervision::StageState};
-use nyc311_testkit::{Ended, Endpoint, TestDatabase, stage};
+use nyc311_testkit::{Ended, Endpoint, TestDatabase, eventually, stage};
 use serde_json::json;
 
 use crate::{PROGRAM, answering::answering};
@@ -98,7 +98,7 @@ async fn failed_poll_ends_with_1_and_says_why() {
 #[actix_rt::test]
 async fn timeout_ends_with_75_and_the_poll_goes_on() {
     let (database, endpoint) = Endpoint::with_database().await;
-    let ended = PROGRAM.asking(&endpoint).run(&["poll", "--timeout", "700ms", "--output", "json"]).await;
+    let ended = PROGRAM.asking(&endpoint).run(&["poll", "--timeout", "2s", "--output", "json"]).await;
     assert_eq!(ended.code, 75, "{ended:?}");
     assert_eq!(ended.json()["state"], "queued");
     assert!(ended.stderr.contains("the poll goes on"), "{}", ended.stderr);
@@ -155,6 +155,14 @@ async fn service_that_answers_with_an_error_is_quoted_and_not_called_away() {
     }
 }
 
+/// Whether a process has a handler for SIGINT.
+fn catches_sigint(process_id: &str) -> bool {
+    const SIGINT: u64 = 2;
+    let status = std::fs::read_to_string(format!("/proc/{process_id}/status")).unwrap();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+    u64::from_str_radix(caught.trim(), 16).unwrap() & (1 << (SIGINT - 1)) != 0
+}
+
 #[actix_rt::test]
 async fn answer_of_another_version_is_called_one() {
     for (body, expected) in [
@@ -187,8 +195,8 @@ async fn interrupt_while_following_ends_with_130_and_the_poll_goes_on() {
         command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
     let id = child.id().unwrap().to_string();
     let leased = database.lease().await;
-    // The command says which poll it follows before it follows it; give it the time to get there.
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    // The command says which poll it follows before it follows it and listens for the signal.
+    eventually("the command listens for SIGINT", async || catches_sigint(&id).then_some(())).await;
     assert!(std::process::Command::new("kill").args(["-INT", &id]).status().unwrap().success());
     let ended = Ended::from(child.wait_with_output().await.unwrap());
     assert_eq!((ended.code, ended.stdout.as_str()), (130, ""), "{ended:?}");

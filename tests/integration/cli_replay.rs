@@ -42,7 +42,10 @@ async fn replay_sends_letters_again_and_marks_them() {
 async fn letters_stay_open_when_the_broker_is_away() {
     let database = TestDatabase::create().await;
     database.keep_dead_letter(r#"{"unique_key":"1"}"#, "enricher", 2).await;
-    let binary = PROGRAM.on(&database).with("NYC311_KAFKA__BOOTSTRAP_SERVERS", "127.0.0.1:1");
+    let binary = PROGRAM
+        .on(&database)
+        .with("NYC311_KAFKA__BOOTSTRAP_SERVERS", "127.0.0.1:1")
+        .with("NYC311_KAFKA__REQUEST_TIMEOUT", "1s");
     let ended = binary.run(&["replay"]).await;
     assert_eq!(ended.code, 69, "{ended:?}");
     assert_eq!(

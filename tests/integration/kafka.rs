@@ -26,6 +26,9 @@ const LIMIT: InFlightLimit = InFlightLimit {
     linger: Duration::from_millis(5),
 };
 
+/// How long the window is full before the reader pauses.
+const PAUSE_AFTER: Duration = Duration::from_secs(2);
+
 fn rows(partition: i32, count: usize) -> Vec<RawRow> {
     (0..count)
         .map(|number| RawRow {
@@ -62,6 +65,51 @@ fn start(
     ConsumerThread::start(slot, &topics.settings, group, vec![Arc::from(topic)], LIMIT).unwrap()
 }
 
+/// Waits until the reader has taken what Kafka had for it when this was called: the records of another partition, opened
+/// after all others, come behind theirs.
+async fn caught_up(
+    thread: &ConsumerThread,
+    events: &mut UnboundedReceiver<Event>,
+    (topic, other): (&str, i32),
+) {
+    for opening in 901..=903 {
+        let partition = (Arc::from(topic), other);
+        thread.send(Command::Open { partition, assignment: 1, next_offset: 0, opening });
+        let (batch, of, _) = next_batch(events).await;
+        assert_eq!((batch.partition, of), (other, opening), "{} to {} came before", batch.from, batch.to);
+    }
+}
+
+/// Waits until the reader has obeyed what it was told so far and has gone round once since.
+async fn gone_round(thread: &ConsumerThread, topics: &Topics, group: &str, (topic, partition): (&str, i32)) {
+    for next_offset in [1, 2] {
+        let note = OffsetNote::default();
+        thread.send(Command::Commit { partition: (Arc::from(topic), partition), next_offset, note });
+        eventually("the order is obeyed", async || {
+            let patience = Duration::from_secs(2);
+            let committed = topics.admin.committed(group, topic, &[partition], patience).await.ok()?;
+            (committed[0].as_ref()?.next_offset == next_offset).then_some(())
+        })
+        .await;
+    }
+}
+
+/// Gives the reader, whose window is full, the time to pause. Nobody sees from outside that it has, so what it says when
+/// there is room again must bear it out: [`assert_held`].
+async fn time_to_pause() {
+    tokio::time::sleep(PAUSE_AFTER + Duration::from_secs(1)).await;
+}
+
+/// Asserts that the reader was held for longer than it waits before it pauses.
+async fn assert_held(events: &mut UnboundedReceiver<Event>) {
+    loop {
+        if let Event::Held(held) = next(events).await {
+            assert!(held > PAUSE_AFTER, "the reader was held for {held:?}, and did not pause");
+            return;
+        }
+    }
+}
+
 async fn assigned(events: &mut UnboundedReceiver<Event>) -> usize {
     loop {
         if let Event::Assigned(_, partitions) = next(events).await {
@@ -89,6 +137,8 @@ async fn a_topic_of_another_shape_is_a_clear_error() {
     let raw = settings.kafka.raw_topic.as_str();
     let wrong = [NewTopic::new(raw, 3, TopicReplication::Fixed(1))];
     admin.client().create_topics(&wrong, &AdminOptions::new()).await.unwrap();
+    eventually("the topic is there", async || admin.topics().await.ok()?.contains_key(raw).then_some(()))
+        .await;
     let Err(KafkaError::Mismatch { detail: text, .. }) = topics::ensure(&admin, &settings.kafka).await else {
         panic!("a topic with three partitions was accepted");
     };
@@ -100,6 +150,8 @@ async fn a_topic_of_another_shape_is_a_clear_error() {
     let wrong =
         [NewTopic::new(raw, 5, TopicReplication::Fixed(1)).set("message.timestamp.type", "CreateTime")];
     admin.client().create_topics(&wrong, &AdminOptions::new()).await.unwrap();
+    eventually("the topic is there", async || admin.topics().await.ok()?.contains_key(raw).then_some(()))
+        .await;
     let Err(KafkaError::Mismatch { detail: text, .. }) = topics::ensure(&admin, &settings.kafka).await else {
         panic!("a topic with timestamps of its producers was accepted");
     };
@@ -127,6 +179,7 @@ async fn a_reader_gets_what_was_published_from_the_position_it_is_told_in_order_
     let producer = RawProducer::new(&topics.settings.kafka).unwrap();
     let published = producer.publish(&rows(1, 1000), &HeaderList::default()).await.unwrap();
     assert_eq!((published.published, published.too_large), (1000, vec![]));
+    producer.publish(&rows(3, 1), &HeaderList::default()).await.unwrap();
     let slot = own_slot();
     let (thread, mut events) = start(&topics, &slot, &raw, "window");
     assert_eq!(assigned(&mut events).await, 5);
@@ -146,7 +199,6 @@ async fn a_reader_gets_what_was_published_from_the_position_it_is_told_in_order_
         assert_eq!(batch.to, next_offset);
         unanswered.push(batch.bytes);
         if unanswered.len() == LIMIT.batches_per_partition {
-            tokio::time::sleep(Duration::from_millis(100)).await;
             assert!(events.try_recv().is_err(), "the window was overrun");
             for bytes in unanswered.drain(..) {
                 thread.send(Command::Done { partition: partition.clone(), opening: 7, bytes });
@@ -156,6 +208,15 @@ async fn a_reader_gets_what_was_published_from_the_position_it_is_told_in_order_
     thread.send(Command::Open { partition: partition.clone(), assignment: 1, next_offset: 990, opening: 8 });
     let (batch, opening, _) = next_batch(&mut events).await;
     assert_eq!((opening, batch.from, batch.to), (8, 990, 1000));
+
+    // Half a batch is due, and waits until one of the two before it is answered.
+    thread.send(Command::Open { partition: partition.clone(), assignment: 1, next_offset: 750, opening: 9 });
+    let (first, second) = (next_batch(&mut events).await.0, next_batch(&mut events).await.0);
+    assert_eq!((first.from, second.from, second.to), (750, 850, 950));
+    caught_up(&thread, &mut events, (&raw, 3)).await;
+    thread.send(Command::Done { partition, opening: 9, bytes: first.bytes });
+    let third = next_batch(&mut events).await.0;
+    assert_eq!((third.from, third.to), (950, 1000));
     topics.delete().await;
 }
 
@@ -172,12 +233,12 @@ async fn a_full_window_pauses_the_reader_and_it_goes_on_afterwards() {
     thread.send(Command::Open { partition: partition.clone(), assignment: 1, next_offset: 0, opening: 1 });
     let first = next_batch(&mut events).await.0;
     let second = next_batch(&mut events).await.0;
-    // Longer than the reader waits before it pauses.
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    time_to_pause().await;
     let mut next_offset = second.to;
     for bytes in [first.bytes, second.bytes] {
         thread.send(Command::Done { partition: partition.clone(), opening: 1, bytes });
     }
+    assert_held(&mut events).await;
     while next_offset < 1000 {
         let batch = next_batch(&mut events).await.0;
         assert_eq!(batch.from, next_offset);
@@ -203,11 +264,13 @@ async fn a_partition_that_was_paused_and_closed_flows_when_it_is_opened_again() 
         thread.send(Command::Open { partition: named(partition), assignment: 1, next_offset: 0, opening: 1 });
     }
     // Nothing is answered: the window is full, and all partitions are paused.
-    tokio::time::sleep(Duration::from_secs(4)).await;
+    while next_batch(&mut events).await.0.to < 200 {}
+    time_to_pause().await;
     for partition in [0, 1] {
         thread.send(Command::Close(named(partition)));
         thread.send(Command::Open { partition: named(partition), assignment: 1, next_offset: 0, opening: 2 });
     }
+    assert_held(&mut events).await;
     let mut read = [0, 0];
     while read != [1000, 1000] {
         let (batch, opening, _) = next_batch(&mut events).await;
@@ -396,22 +459,23 @@ async fn a_reader_that_is_told_to_stop_moves_no_position_past_records_it_did_not
     let raw = topics.settings.kafka.raw_topic.clone();
     let producer = RawProducer::new(&topics.settings.kafka).unwrap();
     producer.publish(&rows(4, 150), &HeaderList::default()).await.unwrap();
+    producer.publish(&rows(3, 1), &HeaderList::default()).await.unwrap();
+    let group = format!("{raw}-quiesce");
     // One batch at a time: what is behind the first one is taken, and waits.
     let limit = InFlightLimit { batches_per_partition: 1, ..LIMIT };
     let slot = own_slot();
     let (thread, mut events) =
-        ConsumerThread::start(&slot, &topics.settings, "quiesce", vec![Arc::from(raw.as_str())], limit)
-            .unwrap();
+        ConsumerThread::start(&slot, &topics.settings, &group, vec![Arc::from(raw.as_str())], limit).unwrap();
     assigned(&mut events).await;
     let partition: (Arc<str>, i32) = (Arc::from(raw.as_str()), 4);
     thread.send(Command::Open { partition: partition.clone(), assignment: 1, next_offset: 0, opening: 1 });
     let (batch, _, _) = next_batch(&mut events).await;
     assert_eq!((batch.from, batch.to, batch.records.len()), (0, 100, 100));
-    // Time to take the other fifty, and, after the order to stop, to hand on what is none.
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    // It takes the other fifty and, after the order to stop, goes round, when it could hand on what is none.
+    caught_up(&thread, &mut events, (&raw, 3)).await;
     thread.send(Command::Quiesce);
     thread.send(Command::Done { partition, opening: 1, bytes: batch.bytes });
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    gone_round(&thread, &topics, &group, (&raw, 4)).await;
     while let Ok(event) = events.try_recv() {
         let Event::Batch(batch) = event else { continue };
         let batch = batch.read;
