@@ -53,7 +53,8 @@ impl TestDatabase {
         Store::new(&self.settings).unwrap()
     }
 
-    /// Changes the database itself: `alter database NAME` and this. Connections that are made afterwards see it.
+    /// Changes the database itself: `alter database NAME` and this. Connections that are made afterwards see
+    /// it.
     pub async fn alter(&self, change: &str) {
         run_sql(&server_url(), &format!("alter database {} {change}", self.name)).await;
     }
@@ -104,8 +105,9 @@ impl Deref for TestDatabase {
     }
 }
 
-/// Drops the databases of test runs that have ended, once in a run. A database is not dropped at the end of its test:
-/// that waits for every session of the server, and a process that another test has stopped keeps its own busy.
+/// Drops the databases of test runs that have ended, once in a run. A database is not dropped at the end of
+/// its test: that waits for every session of the server, and a process that another test has stopped keeps
+/// its own busy.
 async fn drop_leftovers(server: &str) {
     static ONCE: tokio::sync::OnceCell<()> = tokio::sync::OnceCell::const_new();
     let dropped = ONCE.get_or_init(async || {

@@ -1,4 +1,5 @@
-//! The control endpoint in the test's own process, over real HTTP, with a pipeline that says what the test wants.
+//! The control endpoint in the test's own process, over real HTTP, with a pipeline that says what the test
+//! wants.
 
 use std::{
     net::TcpListener,

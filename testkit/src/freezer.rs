@@ -1,5 +1,5 @@
-//! Makes one thread of a process stand still while the others go on, as a stuck system call, a lock that is never given
-//! back or a debugger does.
+//! Makes one thread of a process stand still while the others go on, as a stuck system call, a lock that is
+//! never given back or a debugger does.
 
 use std::sync::mpsc;
 
@@ -44,7 +44,8 @@ pub fn freeze(thread: i32) -> Frozen {
         frozen.send(()).unwrap();
         let status = std::fs::read_to_string(format!("/proc/{thread}/status")).unwrap_or_default();
         if status.contains(&format!("Tgid:\t{thread}\n")) {
-            // The first thread bears the exit code of the process, and that is for whoever started it to take.
+            // The first thread bears the exit code of the process, and that is for whoever started it to
+            // take.
             let _ = released.recv();
             let _ = ptrace::detach(thread, None);
             return;

@@ -1,5 +1,5 @@
-//! What the tests of the program share: a database, topics and processes of a test's own, sources to read from, the
-//! oracle that says what the tables must hold, and the tools that break things.
+//! What the tests of the program share: a database, topics and processes of a test's own, sources to read
+//! from, the oracle that says what the tables must hold, and the tools that break things.
 //!
 //! A suite names the program under test once, as a [`Program`], and asks it for whatever runs.
 

@@ -1,5 +1,5 @@
-//! What the tables must say, whatever has happened: the one comparison of all tables, and the one of everything that is
-//! kept with its recount.
+//! What the tables must say, whatever has happened: the one comparison of all tables, and the one of
+//! everything that is kept with its recount.
 
 use std::collections::BTreeMap;
 
@@ -47,7 +47,8 @@ pub async fn rollups(client: &impl GenericClient) -> Vec<String> {
     texts(client, "select name from nyc311.rollup order by position").await
 }
 
-/// Returns the condition by which a row of a rollup is a cell of zeros, which equals no cell: every count of it is 0.
+/// Returns the condition by which a row of a rollup is a cell of zeros, which equals no cell: every count of
+/// it is 0.
 pub async fn is_zero(client: &impl GenericClient, rollup: &str) -> String {
     let counts = client
         .query(
@@ -134,8 +135,8 @@ pub async fn differences(client: &impl GenericClient) -> Vec<String> {
     found
 }
 
-/// Asserts that everything that is kept equals its recount: each rollup of the registry, and the marks of duplicates
-/// (promise 7).
+/// Asserts that everything that is kept equals its recount: each rollup of the registry, and the marks of
+/// duplicates (promise 7).
 pub async fn assert_recounts(database: &TestDatabase) {
     let found = differences(&database.client().await.unwrap()).await;
     assert!(found.is_empty(), "what is kept differs from its recount:\n{}", found.join("\n"));

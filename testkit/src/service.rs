@@ -154,6 +154,11 @@ impl Service {
         admin
     }
 
+    /// Returns how far the durable cursor is, of what was published and of what was stored.
+    pub async fn source_position(&self) -> Value {
+        self.database.json("select published_updated_at, stored_updated_at from nyc311.source_position").await
+    }
+
     /// Returns how many records the raw topic holds.
     pub async fn raw_ends(&self) -> i64 {
         let kafka = &self.settings.kafka;

@@ -47,6 +47,16 @@ pub fn fine_rows(digits: usize) -> Vec<String> {
         .collect()
 }
 
+/// Returns a row in the API's shape with a member of its own put in as it is.
+pub fn with_member(key: u64, member: &str) -> String {
+    const UPDATED_AT: &str = "2026-04-10T01:35:00.000Z";
+    format!(
+        "{{\"unique_key\":\"{key}\",\"created_date\":\"2026-04-01T10:00:00.000\",\"agency\":\"NYPD\",\
+         \"complaint_type\":\"Noise - Residential\",\"status\":\"Open\",\"borough\":\"QUEENS\",{member},\
+         \":id\":\"row-{key}\",\":version\":\"rv-{key}\",\":created_at\":\"{UPDATED_AT}\",\":updated_at\":\"{UPDATED_AT}\"}}"
+    )
+}
+
 /// Writes a file with these lines.
 pub fn file(directory: &TempDir, name: &str, lines: &[String]) -> PathBuf {
     let path = directory.path().join(name);

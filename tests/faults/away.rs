@@ -1,7 +1,8 @@
-//! A Kafka and a database that are away, stand still or take their time.
+//! A source, a Kafka and a database that are away, stand still, fail or take their time.
 
 use std::time::{Duration, Instant};
 
+use nyc311_simulator::Fault;
 use nyc311_testkit::{Proxy, assert_counts_add_up, source_rows::city};
 use serde_json::json;
 
@@ -112,4 +113,28 @@ async fn a_database_that_is_away_takes_nobodys_name() {
     let poll = service.poll().await;
     assert_eq!(poll["counts"]["stored"], 100);
     assert_eq!(service.terminate().await, 0);
+}
+
+#[tokio::test]
+async fn faults_of_the_source_are_ridden_out_and_a_refusal_reaches_the_poll() {
+    let simulator = city(2_000);
+    let mut service = PROGRAM.service(&simulator.resource_url(), &[("source.page_rows", "300")]).await;
+    service.start().await;
+    for fault in ["server_error,count=2", "too_many_requests,count=1,retry_after=1s", "truncated,count=1"] {
+        match fault.parse::<Fault>() {
+            Ok(fault) => simulator.inject(fault),
+            Err(error) => panic!("{fault}: {error}"),
+        }
+    }
+    let poll = service.poll().await;
+    assert_eq!(poll["counts"]["fetched"], poll["counts"]["stored"]);
+
+    let mut refused =
+        PROGRAM.service(&simulator.resource_url(), &[("source.columns", "no_such_column")]).await;
+    refused.start().await;
+    let id = refused.submit(json!({})).await;
+    let poll = refused.finished(&id).await;
+    assert_eq!(poll["state"], "failed");
+    assert_eq!(poll["error"]["http_status"], 400, "{poll:#}");
+    assert_eq!(poll["error"]["retryable"], false);
 }

@@ -74,8 +74,8 @@ pub async fn whole_after(faults: &str) -> (Service, Value) {
     (service, poll)
 }
 
-/// Does the same with one role alone, in a process beside that of the `others`: what these do at the moment of the crash
-/// is not cut short with it.
+/// Does the same with one role alone, in a process beside that of the `others`: what these do at the moment
+/// of the crash is not cut short with it.
 pub async fn whole_beside(others: &str, role: &str, faults: &str, more: &[(&str, &str)]) -> Value {
     let mut service = service(more).await;
     service.spawn(&["run", "--roles", others], &[]);
@@ -136,8 +136,8 @@ pub struct OldOwner {
 }
 
 impl OldOwner {
-    /// Runs `role` in a process of its own beside `others`, stops it at a point in the middle of a poll, and gives its
-    /// partitions to another; returns when the poll is whole.
+    /// Runs `role` in a process of its own beside `others`, stops it at a point in the middle of a poll, and
+    /// gives its partitions to another; returns when the poll is whole.
     pub async fn replaced(role: &str, partitions: usize, others: &str, fault: &str) -> (Self, Service) {
         let mut service = service(&[]).await;
         service.spawn(&["run", "--roles", others], &[]);

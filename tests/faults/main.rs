@@ -1,8 +1,9 @@
-//! What is left after a fault: a crash at each point, one test for each row of the tables in `docs/delivery.md`; processes
-//! that are killed, threads that are frozen, connections that are cut, logs that are lost; and limits that are waited out.
+//! What is left after a fault: a crash at each point, one test for each row of the tables in
+//! `docs/delivery.md`; processes that are killed, threads that are frozen, connections that are cut, logs
+//! that are lost; and limits that are waited out.
 //!
-//! The real binary runs as a child. What the tables then say is held against a run of the same source that nothing
-//! disturbed.
+//! The real binary runs as a child. What the tables then say is held against a run of the same source that
+//! nothing disturbed.
 //!
 //! All this takes minutes, so plain `cargo test` leaves the suite alone: `make test-faults` runs it.
 
@@ -16,6 +17,7 @@ mod instance;
 mod kafka_loss;
 mod killed;
 mod noting_a_loss;
+mod odd_source;
 mod open_transactions;
 mod raw_to_enriched;
 mod rewind;

@@ -1,8 +1,9 @@
-//! `nyc311 rewind` of a topic whose group has members, or had them a moment ago.
+//! What is read again: positions that are set back, and `nyc311 rewind` of a topic whose group has members.
 
 use std::time::Duration;
 
-use nyc311_testkit::{TestDatabase, Topics, eventually, topics::own_slot};
+use nyc311::kafka::Admin;
+use nyc311_testkit::{TestDatabase, Topics, eventually, source_rows::city, topics::own_slot};
 
 use crate::PROGRAM;
 
@@ -88,4 +89,42 @@ async fn rewind_of_the_raw_topic_waits_for_a_process_that_was_stopped_a_moment_a
     assert_eq!(ended.code, 0, "{ended:?}");
     assert!(ended.stderr.contains(&group) && ended.stderr.contains("waiting up to 10 s"), "{}", ended.stderr);
     topics.delete().await;
+}
+
+#[tokio::test]
+async fn a_rewind_changes_nothing_and_better_rules_reach_old_rows() {
+    let simulator = city(3_000);
+    let mut service = PROGRAM.service(&simulator.resource_url(), &[]).await;
+    service.start().await;
+    service.poll().await;
+    let fresh = service.tables().await;
+    let (store, kafka) = (service.database.another_store(), service.settings.kafka.clone());
+    let admin = Admin::new(&kafka).unwrap();
+    let cluster = admin.cluster_id().await.unwrap();
+    let rewind = async || {
+        for topic in [&kafka.enriched_topic, &kafka.dead_letter_topic] {
+            for partition in 0..5 {
+                store.rewind_position(&cluster, topic, partition, 0, 0).await.unwrap();
+            }
+        }
+        service
+            .wait_for("everything is read again", async || {
+                let status = service.get("/v1/pipeline").await?;
+                let partitions = status["partitions"].as_array()?;
+                partitions.iter().all(|partition| partition["lag"] == 0).then_some(())
+            })
+            .await;
+    };
+    rewind().await;
+    assert_eq!(service.tables().await, fresh);
+
+    // As if the rows had been written under older rules, with another outcome.
+    service
+        .database
+        .execute("update nyc311.service_request set rules_revision = 0, agency = 'OLD', borough = null")
+        .await;
+    service.assert_recounts().await;
+    rewind().await;
+    assert_eq!(service.tables().await, fresh);
+    service.assert_recounts().await;
 }

@@ -1,5 +1,5 @@
-//! Every test suite is run by `make test-all`, and linted: what `test = false` keeps out of a plain `cargo test` is asked
-//! for by its name.
+//! Every test suite is run by `make test-all`, and linted: what `test = false` keeps out of a plain `cargo
+//! test` is asked for by its name.
 
 use std::collections::BTreeSet;
 

@@ -33,7 +33,8 @@ impl Answer {
 
 /// How a test asks.
 pub trait Asking {
-    /// Sends a request and holds the answer against the description of `path`, which is a template (`/v1/polls/{id}`).
+    /// Sends a request and holds the answer against the description of `path`, which is a template
+    /// (`/v1/polls/{id}`).
     async fn call(
         &self,
         method: &str,

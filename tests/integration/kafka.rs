@@ -65,8 +65,8 @@ fn start(
     ConsumerThread::start(slot, &topics.settings, group, vec![Arc::from(topic)], LIMIT).unwrap()
 }
 
-/// Waits until the reader has taken what Kafka had for it when this was called: the records of another partition, opened
-/// after all others, come behind theirs.
+/// Waits until the reader has taken what Kafka had for it when this was called: the records of another
+/// partition, opened after all others, come behind theirs.
 async fn caught_up(
     thread: &ConsumerThread,
     events: &mut UnboundedReceiver<Event>,
@@ -94,8 +94,8 @@ async fn gone_round(thread: &ConsumerThread, topics: &Topics, group: &str, (topi
     }
 }
 
-/// Gives the reader, whose window is full, the time to pause. Nobody sees from outside that it has, so what it says when
-/// there is room again must bear it out: [`assert_held`].
+/// Gives the reader, whose window is full, the time to pause. Nobody sees from outside that it has, so what
+/// it says when there is room again must bear it out: [`assert_held`].
 async fn time_to_pause() {
     tokio::time::sleep(PAUSE_AFTER + Duration::from_secs(1)).await;
 }

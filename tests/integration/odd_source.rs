@@ -1,5 +1,6 @@
-//! Sources that are odd: rows that are not quite JSON, times that are finer than ours, pages that are short, out of order or the
-//! same again, and windows around a change of the clock; through the real binary to the tables.
+//! Sources that are odd: rows that are broken or too large, pages that are short, out of order or the same
+//! again; through the real binary to the tables. What takes more than one process or many polls is in the
+//! suite of the faults.
 
 use std::{
     net::TcpListener,
@@ -10,106 +11,14 @@ use std::{
 };
 
 use nyc311::kafka::{HeaderList, Origin, RawRow, max_row_bytes, raw_producer::RawProducer};
-use nyc311_simulator::{Simulator, SimulatorOptions, serve};
 use nyc311_testkit::{
-    Service, Topics,
-    source_rows::{file, fine_rows, row, simulate_lines},
+    Topics,
+    source_rows::{row, simulate_lines, with_member},
 };
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
 use crate::PROGRAM;
-
-const UPDATED_AT: &str = "2026-04-10T01:35:00.000Z";
-
-/// A row in the API's shape with a member of its own put in as it is.
-fn with_member(key: u64, member: &str) -> String {
-    format!(
-        "{{\"unique_key\":\"{key}\",\"created_date\":\"2026-04-01T10:00:00.000\",\"agency\":\"NYPD\",\
-         \"complaint_type\":\"Noise - Residential\",\"status\":\"Open\",\"borough\":\"QUEENS\",{member},\
-         \":id\":\"row-{key}\",\":version\":\"rv-{key}\",\":created_at\":\"{UPDATED_AT}\",\":updated_at\":\"{UPDATED_AT}\"}}"
-    )
-}
-
-/// Members that are not JSON, with the reason under which their rows become dead letters, and the field that is named.
-fn odd_members() -> Vec<(&'static [u8], &'static str, Option<&'static str>)> {
-    let (reason, descriptor) = ("not_an_object", Some("descriptor"));
-    vec![
-        (b"\"descriptor\":\"a\tb\"", reason, descriptor),
-        (b"\"descriptor\":\"a\x01b\"", reason, descriptor),
-        (b"\"descriptor\":\"a\0b\"", reason, descriptor),
-        (b"\"descriptor\":\"a\\xb\"", reason, descriptor),
-        (b"\"descriptor\":\"\\ud83d\\u12\"", reason, descriptor),
-        (b"\"latitude\":NaN", reason, Some("latitude")),
-        (b"\"council_district\":007", reason, Some("council_district")),
-        (b"\"agency_name\":\"x\",", reason, None),
-        (b"'agency_name':'x'", reason, None),
-        (b"\"descriptor\":\"5\" pipe\"", reason, descriptor),
-        (b"\"descriptor\":\"caf\xe9\"", "not_utf8", None),
-        (b"\"descriptor\":\"\xed\xa0\x80\"", "not_utf8", None),
-    ]
-}
-
-fn serve_bytes(directory: &TempDir, lines: &[Vec<u8>]) -> Simulator {
-    let path = directory.path().join("odd.ndjson");
-    std::fs::write(&path, lines.join(&b'\n')).unwrap();
-    serve(&SimulatorOptions { file: vec![path], ..SimulatorOptions::default() }).unwrap()
-}
-
-/// Puts bytes in the place of a member.
-fn spoiled(key: u64, member: &[u8]) -> Vec<u8> {
-    let row = with_member(key, "@");
-    let (before, after) = row.split_once('@').unwrap();
-    [before.as_bytes(), member, after.as_bytes()].concat()
-}
-
-async fn published(service: &Service) -> Value {
-    service.database.json("select published_updated_at, stored_updated_at from nyc311.source_position").await
-}
-
-#[tokio::test]
-async fn a_row_that_is_not_quite_json_costs_itself_alone() {
-    let directory = TempDir::new().unwrap();
-    let odd: Vec<Vec<u8>> =
-        (0_u64..).zip(odd_members()).map(|(key, (member, ..))| spoiled(90_000_000 + key, member)).collect();
-    let sound: Vec<Vec<u8>> =
-        (0..40).map(|key| with_member(91_000_000 + key, "\"city\":\"NEW YORK\"").into_bytes()).collect();
-    let lines: Vec<Vec<u8>> = odd.iter().chain(&sound).cloned().collect();
-    let simulator = serve_bytes(&directory, &lines);
-    for page_rows in ["1", "3", "5000"] {
-        let mut service =
-            PROGRAM.service(&simulator.resource_url(), &[("source.page_rows", page_rows)]).await;
-        service.start().await;
-        let poll = service.poll().await;
-        let counts = &poll["counts"];
-        assert_eq!(
-            (&counts["fetched"], &counts["stored"], &counts["dead_lettered"]),
-            (&json!(52), &json!(40), &json!(12)),
-            "{poll:#}"
-        );
-        let found = service
-            .database
-            .json(
-                "select encode(payload_sha256, 'hex') as sha, reason, stage, field, detail is not null as told
-                 from nyc311.dead_letter order by payload",
-            )
-            .await;
-        let found = found.as_array().unwrap();
-        assert_eq!(found.len(), odd.len());
-        // By key, and so by payload.
-        for ((row, (member, reason, field)), found) in odd.iter().zip(odd_members()).zip(found) {
-            let expected = json!({"sha": nyc311::hex::to_hex(&Sha256::digest(row)), "reason": reason, "stage": "enricher", "field": field, "told": true});
-            assert_eq!(*found, expected, "{}", String::from_utf8_lossy(member));
-        }
-
-        let before = service.tables().await;
-        let again = service.poll().await;
-        assert_eq!(again["counts"]["stored"], 0, "{again:#}");
-        assert_eq!(service.tables().await, before);
-        service.assert_recounts().await;
-    }
-}
 
 #[tokio::test]
 async fn a_broken_row_in_a_page_costs_no_sound_one() {
@@ -123,29 +32,6 @@ async fn a_broken_row_in_a_page_costs_no_sound_one() {
     let counts = &poll["counts"];
     assert_eq!(counts["stored"], 60, "{poll:#}");
     assert!(counts["dead_lettered"].as_i64().unwrap() >= 6, "{poll:#}");
-}
-
-#[tokio::test]
-async fn times_finer_than_milliseconds_lose_no_row() {
-    for digits in [6, 9] {
-        let directory = TempDir::new().unwrap();
-        let simulator = simulate_lines(&directory, &fine_rows(digits));
-        let mut service = PROGRAM.service(&simulator.resource_url(), &[("source.page_rows", "7")]).await;
-        service.start().await;
-        let poll = service.poll().await;
-        assert_eq!(
-            (&poll["counts"]["fetched"], &poll["counts"]["stored"]),
-            (&json!(90), &json!(90)),
-            "{poll:#}"
-        );
-        let newest = if digits == 6 { "29.631279" } else { "29.63125" };
-        let at = format!("2026-05-11T01:37:{newest}+00:00");
-        assert_eq!(published(&service).await, json!([{"published_updated_at": at, "stored_updated_at": at}]));
-        // The next poll begins at a time that is never after the last row's.
-        let again = service.poll().await;
-        assert!(again["counts"]["fetched"].as_i64().unwrap() >= 3, "{again:#}");
-        assert_eq!(again["counts"]["stored"], 0, "{again:#}");
-    }
 }
 
 #[tokio::test]
@@ -186,7 +72,7 @@ async fn a_source_that_ignores_the_order_fails_the_poll_and_moves_no_cursor() {
     assert!(detail.contains("(unique_key 70000") && detail.contains("set source.url"), "{detail}");
     assert_eq!((&poll["counts"]["fetched"], &poll["counts"]["pages"]), (&json!(80), &json!(1)), "{poll:#}");
     assert!(poll["cursor"]["updated_at"].is_string(), "{poll:#}");
-    assert_eq!(published(&service).await[0]["published_updated_at"], "2026-04-02T01:35:01+00:00");
+    assert_eq!(service.source_position().await[0]["published_updated_at"], "2026-04-02T01:35:01+00:00");
 
     simulator.clear_faults();
     let poll = service.poll().await;
@@ -297,61 +183,6 @@ async fn a_page_that_is_no_json_fails_the_poll_with_its_place() {
     assert!(detail.contains("in row 2: expected a comma or `}`, found `]]]`"), "{detail}");
     assert!(!detail.contains("70000000"), "the beginning of the page says nothing: {detail}");
     stop.store(true, Ordering::Relaxed);
-}
-
-#[tokio::test]
-async fn windows_on_creation_that_meet_miss_no_row_when_clocks_change() {
-    let directory = TempDir::new().unwrap();
-    let mut lines = Vec::new();
-    for (day, minutes) in [("2024-11-03", 0..300), ("2024-03-10", 0..300)] {
-        for minute in minutes.step_by(5) {
-            let mut row = row(lines.len() as u64, 1);
-            row["created_date"] = json!(format!("{day}T{:02}:{:02}:00.000", minute / 60, minute % 60));
-            // Some are closed within the repeated hour, which decides which of the two it was.
-            if minute % 3 == 0 {
-                let closed = (minute + 20).min(119);
-                row["status"] = json!("Closed");
-                row["closed_date"] = json!(format!("{day}T{:02}:{:02}:00.000", closed / 60, closed % 60));
-            }
-            lines.push(row.to_string());
-        }
-    }
-    let path = file(&directory, "clocks.ndjson", &lines);
-    let simulator = serve(&SimulatorOptions { file: vec![path], ..SimulatorOptions::default() }).unwrap();
-    let mut service = PROGRAM.service(&simulator.resource_url(), &[]).await;
-    service.start().await;
-    let window = async |service: &Service, since: &str, until: &str| {
-        let id = service.submit(json!({"since": since, "until": until, "on": "created_date"})).await;
-        let poll = service.finished(&id).await;
-        assert_eq!(poll["state"], "succeeded", "{poll:#}");
-    };
-    // Each window brings the rows that the program places into it.
-    for (since, until) in
-        [("2024-11-03T05:00:00Z", "2024-11-03T06:00:00Z"), ("2024-03-10T07:00:00Z", "2024-03-10T08:00:00Z")]
-    {
-        service.database.execute("truncate nyc311.service_request, nyc311.service_request_history").await;
-        window(&service, since, until).await;
-        let placed = format!(
-            "select count(*) from nyc311.service_request where created_at >= '{since}' and created_at < '{until}'"
-        );
-        let found = service.database.number(&placed).await;
-        service.database.execute("truncate nyc311.service_request, nyc311.service_request_history").await;
-        window(&service, "2024-01-01T00:00:00Z", "2025-01-01T00:00:00Z").await;
-        let all = service.database.number(&placed).await;
-        assert!(all > 0 && found == all, "{since}: {found} of {all}");
-    }
-    // Windows that meet bring all rows.
-    service.database.execute("truncate nyc311.service_request, nyc311.service_request_history").await;
-    for day in ["2024-11-03", "2024-03-10"] {
-        for hour in 4..11 {
-            window(&service, &format!("{day}T{hour:02}:00:00Z"), &format!("{day}T{:02}:00:00Z", hour + 1))
-                .await;
-        }
-    }
-    assert_eq!(
-        service.database.number("select count(*) from nyc311.service_request").await,
-        lines.len() as i64
-    );
 }
 
 /// A row of so many bytes that no compression makes smaller.

@@ -6,7 +6,6 @@ use nyc311::kafka::{
     Admin, Record,
     consumer::{Command, ConsumerThread, Event, InFlightLimit},
 };
-use nyc311_simulator::Fault;
 use nyc311_testkit::{
     Service,
     source_rows::{city, row, simulate_lines, versions},
@@ -154,44 +153,6 @@ async fn a_poll_of_dead_letters_only_succeeds_and_so_does_one_without_rows() {
 }
 
 #[tokio::test]
-async fn a_rewind_changes_nothing_and_better_rules_reach_old_rows() {
-    let simulator = city(3_000);
-    let mut service = PROGRAM.service(&simulator.resource_url(), &[]).await;
-    service.start().await;
-    service.poll().await;
-    let fresh = service.tables().await;
-    let (store, kafka) = (service.database.another_store(), service.settings.kafka.clone());
-    let admin = Admin::new(&kafka).unwrap();
-    let cluster = admin.cluster_id().await.unwrap();
-    let rewind = async || {
-        for topic in [&kafka.enriched_topic, &kafka.dead_letter_topic] {
-            for partition in 0..5 {
-                store.rewind_position(&cluster, topic, partition, 0, 0).await.unwrap();
-            }
-        }
-        service
-            .wait_for("everything is read again", async || {
-                let status = service.get("/v1/pipeline").await?;
-                let partitions = status["partitions"].as_array()?;
-                partitions.iter().all(|partition| partition["lag"] == 0).then_some(())
-            })
-            .await;
-    };
-    rewind().await;
-    assert_eq!(service.tables().await, fresh);
-
-    // As if the rows had been written under older rules, with another outcome.
-    service
-        .database
-        .execute("update nyc311.service_request set rules_revision = 0, agency = 'OLD', borough = null")
-        .await;
-    service.assert_recounts().await;
-    rewind().await;
-    assert_eq!(service.tables().await, fresh);
-    service.assert_recounts().await;
-}
-
-#[tokio::test]
 async fn three_processes_of_one_role_each_share_the_work() {
     let simulator = city(3_000);
     let mut service = PROGRAM.service(&simulator.resource_url(), &[]).await;
@@ -206,30 +167,6 @@ async fn three_processes_of_one_role_each_share_the_work() {
     let poll = service.poll().await;
     assert_eq!(poll["counts"]["fetched"], poll["counts"]["stored"]);
     service.assert_recounts().await;
-}
-
-#[tokio::test]
-async fn faults_of_the_source_are_ridden_out_and_a_refusal_reaches_the_poll() {
-    let simulator = city(2_000);
-    let mut service = PROGRAM.service(&simulator.resource_url(), &[("source.page_rows", "300")]).await;
-    service.start().await;
-    for fault in ["server_error,count=2", "too_many_requests,count=1,retry_after=1s", "truncated,count=1"] {
-        match fault.parse::<Fault>() {
-            Ok(fault) => simulator.inject(fault),
-            Err(error) => panic!("{fault}: {error}"),
-        }
-    }
-    let poll = service.poll().await;
-    assert_eq!(poll["counts"]["fetched"], poll["counts"]["stored"]);
-
-    let mut refused =
-        PROGRAM.service(&simulator.resource_url(), &[("source.columns", "no_such_column")]).await;
-    refused.start().await;
-    let id = refused.submit(json!({})).await;
-    let poll = refused.finished(&id).await;
-    assert_eq!(poll["state"], "failed");
-    assert_eq!(poll["error"]["http_status"], 400, "{poll:#}");
-    assert_eq!(poll["error"]["retryable"], false);
 }
 
 #[tokio::test]
