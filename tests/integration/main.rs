@@ -18,6 +18,7 @@ mod http;
 mod instance;
 mod kafka;
 mod kafka_logs;
+mod kafka_topics;
 mod odd_source;
 mod oracle;
 mod pipeline;
