@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 use jiff::Timestamp;
 use nyc311_json::JsonError;
 use reqwest::header::{DATE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::redirect;
 use reqwest::{Response, StatusCode, Url};
 use serde::Deserialize;
 
@@ -20,6 +21,10 @@ use crate::telemetry::labels::{NoPage, SourceCode};
 
 /// Bounds the memory that one answer can take (promise 10). 50,000 rows of the city are 70 MB.
 const MAX_BODY_BYTES: usize = 512 << 20;
+/// An answer that brings less within `source.read_timeout` brings nothing: a page would take days.
+const MIN_BYTES_IN_READ_TIMEOUT: usize = 1024;
+/// A chain of redirections that is longer leads nowhere.
+const MAX_REDIRECTIONS: usize = 10;
 /// How much of an answer that is not understood goes into the error.
 const MAX_EXCERPT_CHARS: usize = 200;
 /// How much of a page goes into the error: up to so much before the place where it is wrong, and from there on.
@@ -43,6 +48,7 @@ pub struct SocrataClient {
     url: Url,
     columns: Vec<String>,
     retry: RetryPolicy,
+    read_timeout: Duration,
     observer: Observer,
 }
 
@@ -60,9 +66,11 @@ impl SocrataClient {
             token.set_sensitive(true);
             headers.insert("X-App-Token", token);
         }
+        let has_token = settings.app_token.is_some();
         let http = reqwest::Client::builder()
             .user_agent(concat!("nyc311/", env!("CARGO_PKG_VERSION")))
             .default_headers(headers)
+            .redirect(redirect::Policy::custom(move |attempt| follow(attempt, has_token)))
             .gzip(true)
             .connect_timeout(settings.connect_timeout)
             .read_timeout(settings.read_timeout)
@@ -72,7 +80,8 @@ impl SocrataClient {
             pace: Pace { initial: settings.retry_initial_interval, max: settings.retry_max_interval },
             max_elapsed: settings.retry_max_elapsed,
         };
-        Ok(Self { http, url, columns: settings.columns.clone(), retry, observer })
+        let (columns, read_timeout) = (settings.columns.clone(), settings.read_timeout);
+        Ok(Self { http, url, columns, retry, read_timeout, observer })
     }
 
     /// Fetches one page, again and again while the source is away or busy, as long as the settings allow.
@@ -100,13 +109,35 @@ impl SocrataClient {
         let response = request.send().await.map_err(request_error)?;
         let status = response.status();
         let headers = response.headers().clone();
-        let body = read_body(response).await?;
+        let body = read_body(response, self.read_timeout).await?;
         if status != StatusCode::OK {
             return Err(status_error(status, &headers, &body));
         }
         let head = page_head(&headers);
         Page::slice(body.clone(), head).map_err(|malformed| body_error(&body, malformed))
     }
+}
+
+/// Follows a redirection, but never takes the token to somebody else: the client sends it along wherever it goes.
+fn follow(attempt: redirect::Attempt<'_>, has_token: bool) -> redirect::Action {
+    if attempt.previous().len() > MAX_REDIRECTIONS {
+        return attempt
+            .error(format!("more than {MAX_REDIRECTIONS} redirections; set source.url to where they lead"));
+    }
+    let leaves = attempt.previous().first().is_some_and(|first| !is_same_service(first, attempt.url()));
+    if has_token && leaves {
+        let origin = attempt.url().origin().ascii_serialization();
+        return attempt.error(format!(
+            "it redirects to {origin}, which is not told source.app_token; if the dataset has moved there, set source.url to it"
+        ));
+    }
+    attempt.follow()
+}
+
+/// Tells whether an address is of the same service: the same origin, or the same host by HTTPS.
+fn is_same_service(first: &Url, next: &Url) -> bool {
+    first.origin() == next.origin()
+        || first.host_str() == next.host_str() && first.scheme() == "http" && next.scheme() == "https"
 }
 
 fn attempt_code(error: &SocrataError) -> SourceCode {
@@ -123,18 +154,28 @@ fn attempt_code(error: &SocrataError) -> SourceCode {
     })
 }
 
-async fn read_body(mut response: Response) -> Result<Bytes, SocrataError> {
+async fn read_body(mut response: Response, read_timeout: Duration) -> Result<Bytes, SocrataError> {
     let announced = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
     let too_large = SocrataError::TooLarge { limit_bytes: MAX_BODY_BYTES };
     if announced > MAX_BODY_BYTES {
         return Err(too_large);
     }
     let mut body = BytesMut::with_capacity(announced);
+    // A byte now and then is silence too, though no wait for one of them is too long.
+    let (mut since, mut received) = (Instant::now(), 0);
     while let Some(chunk) = response.chunk().await.map_err(body_read_error)? {
         if body.len() + chunk.len() > MAX_BODY_BYTES {
             return Err(too_large);
         }
         body.extend_from_slice(&chunk);
+        received += chunk.len();
+        if since.elapsed() >= read_timeout {
+            if received < MIN_BYTES_IN_READ_TIMEOUT {
+                let detail = format!("{received} bytes within {read_timeout:?}");
+                return Err(SocrataError::TimedOut { detail, source: None });
+            }
+            (since, received) = (Instant::now(), 0);
+        }
     }
     Ok(body.freeze())
 }

@@ -14,10 +14,14 @@ use nyc311::{
 use nyc311_simulator::{Fault, FaultKind, Simulator, SimulatorOptions, serve};
 use nyc311_testkit::{
     eventually,
-    source_rows::{file, plain_rows},
+    source_rows::{file, plain_rows, row, simulate_lines},
 };
 use parking_lot::Mutex;
 use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::answering::answering;
 
 fn settings(simulator: &Simulator) -> SourceSettings {
     SourceSettings {
@@ -191,6 +195,60 @@ async fn the_token_is_checked() {
         assert_eq!(code.as_deref(), Some("permission_denied"));
         assert_eq!((message.as_str(), codes.lock().len()), ("Invalid app_token specified", 1));
     }
+}
+
+#[actix_rt::test]
+async fn the_token_does_not_follow_a_redirection_to_another_service() {
+    let simulator = simulate_lines(&TempDir::new().unwrap(), &[row(0, 1).to_string()]);
+    let elsewhere = simulator.resource_url();
+    let head = format!("302 Found\r\nlocation: {elsewhere}");
+    let source = format!("{}/resource/x.json", answering(head.leak(), "").await);
+    let ask = async |app_token| {
+        let settings = SourceSettings { url: source.clone(), app_token, ..SourceSettings::default() };
+        SocrataClient::new(&settings, Arc::new(|_| ())).unwrap().fetch_page(&page(10)).await
+    };
+    assert_eq!(ask(None).await.unwrap().len(), 1, "without a token there is nothing to keep");
+    let asked = simulator.requests();
+    let refused = ask(Some(Secret::new("t".repeat(20)))).await.unwrap_err();
+    assert!(matches!(refused, SocrataError::Settings { .. }), "{refused:?}");
+    let text = refused.to_string();
+    let origin = elsewhere.split("/resource").next().unwrap();
+    assert!(
+        text.contains(origin) && text.contains("source.app_token") && text.contains("source.url"),
+        "{text}"
+    );
+    assert_eq!(simulator.requests(), asked, "it was asked, with the token");
+}
+
+#[actix_rt::test]
+async fn an_answer_that_drips_is_given_up() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/resource/x.json", listener.local_addr().unwrap());
+    actix_rt::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            actix_rt::spawn(async move {
+                let _ = stream.read(&mut [0; 4096]).await;
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n[").await;
+                while stream.write_all(b" ").await.is_ok() {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            });
+        }
+    });
+    let settings = SourceSettings {
+        url,
+        read_timeout: Duration::from_millis(200),
+        retry_max_elapsed: Duration::from_millis(500),
+        ..SourceSettings::default()
+    };
+    let client = SocrataClient::new(&settings, Arc::new(|_| ())).unwrap();
+    let dripped = tokio::time::timeout(Duration::from_secs(20), client.fetch_page(&page(10))).await;
+    let error = dripped.expect("it waits for as long as it drips").unwrap_err();
+    assert!(
+        matches!(error, SocrataError::TimedOut { .. }) && error.to_string().contains("within 200ms"),
+        "{error:?}"
+    );
 }
 
 #[tokio::test]
