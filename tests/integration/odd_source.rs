@@ -173,6 +173,25 @@ async fn rows_that_nothing_can_go_on_from_end_a_walk_without_a_loop() {
 }
 
 #[tokio::test]
+async fn a_row_whose_id_no_question_could_quote_is_stored_like_any_other() {
+    let directory = TempDir::new().unwrap();
+    let lines: Vec<String> = (0..6)
+        .map(|key| {
+            let mut row = row(key, 1);
+            if key % 2 == 1 {
+                row[":id"] = json!(format!("row-{}", "x".repeat(100_000)));
+            }
+            row.to_string()
+        })
+        .collect();
+    let simulator = simulate_lines(&directory, &lines);
+    let mut service = PROGRAM.service(&simulator.resource_url(), &[("source.page_rows", "2")]).await;
+    service.start().await;
+    let poll = service.poll().await;
+    assert_eq!((&poll["state"], &poll["counts"]["stored"]), (&json!("succeeded"), &json!(6)), "{poll:#}");
+}
+
+#[tokio::test]
 async fn a_page_that_is_no_json_fails_the_poll_with_its_place() {
     let (url, _, stop) = unchanging(&format!("[{}\n,{{\"a\":\"oops", row(0, 1)).replace("oops", "oops\"]]]"));
     let mut service = PROGRAM.service(&url, &[("source.retry_max_elapsed", "100ms")]).await;

@@ -13,6 +13,10 @@ use crate::actors::environment::Environment;
 use crate::kafka::RawRow;
 use crate::socrata::{Cursor, Page, salvaged};
 
+/// A row with a longer `:id` is none to go on from: the next question would have to quote it, and an address has an
+/// end. The city's have 19 bytes.
+const MAX_ROW_ID_BYTES: usize = 1000;
+
 /// A page with what was found in its rows.
 pub(super) struct Prepared {
     pub(super) rows: Arc<[RawRow]>,
@@ -77,7 +81,8 @@ fn salvage_of(value: &Bytes) -> Option<Vec<u8>> {
 fn cursor_behind(value: &Bytes) -> Option<Cursor> {
     let salvage = salvage_of(value);
     let head = peek(salvage.as_deref().unwrap_or(value));
-    Some(Cursor::of_row(head.updated_at?, &head.row_id?, value))
+    let row_id = head.row_id.filter(|row_id| row_id.len() <= MAX_ROW_ID_BYTES)?;
+    Some(Cursor::of_row(head.updated_at?, &row_id, value))
 }
 
 /// Rounds down to what PostgreSQL can hold: a durable cursor above the row that it comes from would pass over
