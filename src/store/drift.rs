@@ -2,7 +2,9 @@
 //!
 //! The words of rows are noted in the transaction that writes the rows, the columns that the source names in
 //! the one that records the page. What is noted is a function of the versions seen, but for our clocks
-//! (promise 6). A store remembers what is noted already, so that a batch without news costs no statement.
+//! (promise 6), as long as the source speaks: one that makes words up without end is noted in part only, since what a
+//! batch says is held in memory and in one statement (promise 10). A store remembers what is noted already, so that a
+//! batch without news costs no statement.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,13 +20,21 @@ use crate::telemetry::labels::DriftChange;
 
 /// A word is noted by its beginning: it has to fit the key of a table, and no word of the city's is longer.
 const MAX_CHARS: usize = 200;
+/// Words of one batch; more are passed over. All of the city's history has fewer than a thousand.
+const MAX_IN_BATCH: usize = 5_000;
 /// A stream of ever new words must not fill the memory: beyond this everything is forgotten, and noted once
 /// more.
 const MAX_REMEMBERED: usize = 20_000;
+/// Words of one batch that the log names; the rest is in the table.
+const MAX_TOLD: usize = 20;
 
 /// Words by kind, each with the earliest version that has it; none where its versions have no time.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Terms(HashMap<TermKind, HashMap<String, Option<Timestamp>>>);
+pub(super) struct Terms {
+    words: HashMap<TermKind, HashMap<String, Option<Timestamp>>>,
+    /// All words of all kinds.
+    count: usize,
+}
 
 /// One noted word.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,16 +64,26 @@ impl Terms {
         let dated = !request.quality_flags.contains(QualityFlags::SOURCE_TIME_MISSING);
         let at = dated.then_some(request.source_updated_at);
         for (kind, word) in request.terms() {
-            self.note(kind, beginning(&word), at);
+            let word = beginning(&word);
+            if self.count < MAX_IN_BATCH || self.has(kind, word) {
+                self.note(kind, word, at);
+            }
         }
     }
 
+    fn has(&self, kind: TermKind, word: &str) -> bool {
+        self.words.get(&kind).is_some_and(|words| words.contains_key(word))
+    }
+
     fn note(&mut self, kind: TermKind, word: &str, at: Option<Timestamp>) {
-        let words = self.0.entry(kind).or_default();
+        let words = self.words.entry(kind).or_default();
         match words.get_mut(word) {
             Some(first) if earlier(at, *first) => *first = at,
             Some(_) => {}
-            None => drop(words.insert(word.to_owned(), at)),
+            None => {
+                words.insert(word.to_owned(), at);
+                self.count += 1;
+            }
         }
     }
 
@@ -71,21 +91,17 @@ impl Terms {
     /// key.
     fn news(&self, remembered: &Self) -> Vec<(TermKind, &str, Option<Timestamp>)> {
         let is_news = |kind: &TermKind, word: &str, at| {
-            let noted = remembered.0.get(kind).and_then(|words| words.get(word));
+            let noted = remembered.words.get(kind).and_then(|words| words.get(word));
             noted.is_none_or(|noted| earlier(at, *noted))
         };
         let mut news: Vec<_> = self
-            .0
+            .words
             .iter()
             .flat_map(|(kind, words)| words.iter().map(move |(word, at)| (*kind, word.as_str(), *at)))
             .filter(|(kind, word, at)| is_news(kind, word, *at))
             .collect();
         news.sort_unstable_by(|a, b| (a.0.as_str(), a.1).cmp(&(b.0.as_str(), b.1)));
         news
-    }
-
-    fn len(&self) -> usize {
-        self.0.values().map(HashMap::len).sum()
     }
 }
 
@@ -130,18 +146,16 @@ impl Store {
     /// Remembers what a committed batch has noted, and tells of what is new to the rules.
     pub(super) fn terms_noted(&self, terms: &Terms, new: &[Term]) {
         let mut remembered = self.remembered.lock();
-        if remembered.len() > MAX_REMEMBERED {
+        if remembered.count > MAX_REMEMBERED {
             *remembered = Terms::default();
         }
-        for (kind, words) in &terms.0 {
+        for (kind, words) in &terms.words {
             for (word, at) in words {
                 remembered.note(*kind, word, *at);
             }
         }
         drop(remembered);
-        for term in new.iter().filter(|term| !term.known) {
-            term.tell(DriftChange::Appeared);
-        }
+        tell_all(new.iter().filter(|term| !term.known).map(|term| (term, DriftChange::Appeared)));
     }
 
     /// Lists the noted words, the newest first: what is worth a look, or all.
@@ -209,6 +223,19 @@ pub(super) async fn note_columns(
     Ok(changes)
 }
 
+/// Tells of the changes of one batch or page.
+pub(super) fn tell_all<'a>(changes: impl Iterator<Item = (&'a Term, DriftChange)>) {
+    let mut untold: usize = 0;
+    for (index, (term, change)) in changes.enumerate() {
+        let in_log = index < MAX_TOLD;
+        events::source_changed(term.kind, &term.value, change, in_log);
+        untold += usize::from(!in_log);
+    }
+    if untold > 0 {
+        events::source_changed_more(untold);
+    }
+}
+
 fn kind_named(word: &str) -> Option<TermKind> {
     TermKind::ALL.into_iter().find(|kind| kind.as_str() == word)
 }
@@ -262,10 +289,6 @@ impl Term {
             vanished_at: row.get("vanished_at"),
         })
     }
-
-    pub(super) fn tell(&self, change: DriftChange) {
-        events::source_changed(self.kind, &self.value, change);
-    }
 }
 
 #[cfg(test)]
@@ -292,6 +315,24 @@ mod tests {
             (TermKind::Status, "Open", at(7)),
         ];
         assert_eq!(terms.news(&noted), expected);
+    }
+
+    #[test]
+    fn a_batch_that_makes_words_up_is_noted_in_part() {
+        let noisy = |from: usize| {
+            let members: Vec<String> = (from..from + 4_000).map(|word| format!("\"w{word}\":1")).collect();
+            format!(
+                "{{\"unique_key\":\"1\",\"created_date\":\"2026-04-12T01:18:41.000\",{}}}",
+                members.join(",")
+            )
+        };
+        let mut terms = Terms::default();
+        for row in [noisy(0), noisy(4_000), noisy(0)] {
+            terms.add(&nyc311_domain::enrich(row.as_bytes()).unwrap());
+        }
+        assert_eq!(terms.count, MAX_IN_BATCH);
+        assert_eq!(terms.news(&Terms::default()).len(), MAX_IN_BATCH);
+        assert_eq!(terms.news(&terms), []);
     }
 
     #[test]

@@ -115,8 +115,15 @@ pub fn partition_revoked(partition: OfPartition<'_>) {
 }
 
 /// The source uses a word that no rule knows, or names a column no more.
-pub fn source_changed(kind: TermKind, value: &str, change: DriftChange) {
+pub fn source_changed(kind: TermKind, value: &str, change: DriftChange, in_log: bool) {
     metrics().drift_total.of((kind, change)).inc();
-    let (kind, change) = (kind.as_str(), change.as_str());
-    tracing::warn!(kind, value, change, "the source says something new");
+    if in_log {
+        let (kind, change) = (kind.as_str(), change.as_str());
+        tracing::warn!(kind, value, change, "the source says something new");
+    }
+}
+
+/// There is more of it than the log takes.
+pub fn source_changed_more(words: usize) {
+    tracing::warn!(words, "the source says more that is new: see nyc311.source_term, or nyc311 drift");
 }

@@ -166,9 +166,7 @@ impl Store {
             fault_point!("poller:record_page:before");
             transaction.commit().await?;
             fault_point!("poller:record_page:after");
-            for (term, change) in &changes {
-                term.tell(*change);
-            }
+            drift::tell_all(changes.iter().map(|(term, change)| (term, *change)));
             Ok(())
         })
         .await
