@@ -102,7 +102,13 @@ pub fn main() -> ExitCode {
         },
     };
     match outcome {
-        Ok(code) => exit::code(code),
+        Ok(code) => match output::lost() {
+            Some(error) if code == exit::DONE => {
+                output::complain(&format!("the result could not be written to stdout: {error}"));
+                exit::code(exit::NO)
+            }
+            _ => exit::code(code),
+        },
         Err(failure) => {
             output::complain(&failure.message);
             exit::code(failure.code)

@@ -2,7 +2,8 @@
 //!
 //! Whatever a command writes goes through here, and so through [`screen`](crate::screen): most of it was said by somebody else.
 
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
+use std::sync::OnceLock;
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -38,10 +39,23 @@ pub fn print_document(text: &str) {
     write_out(&screen::document(text));
 }
 
-/// A reader that has gone away is no reason to fail.
+/// Why a result was not written, the first time that one was not.
+static LOST: OnceLock<String> = OnceLock::new();
+
+/// A reader that has gone away is no reason to fail; a result that nobody can read is one, for the end of the command.
 fn write_out(text: &str) {
     let mut stdout = std::io::stdout().lock();
-    let _ = writeln!(stdout, "{}", text.trim_end()).and_then(|()| stdout.flush());
+    let written = writeln!(stdout, "{}", text.trim_end()).and_then(|()| stdout.flush());
+    if let Err(error) = written
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        LOST.get_or_init(|| error.to_string());
+    }
+}
+
+/// Returns why a part of the result was not written.
+pub fn lost() -> Option<&'static str> {
+    LOST.get().map(String::as_str)
 }
 
 /// Writes a document as indented JSON.

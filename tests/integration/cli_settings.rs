@@ -1,5 +1,10 @@
 //! The real binary: how it takes arguments and settings, and the code it ends with where they are wrong.
 
+use std::fs::File;
+use std::process::Stdio;
+
+use nyc311_testkit::Ended;
+
 use crate::PROGRAM;
 
 const TOKEN: &str = "correct-horse-battery-staple";
@@ -99,4 +104,22 @@ async fn properties_that_librdkafka_refuses_are_named_without_their_values() {
         assert!(said.contains("sasl.passwort"), "{command:?}: {said}");
         assert!(!said.contains("hunter2"), "{command:?}: {said}");
     }
+}
+
+#[actix_rt::test]
+async fn a_result_that_cannot_be_written_ends_with_1_and_one_that_nobody_reads_with_0() {
+    let binary = PROGRAM.bare();
+    let written_to = async |stdout: Stdio| {
+        let mut command = binary.command(&["settings"]);
+        Ended::from(
+            command.stdout(stdout).stderr(Stdio::piped()).spawn().unwrap().wait_with_output().await.unwrap(),
+        )
+    };
+    let full = written_to(File::options().write(true).open("/dev/full").unwrap().into()).await;
+    assert_eq!(full.code, 1, "{full:?}");
+    assert!(full.stderr.contains("could not be written to stdout: No space left"), "{}", full.stderr);
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let unread = written_to(writer.into()).await;
+    assert_eq!((unread.code, unread.stderr.as_str()), (0, ""), "{unread:?}");
 }
