@@ -1,5 +1,7 @@
 //! Reads a request's body: bounded, of the right kind, JSON.
 
+use std::collections::HashSet;
+
 use actix_web::HttpRequest;
 use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use actix_web::web::{BytesMut, Payload};
@@ -19,7 +21,26 @@ pub async fn json(request: &HttpRequest, payload: Payload, max_bytes: usize) -> 
         return Ok(Value::Object(serde_json::Map::new()));
     }
     check_media_type(request)?;
-    serde_json::from_slice(&bytes).map_err(|error| Problem::malformed_json(error.to_string()))
+    let body = serde_json::from_slice(&bytes).map_err(|error| Problem::malformed_json(error.to_string()))?;
+    match stated_twice(&bytes) {
+        Some(name) => Err(Problem::malformed_json(format!("the field {name:?} stands twice; state it once"))),
+        None => Ok(body),
+    }
+}
+
+/// Returns a field of an object that is stated twice: which of the two is meant only the caller knows.
+fn stated_twice(body: &[u8]) -> Option<String> {
+    let begin = body.iter().position(|byte| !byte.is_ascii_whitespace())?;
+    let (mut names, mut twice) = (HashSet::new(), None);
+    let walked = nyc311_json::members(body, begin, |name, _| {
+        let quoted = body.get(name.start - 1..=name.end).unwrap_or_default();
+        let Ok(name) = serde_json::from_slice::<String>(quoted) else { return };
+        if !names.insert(name.clone()) {
+            twice.get_or_insert(name);
+        }
+    });
+    // What is no object is refused by whoever reads the fields.
+    walked.ok().and(twice)
 }
 
 async fn read(request: &HttpRequest, mut payload: Payload, max_bytes: usize) -> Result<BytesMut, Problem> {

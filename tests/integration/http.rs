@@ -122,6 +122,10 @@ async fn bad_bodies_are_refused_each_with_its_own_answer() {
         })
     };
     send("application/json", "{\"since\"".into()).await.is_problem(400, "malformed-json");
+    let twice =
+        send("application/json", r#" {"on": null, "since": "2026-01-01", "sinc\u0065": null}"#.into()).await;
+    twice.is_problem(400, "malformed-json");
+    assert!(twice.body["detail"].as_str().unwrap().contains("\"since\" stands twice"), "{}", twice.body);
     send("application/x-www-form-urlencoded", "since=2026".into())
         .await
         .is_problem(415, "unsupported-media-type");
