@@ -372,7 +372,7 @@ impl Admin {
     }
 
     /// Returns, for each partition, the first offset whose record was appended at or after `time_ms` (milliseconds
-    /// since 1970), or the log's end where there is none.
+    /// since 1970), or the log's end where there is none. No record is older than 1970.
     pub async fn offsets_at(
         &self,
         topic: &str,
@@ -384,7 +384,7 @@ impl Admin {
         self.blocking(move |admin| {
             let mut wanted = TopicPartitionList::new();
             for partition in &partitions {
-                wanted.add_partition_offset(&topic, *partition, Offset::Offset(time_ms))?;
+                wanted.add_partition_offset(&topic, *partition, Offset::Offset(time_ms.max(0)))?;
             }
             let found = admin.clients.reader.offsets_for_times(wanted, admin.timeout)?;
             let offset = |(partition, ends): (&i32, &LogEnds)| match answer_for(&found, &topic, *partition)?

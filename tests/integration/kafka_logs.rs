@@ -83,6 +83,8 @@ async fn a_log_tells_whether_it_still_holds_the_record_that_was_seen() {
         (seen.len() == 3).then_some(())
     })
     .await;
+    let before_all = admin.offsets_at(&kafka.raw_topic, &[1], -2_208_988_800_000).await.unwrap();
+    assert_eq!(before_all, [(1, 0)], "1900 is before the first record");
     let holds = async |mark| admin.holds(&kafka.raw_topic, 1, mark).await.unwrap();
     for mark in seen.iter().copied() {
         assert!(holds(mark).await, "{mark:?}");
