@@ -20,9 +20,11 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use crate::config::{LogFormat, LogSettings};
 use crate::screen::{LogEscapes, LogWriter};
 
-/// The web framework tells of its workers at every start, which is nobody's concern; whoever names it in
-/// `log.level` hears it.
-const QUIET: &str = "actix_server";
+/// What the web framework tells, and up to which level it is heard: of its workers at every start, which is nobody's
+/// concern; and as an error of each caller that speaks no HTTP, which anybody can cause and nobody has to mend. Whoever
+/// names it in `log.level` hears it all.
+const QUIET: [(&str, LevelFilter); 2] =
+    [("actix_server", LevelFilter::WARN), ("actix_http", LevelFilter::OFF)];
 
 /// Starts the log on stderr, so that stdout keeps to results. A second call changes nothing.
 pub fn init(settings: &LogSettings) {
@@ -47,5 +49,30 @@ pub fn init(settings: &LogSettings) {
 
 fn filter(level: &str) -> Targets {
     let filter: Targets = level.parse().unwrap_or_else(|_| Targets::new().with_default(LevelFilter::INFO));
-    if level.contains(QUIET) { filter } else { filter.with_target(QUIET, LevelFilter::WARN) }
+    QUIET
+        .iter()
+        .filter(|(target, _)| !level.contains(target))
+        .fold(filter, |filter, (target, loudest)| filter.with_target(*target, *loudest))
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::Level;
+
+    use super::*;
+
+    #[test]
+    fn what_any_caller_can_cause_is_no_error_of_the_log_unless_it_is_asked_for() {
+        let dispatcher = "actix_http::h1::dispatcher";
+        for (level, target, heard, expected) in [
+            ("info", dispatcher, Level::ERROR, false),
+            ("info", "actix_server::worker", Level::INFO, false),
+            ("info", "actix_server::worker", Level::WARN, true),
+            ("info", "nyc311::store", Level::INFO, true),
+            ("info,actix_http=debug", dispatcher, Level::DEBUG, true),
+            ("warn,actix_server=info", "actix_server::worker", Level::INFO, true),
+        ] {
+            assert_eq!(filter(level).would_enable(target, &heard), expected, "{level}: {heard} of {target}");
+        }
+    }
 }

@@ -75,10 +75,11 @@ impl<T: Send + Sync + 'static> ClientContext for Logged<T> {
 impl ConsumerContext for Logged {}
 
 /// Maps a log line of librdkafka to tracing: connection trouble shows as readiness, so its lines are only for debugging.
+/// What is fatal to a client is not to the program: it builds another one, and says so itself where it gives up.
 fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     match level {
         RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
-            tracing::error!(facility, "{message}");
+            tracing::warn!(facility, "{message}");
         }
         _ => tracing::debug!(facility, "{message}"),
     }
