@@ -6,13 +6,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a benchmark that cannot go on fails
 
-use std::{io::BufRead, time::Duration};
+use std::io::BufRead;
+use std::time::Duration;
 
 use nyc311::store::WriteBatch;
-use nyc311_testkit::{
-    TestDatabase,
-    batches::{batch, incoming, request},
-};
+use nyc311_testkit::TestDatabase;
+use nyc311_testkit::batches::{batch, incoming, request};
 
 const ROWS: i64 = 10_000;
 

@@ -6,7 +6,8 @@ use std::sync::Arc;
 /// What a client or a neighbour reported, kept for whoever asks an error for its source.
 pub type Cause = Arc<dyn Error + Send + Sync>;
 
-/// Says an error and what lies right under it, once: many errors of clients repeat their source in their own text.
+/// Says an error and what lies right under it, once: many errors of clients repeat their source in their own
+/// text.
 pub fn with_source(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     if let Some(source) = error.source().map(ToString::to_string)
@@ -18,8 +19,8 @@ pub fn with_source(error: &(dyn Error + 'static)) -> String {
     text
 }
 
-/// Says the innermost cause of an error. What lies around it in a client of HTTP names the address, percent-encoded and
-/// long, and the layers of the client.
+/// Says the innermost cause of an error. What lies around it in a client of HTTP names the address,
+/// percent-encoded and long, and the layers of the client.
 pub fn innermost(error: &(dyn Error + 'static)) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {

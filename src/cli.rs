@@ -25,17 +25,17 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use nyc311_simulator::SimulatorOptions;
 
+use self::exit::CommandError;
+use self::setting_flags::SettingFlags;
 use crate::config::{Loaded, Settings};
-use crate::screen;
-use crate::telemetry;
-use exit::CommandError;
-use setting_flags::SettingFlags;
+use crate::{screen, telemetry};
 
 /// New York's 311 service requests, from the Socrata API through Kafka to PostgreSQL, exactly once.
 ///
-/// Every setting is a variable (`NYC311_SOURCE__URL`), a place in `nyc311.toml` and, but for the two tokens, a flag: `nyc311 settings` lists
-/// them. Whoever is on the machine can read the flags of a process; so `source.app_token` and `http.token` come from a variable, or from
-/// the file that `NYC311_SOURCE__APP_TOKEN_FILE` or `NYC311_HTTP__TOKEN_FILE` names.
+/// Every setting is a variable (`NYC311_SOURCE__URL`), a place in `nyc311.toml` and, but for the two tokens,
+/// a flag: `nyc311 settings` lists them. Whoever is on the machine can read the flags of a process; so
+/// `source.app_token` and `http.token` come from a variable, or from the file that
+/// `NYC311_SOURCE__APP_TOKEN_FILE` or `NYC311_HTTP__TOKEN_FILE` names.
 #[derive(Debug, Parser)]
 #[command(name = "nyc311", version, disable_help_subcommand = true, after_help = exit::CODES)]
 struct Cli {
@@ -116,8 +116,8 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Says what is wrong with the command line, or the help that was asked for. Clap shows arguments as they are; what a terminal would obey
-/// in them is put in as its escape before they are shown.
+/// Says what is wrong with the command line, or the help that was asked for. Clap shows arguments as they
+/// are; what a terminal would obey in them is put in as its escape before they are shown.
 fn show_usage(error: &clap::Error) {
     let arguments: Vec<String> =
         std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
@@ -162,8 +162,9 @@ fn block_on(command: impl Future<Output = Result<i32, CommandError>>) -> Result<
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use clap::CommandFactory as _;
+
+    use super::*;
 
     #[test]
     fn command_line_is_sound() {

@@ -33,27 +33,26 @@ mod unit;
 mod write;
 mod written;
 
-pub use client::ClientSettings;
-pub use database::{DatabaseSettings, LONGEST_CONNECT};
-pub use error::{SettingProblem, SettingsError};
-pub use faults::FaultSettings;
-pub use http::HttpSettings;
-pub use instance::{InstanceSettings, hostname};
-pub use kafka::KafkaSettings;
-pub use layers::{DEFAULT_FILE, Sources};
-pub use log::{LogFormat, LogSettings};
-pub use origin::SettingOrigin;
-pub use poll::PollSettings;
-pub use print::render as render_config;
-pub use reading::Effective;
-pub use secret::Secret;
-pub use sections::Settings;
-pub use source::SourceSettings;
-pub use supervision::SupervisionSettings;
-pub use write::WriteSettings;
-
-use reading::Reading;
-use section::Section as _;
+pub use self::client::ClientSettings;
+pub use self::database::{DatabaseSettings, LONGEST_CONNECT};
+pub use self::error::{SettingProblem, SettingsError};
+pub use self::faults::FaultSettings;
+pub use self::http::HttpSettings;
+pub use self::instance::{InstanceSettings, hostname};
+pub use self::kafka::KafkaSettings;
+pub use self::layers::{DEFAULT_FILE, Sources};
+pub use self::log::{LogFormat, LogSettings};
+pub use self::origin::SettingOrigin;
+pub use self::poll::PollSettings;
+pub use self::print::render as render_config;
+pub use self::reading::Effective;
+use self::reading::Reading;
+pub use self::secret::Secret;
+use self::section::Section as _;
+pub use self::sections::Settings;
+pub use self::source::SourceSettings;
+pub use self::supervision::SupervisionSettings;
+pub use self::write::WriteSettings;
 
 /// The settings and, for `--print-config`, what each of them is and where it came from.
 #[derive(Debug)]

@@ -15,15 +15,15 @@ mod poll_request;
 mod problem;
 mod readiness;
 
-pub use drift::DriftDocument;
-pub use health::{Health, HealthDocument};
-pub use idempotency_key::{IdempotencyKey, KeyFault};
-pub use moment::Moment;
-pub use pipeline::{DRIFT_SHOWN, PartitionStatus, PipelineDocument, SourceDocument, StageDocument};
-pub use poll::{
+pub use self::drift::DriftDocument;
+pub use self::health::{Health, HealthDocument};
+pub use self::idempotency_key::{IdempotencyKey, KeyFault};
+pub use self::moment::Moment;
+pub use self::pipeline::{DRIFT_SHOWN, PartitionStatus, PipelineDocument, SourceDocument, StageDocument};
+pub use self::poll::{
     CountsDocument, CursorDocument, NewestDocument, PollDocument, PollErrorDocument, WindowDocument,
 };
-pub use poll_list::{LIST_DEFAULT, LIST_MAX, PAGE_TOKEN, PollListDocument};
-pub use poll_request::{CLI_USER_AGENT, PollRequest};
-pub use problem::{FieldError, ProblemCode, ProblemDocument};
-pub use readiness::{ReadinessDocument, StalledDocument};
+pub use self::poll_list::{LIST_DEFAULT, LIST_MAX, PAGE_TOKEN, PollListDocument};
+pub use self::poll_request::{CLI_USER_AGENT, PollRequest};
+pub use self::problem::{FieldError, ProblemCode, ProblemDocument};
+pub use self::readiness::{ReadinessDocument, StalledDocument};

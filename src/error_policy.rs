@@ -1,8 +1,9 @@
 //! What follows from an error of a dependency: the words that every kind of error is answered in.
 //!
-//! An error is classified where it is born, and one exhaustive function per kind of error (`StoreErrorKind::policy`,
-//! `KafkaError::policy`, `SocrataError::policy`) gives its policy. Whoever meets the error follows
-//! the directive and does not look at the error again. What nobody knows is not repeated without end: it [fails].
+//! An error is classified where it is born, and one exhaustive function per kind of error
+//! (`StoreErrorKind::policy`, `KafkaError::policy`, `SocrataError::policy`) gives its policy. Whoever meets
+//! the error follows the directive and does not look at the error again. What nobody knows is not repeated
+//! without end: it [fails].
 //!
 //! [fails]: Directive::Fail
 
@@ -17,7 +18,8 @@ pub enum Directive {
     OpenAnew,
     /// Find the record that is to blame, and make a dead letter of it.
     DeadLetter,
-    /// Repeat a bounded number of times where that is harmless, then fail the poll or the stage with what was said.
+    /// Repeat a bounded number of times where that is harmless, then fail the poll or the stage with what was
+    /// said.
     Fail,
     /// End the process with 78: a setting or what it names has to be changed, and waiting does not do that.
     EndProcess,

@@ -1,5 +1,5 @@
-//! The exit codes of the program, which are a contract with schedulers. Never 99: Airflow's BashOperator takes it for
-//! "skip".
+//! The exit codes of the program, which are a contract with schedulers. Never 99: Airflow's BashOperator
+//! takes it for "skip".
 
 pub const DONE: i32 = 0;
 /// The command ran and the answer is no: the poll failed, a check found faults.
@@ -16,8 +16,8 @@ pub const HUNG: i32 = 71;
 pub const TIMEOUT: i32 = 75;
 /// The token was refused.
 pub const REFUSED: i32 = 77;
-/// The settings cannot work, also where only a server could tell, or what they name is not set up: the database is not
-/// migrated, a topic is missing.
+/// The settings cannot work, also where only a server could tell, or what they name is not set up: the
+/// database is not migrated, a topic is missing.
 pub const SETTINGS: i32 = 78;
 /// Interrupted while following; the poll goes on.
 pub const INTERRUPTED: i32 = 130;

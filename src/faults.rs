@@ -1,7 +1,8 @@
 //! Points around durable effects, where the program breaks when a test tells it to.
 //!
-//! Points are compiled into every build, so that what is tested is what runs. While nothing is armed, a visit costs one
-//! relaxed load. What is armed comes from the settings at start (`faults.at_start`), and never without `faults.enabled`.
+//! Points are compiled into every build, so that what is tested is what runs. While nothing is armed, a visit
+//! costs one relaxed load. What is armed comes from the settings at start (`faults.at_start`), and never
+//! without `faults.enabled`.
 //!
 //! | kind | what happens at the point |
 //! |---|---|
@@ -20,13 +21,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
-pub use plan::{FORM, Fault, FaultError, FaultKind, parse};
-pub use point::{POINTS, Point};
+use self::plan::Plan;
+pub use self::plan::{FORM, Fault, FaultError, FaultKind, parse};
+pub use self::point::{POINTS, Point};
 
-use plan::Plan;
-
-/// Marks a point of the list [`POINTS`]; a name that it does not have does not compile. The function around it returns
-/// an error that converts from [`Injected`].
+/// Marks a point of the list [`POINTS`]; a name that it does not have does not compile. The function around
+/// it returns an error that converts from [`Injected`].
 #[macro_export]
 macro_rules! fault_point {
     ($name:literal) => {{

@@ -1,7 +1,8 @@
 //! The control endpoint: polls, the state of the pipeline, health, metrics, and its own description.
 //!
-//! It knows neither actors nor Kafka. What it shows of the pipeline it gets through [`PipelineView`], what it keeps it keeps in the
-//! [`Store`], so a poll that was answered 202 outlives the process. `docs/api.md` says what callers may rely on.
+//! It knows neither actors nor Kafka. What it shows of the pipeline it gets through [`PipelineView`], what it
+//! keeps it keeps in the [`Store`], so a poll that was answered 202 outlives the process. `docs/api.md` says
+//! what callers may rely on.
 
 mod authorization;
 mod body;
@@ -19,17 +20,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::Server;
+use actix_web::http::Method;
 use actix_web::middleware::from_fn;
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer, guard, http::Method, web};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, guard, web};
 
+pub use self::description::OPENAPI;
+use self::problem::Problem;
+pub use self::view::PipelineView;
 use crate::config::Settings;
 use crate::store::Store;
 use crate::supervision::Watchdog;
-
-pub use description::OPENAPI;
-pub use view::PipelineView;
-
-use problem::Problem;
 
 /// Few threads suffice: requests are rare, and each only waits for the database.
 const WORKERS: usize = 2;
@@ -47,11 +47,12 @@ pub struct ControlState {
     pub watchdog: Watchdog,
 }
 
-/// Serves on a listener that is bound already, so that its port is known. The caller polls the server and stops it: signals are
-/// not its business.
+/// Serves on a listener that is bound already, so that its port is known. The caller polls the server and
+/// stops it: signals are not its business.
 pub fn serve(listener: TcpListener, state: ControlState) -> std::io::Result<Server> {
     let state = web::Data::new(state);
-    // Called once by each worker, on its own thread: one that stands still would leave every second request without an answer.
+    // Called once by each worker, on its own thread: one that stands still would leave every second request
+    // without an answer.
     let app = move || {
         let watchdog = state.watchdog.clone();
         let beat = watchdog.watch("http worker");

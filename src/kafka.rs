@@ -1,7 +1,7 @@
 //! Kafka: the three topics, who reads and writes them, and how.
 //!
-//! Nothing outside this module names a librdkafka setting. Blocking calls of the client run on threads of their own
-//! or on tokio's blocking pool, never on an Arbiter.
+//! Nothing outside this module names a librdkafka setting. Blocking calls of the client run on threads of
+//! their own or on tokio's blocking pool, never on an Arbiter.
 
 pub mod admin;
 mod answer;
@@ -21,12 +21,14 @@ mod topic_ids;
 pub mod topics;
 pub mod transactional;
 
-pub use admin::{Admin, Committed};
-pub use consumer::GroupMetadata;
-pub use error::{KafkaError, MEND_ADDRESS};
-pub use headers::{HeaderList, Origin};
-pub use offset_note::OffsetNote;
-pub use partition_map::PartitionMap;
-pub use record::{Acknowledged, DerivedRecord, Mark, Partition, PublishedPage, RawRow, Record, RecordBatch};
-pub use topic_ids::{DescribedTopic, TopicId};
-pub use topics::{RECORD_OVERHEAD_BYTES, max_row_bytes};
+pub use self::admin::{Admin, Committed};
+pub use self::consumer::GroupMetadata;
+pub use self::error::{KafkaError, MEND_ADDRESS};
+pub use self::headers::{HeaderList, Origin};
+pub use self::offset_note::OffsetNote;
+pub use self::partition_map::PartitionMap;
+pub use self::record::{
+    Acknowledged, DerivedRecord, Mark, Partition, PublishedPage, RawRow, Record, RecordBatch,
+};
+pub use self::topic_ids::{DescribedTopic, TopicId};
+pub use self::topics::{RECORD_OVERHEAD_BYTES, max_row_bytes};

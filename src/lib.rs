@@ -15,13 +15,14 @@
 //!                                          EnrichedBatch     WriteMerged
 //! ```
 //!
-//! A double line is Kafka, a single one between stages a message of [`messages`]. Each stage is an actor on a thread of
-//! its own ([`actors`]), under a supervisor that builds it again when it fails ([`supervision`]).
+//! A double line is Kafka, a single one between stages a message of [`messages`]. Each stage is an actor on a
+//! thread of its own ([`actors`]), under a supervisor that builds it again when it fails ([`supervision`]).
 //!
 //! # The delivery argument
 //!
-//! What the program promises stands in `docs/delivery.md`: what is durable in which order, what repeats after a crash at
-//! each point, and which test proves it. The code that carries a step of it says so before its first line:
+//! What the program promises stands in `docs/delivery.md`: what is durable in which order, what repeats after
+//! a crash at each point, and which test proves it. The code that carries a step of it says so before its
+//! first line:
 //!
 //! | step | module |
 //! |---|---|

@@ -1,5 +1,5 @@
-//! Waits between attempts: every pace has its name and its reason here, and this is the one place that knows the
-//! `backoff` crate.
+//! Waits between attempts: every pace has its name and its reason here, and this is the one place that knows
+//! the `backoff` crate.
 //!
 //! | pace | who waits | until |
 //! |---|---|---|
@@ -13,9 +13,9 @@
 //! | `source.retry_*` | a request to the source | `source.retry_max_elapsed` |
 //! | `supervision.backoff_*` | a stage or group that failed | `supervision.max_restarts` within the window |
 //!
-//! What is looked at for as long as the process lives (dependencies, leases, the queue of polls) has a steady interval
-//! beside the loop that looks. The pauses are plain timers inside of the returned future, so dropping it ends the wait at
-//! once.
+//! What is looked at for as long as the process lives (dependencies, leases, the queue of polls) has a steady
+//! interval beside the loop that looks. The pauses are plain timers inside of the returned future, so
+//! dropping it ends the wait at once.
 
 use std::future::Future;
 use std::time::Duration;
@@ -30,27 +30,27 @@ pub struct Pace {
     pub max: Duration,
 }
 
-/// A dependency is away. Short at first, because most absences are the restart of a moment; 5 s at the end, because
-/// whoever brings a dependency back looks for the pipeline right after.
+/// A dependency is away. Short at first, because most absences are the restart of a moment; 5 s at the end,
+/// because whoever brings a dependency back looks for the pipeline right after.
 pub const DEPENDENCY_AWAY: Pace = Pace { initial: Duration::from_millis(100), max: Duration::from_secs(5) };
 
-/// A partition was not opened. The usual reason is a rebalance or a neighbour that is being rebuilt, over within a moment;
-/// at the end as unhurried as [`DEPENDENCY_AWAY`].
+/// A partition was not opened. The usual reason is a rebalance or a neighbour that is being rebuilt, over
+/// within a moment; at the end as unhurried as [`DEPENDENCY_AWAY`].
 pub const OPENING: Pace = Pace { initial: Duration::from_millis(50), max: Duration::from_secs(5) };
 
 /// The process cannot take its name yet. No stage works before that, so it looks at least once a second.
 pub const INSTANCE_NAME: Pace = Pace { initial: Duration::from_millis(100), max: Duration::from_secs(1) };
 
-/// The pages of a poll are published and its rows under way. From a quick look to an unhurried one: most polls end within
-/// a moment after their last page, and each look is two questions.
+/// The pages of a poll are published and its rows under way. From a quick look to an unhurried one: most
+/// polls end within a moment after their last page, and each look is two questions.
 pub const POLL_END: Pace = Pace { initial: Duration::from_millis(10), max: Duration::from_millis(250) };
 
-/// A transaction met another one. As long as a small transaction takes, so that the other has ended; the jitter parts two
-/// that have met.
+/// A transaction met another one. As long as a small transaction takes, so that the other has ended; the
+/// jitter parts two that have met.
 pub const CONFLICT: Pace = Pace { initial: Duration::from_millis(20), max: Duration::from_millis(320) };
 
-/// A broker has no leader or coordinator yet. It has one within a second of its start, and answers within a millisecond;
-/// steady, because the whole start waits for it.
+/// A broker has no leader or coordinator yet. It has one within a second of its start, and answers within a
+/// millisecond; steady, because the whole start waits for it.
 pub const KAFKA_LOOK: Duration = Duration::from_millis(50);
 
 /// The producer's queue is full. It loses a request's worth of rows every few milliseconds.
@@ -110,8 +110,8 @@ pub enum AttemptError<E> {
     Permanent(E),
 }
 
-/// Calls `attempt` until it succeeds, fails for good, or the policy's time is over; then returns the last error.
-/// `pausing` hears of each failure that is followed by a pause.
+/// Calls `attempt` until it succeeds, fails for good, or the policy's time is over; then returns the last
+/// error. `pausing` hears of each failure that is followed by a pause.
 pub async fn retry<T, E, A, F>(
     policy: RetryPolicy,
     mut pausing: impl FnMut(&E, Duration),
@@ -142,8 +142,9 @@ where
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::cell::Cell;
+
+    use super::*;
 
     const POLICY: RetryPolicy = RetryPolicy {
         pace: Pace { initial: Duration::from_millis(4), max: Duration::from_millis(20) },

@@ -1,13 +1,13 @@
-//! Makes text from outside harmless where a terminal may show it: what the source, the brokers, the database or another service
-//! say could otherwise clear the screen, set its title, or reverse what stands beside it.
+//! Makes text from outside harmless where a terminal may show it: what the source, the brokers, the database
+//! or another service say could otherwise clear the screen, set its title, or reverse what stands beside it.
 //!
 //! Nothing is lost by it: a character that a terminal would obey or hide is written as its escape.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
 
-/// Whether a terminal obeys or hides the character instead of showing it: controls (C0, DEL, C1), marks and overrides of direction,
-/// and what has no width.
+/// Whether a terminal obeys or hides the character instead of showing it: controls (C0, DEL, C1), marks and
+/// overrides of direction, and what has no width.
 fn is_hazardous(c: char) -> bool {
     c.is_control()
         || matches!(

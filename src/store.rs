@@ -18,22 +18,23 @@ mod positions;
 mod replays;
 mod write;
 
-pub use dead_letters::DeadLetter;
-pub use drift::{NamedColumns, Term};
-pub use error::StoreError;
-pub use error_kind::StoreErrorKind;
-pub use instances::{InstanceClaim, InstanceHold, InstanceOwner, InstanceRun};
-pub use logs::{FoundLog, FoundLogs, LogLoss, LostPlace, RawPosition, RawStart, TakenUp};
-pub use migrations::Migrated;
-pub use positions::{Claim, Position, PositionRow};
-pub use replays::{LetterKey, LetterSelection, StoredLetter};
-pub use write::{IncomingRow, PositionAdvance, WriteBatch, WriteError, WriteSummary};
-
-use crate::config::DatabaseSettings;
-use crate::supervision::Watchdog;
-use deadpool_postgres::{Client, Pool};
 use std::sync::Arc;
 use std::time::Duration;
+
+use deadpool_postgres::{Client, Pool};
+
+pub use self::dead_letters::DeadLetter;
+pub use self::drift::{NamedColumns, Term};
+pub use self::error::StoreError;
+pub use self::error_kind::StoreErrorKind;
+pub use self::instances::{InstanceClaim, InstanceHold, InstanceOwner, InstanceRun};
+pub use self::logs::{FoundLog, FoundLogs, LogLoss, LostPlace, RawPosition, RawStart, TakenUp};
+pub use self::migrations::Migrated;
+pub use self::positions::{Claim, Position, PositionRow};
+pub use self::replays::{LetterKey, LetterSelection, StoredLetter};
+pub use self::write::{IncomingRow, PositionAdvance, WriteBatch, WriteError, WriteSummary};
+use crate::config::DatabaseSettings;
+use crate::supervision::Watchdog;
 
 /// A handle to the database; clones share one pool.
 #[derive(Clone)]
@@ -66,8 +67,8 @@ impl Store {
         Ok(Self { pool, limits, remembered: drift::Remembered::default(), runtime: Arc::new(runtime) })
     }
 
-    /// Has the watchdog watch the thread that carries the traffic of all connections: while it stands still, nothing of the
-    /// database arrives, and no client of it can tell why.
+    /// Has the watchdog watch the thread that carries the traffic of all connections: while it stands still,
+    /// nothing of the database arrives, and no client of it can tell why.
     pub fn watch_thread(&self, watchdog: &Watchdog) {
         if let Some(runtime) = self.runtime.handle() {
             runtime.spawn(watchdog.clone().keep_turning(watchdog.watch("store")));
@@ -79,8 +80,9 @@ impl Store {
         Ok(self.pool.get().await?)
     }
 
-    /// Asks the database for a sign of life, and waits no longer for it than for a connection: a server that stands still
-    /// is away, and so is one that takes no writes, a standby or a database that was set read-only.
+    /// Asks the database for a sign of life, and waits no longer for it than for a connection: a server that
+    /// stands still is away, and so is one that takes no writes, a standby or a database that was set
+    /// read-only.
     pub async fn ping(&self) -> Result<(), StoreError> {
         let answer = async {
             let client = self.client().await?;
@@ -94,7 +96,8 @@ impl Store {
         })
     }
 
-    /// Tells whether a database that answers lacks the tables that were migrated: it was dropped and made anew.
+    /// Tells whether a database that answers lacks the tables that were migrated: it was dropped and made
+    /// anew.
     pub async fn has_lost_its_tables(&self) -> Result<bool, StoreError> {
         let answer = async {
             let client = self.client().await?;

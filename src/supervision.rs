@@ -1,12 +1,13 @@
 //! Supervision: every stage is an actor that can be rebuilt.
 //!
-//! actix's own `Supervisor` restarts only what stops by itself and loses whatever panics. So a stage is started
-//! here by hand: [`Stage`] builds the actor from its factory, runs the actor's future as a task of the stage's own
-//! Arbiter and keeps the handle, which tells why the actor ended. [`Group`] decides what follows from that
-//! ([`RestartPolicy`]), and the [`Root`] turns a group that gave up into the exit code of the process.
+//! actix's own `Supervisor` restarts only what stops by itself and loses whatever panics. So a stage is
+//! started here by hand: [`Stage`] builds the actor from its factory, runs the actor's future as a task of
+//! the stage's own Arbiter and keeps the handle, which tells why the actor ended. [`Group`] decides what
+//! follows from that ([`RestartPolicy`]), and the [`Root`] turns a group that gave up into the exit code of
+//! the process.
 //!
-//! Life is not enough: a stage may turn and get nothing done. [`Stalls`] watches the positions of the partitions, and
-//! the [`Watchdog`] the threads that nobody can replace.
+//! Life is not enough: a stage may turn and get nothing done. [`Stalls`] watches the positions of the
+//! partitions, and the [`Watchdog`] the threads that nobody can replace.
 //!
 //! # Who restarts whom, and when it gives up
 //!
@@ -21,8 +22,8 @@
 //! | the process (`actors::pipeline`) | settings, topics, a database or a name that waiting cannot mend | nothing | at once | the end of the process, 78 |
 //! | the process (`actors::pipeline`) | the tables of the database are gone | nothing | at once | the end of the process, 70 |
 //!
-//! What waits for a dependency does not fail, and nothing here counts it. Which stages are in which group stands in
-//! `actors::pipeline`; all exit codes stand in `exit_code`.
+//! What waits for a dependency does not fail, and nothing here counts it. Which stages are in which group
+//! stands in `actors::pipeline`; all exit codes stand in `exit_code`.
 //!
 //! Neighbours never hold an `Addr`, which dies with its actor, but a [`StageRef`], which survives.
 
@@ -38,12 +39,12 @@ mod stalls;
 mod tests;
 mod watchdog;
 
-pub use board::{Board, StageKey, StageState, StageStatus};
-pub use child::{Child, Drain, StageFault};
-pub use exit::{ExitReason, StageError};
-pub use group::Group;
-pub use policy::RestartPolicy;
-pub use root::Root;
-pub use stage::{Life, Stage, StageGone, StageRef, install_panic_hook};
-pub use stalls::{Remedy, Stalled, Stalls};
-pub use watchdog::{Beat, Watchdog, end_hung};
+pub use self::board::{Board, StageKey, StageState, StageStatus};
+pub use self::child::{Child, Drain, StageFault};
+pub use self::exit::{ExitReason, StageError};
+pub use self::group::Group;
+pub use self::policy::RestartPolicy;
+pub use self::root::Root;
+pub use self::stage::{Life, Stage, StageGone, StageRef, install_panic_hook};
+pub use self::stalls::{Remedy, Stalled, Stalls};
+pub use self::watchdog::{Beat, Watchdog, end_hung};

@@ -9,20 +9,19 @@ mod in_flight;
 pub mod labels;
 pub mod metrics;
 
-pub use in_flight::InFlight;
-
 use std::io::{IsTerminal as _, stderr};
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+pub use self::in_flight::InFlight;
 use crate::config::{LogFormat, LogSettings};
 use crate::screen::{LogEscapes, LogWriter};
 
-/// What the web framework tells, and up to which level it is heard: of its workers at every start, which is nobody's
-/// concern; and as an error of each caller that speaks no HTTP, which anybody can cause and nobody has to mend. Whoever
-/// names it in `log.level` hears it all.
+/// What the web framework tells, and up to which level it is heard: of its workers at every start, which is
+/// nobody's concern; and as an error of each caller that speaks no HTTP, which anybody can cause and nobody
+/// has to mend. Whoever names it in `log.level` hears it all.
 const QUIET: [(&str, LevelFilter); 2] =
     [("actix_server", LevelFilter::WARN), ("actix_http", LevelFilter::OFF)];
 

@@ -1,15 +1,13 @@
 //! Measures what a row costs: all of it, its parts, and the bare parse that it is compared with.
 //!
-//! `cargo bench -p nyc311-domain`. With `NYC311_DATA` set to a folder, the first 20,000 rows of its largest row file are measured, else
-//! rows invented here. Everything runs on one core.
+//! `cargo bench -p nyc311-domain`. With `NYC311_DATA` set to a folder, the first 20,000 rows of its largest
+//! row file are measured, else rows invented here. Everything runs on one core.
 
 #![allow(clippy::expect_used, reason = "a benchmark may end at the first surprise")]
 
-use std::{
-    hint::black_box,
-    path::{Path, PathBuf},
-    time::{Duration, Instant},
-};
+use std::hint::black_box;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use nyc311_domain::{ServiceRequest, enrich, geography, identity, peek, time, words};
 use serde::Deserialize;
@@ -106,9 +104,9 @@ fn measure<T>(what: &str, things: &[T], mut work: impl FnMut(&T)) {
     measure_together(things, &mut [(what, &mut work)]);
 }
 
-/// Does each part of the work with every thing, prints the microseconds for one, and returns them. The things are taken in small chunks,
-/// each of them several times by all parts in turn, and the best time of each chunk counts, so that others on the same machine disturb
-/// little, and all parts alike.
+/// Does each part of the work with every thing, prints the microseconds for one, and returns them. The things
+/// are taken in small chunks, each of them several times by all parts in turn, and the best time of each
+/// chunk counts, so that others on the same machine disturb little, and all parts alike.
 fn measure_together<T>(things: &[T], parts: &mut [Part<'_, T>]) -> Vec<f64> {
     let mut totals = vec![Duration::ZERO; parts.len()];
     for chunk in things.chunks(CHUNK) {

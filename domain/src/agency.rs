@@ -1,4 +1,5 @@
-//! The agencies: one name for each code. Rows of 2009 have thirty names for the Department of Sanitation alone, one for each garage.
+//! The agencies: one name for each code. Rows of 2009 have thirty names for the Department of Sanitation
+//! alone, one for each garage.
 //!
 //! `domain/data/agencies.csv` is the table.
 

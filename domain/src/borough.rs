@@ -42,7 +42,8 @@ impl Borough {
         }
     }
 
-    /// Returns the city's own number of the borough (first digit of a BBL and of a community district), 1 to 5.
+    /// Returns the city's own number of the borough (first digit of a BBL and of a community district), 1
+    /// to 5.
     pub const fn city_code(self) -> u8 {
         match self {
             Self::Manhattan => 1,
@@ -58,7 +59,8 @@ impl Borough {
         Self::ALL.into_iter().find(|borough| borough.city_code() == code)
     }
 
-    /// Reads a stated borough, in any case and with blanks around it. `Unspecified` and anything else is none.
+    /// Reads a stated borough, in any case and with blanks around it. `Unspecified` and anything else is
+    /// none.
     pub fn from_stated(stated: &str) -> Option<Self> {
         let stated = stated.trim();
         Self::ALL.into_iter().find(|borough| borough.name().eq_ignore_ascii_case(stated))

@@ -1,8 +1,9 @@
 //! What kind of thing a complaint type is, and how it is spelt.
 //!
-//! `domain/data/categories.csv` is the table: one line for each complaint type, and a second one where an agency means something else by
-//! it (`Plumbing` is a building's permit matter for the Department of Buildings, a tenant's repair for Housing Preservation). To teach a
-//! new type, add its line in the spelling that the city uses most, and raise [`crate::RULES_REVISION`].
+//! `domain/data/categories.csv` is the table: one line for each complaint type, and a second one where an
+//! agency means something else by it (`Plumbing` is a building's permit matter for the Department of
+//! Buildings, a tenant's repair for Housing Preservation). To teach a new type, add its line in the spelling
+//! that the city uses most, and raise [`crate::RULES_REVISION`].
 
 use std::sync::LazyLock;
 
@@ -93,7 +94,8 @@ pub fn is_known(complaint_type: &str) -> bool {
     bucket.is_some_and(|lines| lines.iter().any(|line| line.spelling.eq_ignore_ascii_case(complaint_type)))
 }
 
-/// Spells a complaint type that is in no line so that those which differ only by case are one: first letters are capitals.
+/// Spells a complaint type that is in no line so that those which differ only by case are one: first letters
+/// are capitals.
 pub fn spell_unknown(stated: &str) -> String {
     let mut spelt = String::with_capacity(stated.len());
     let mut inside_word = false;
@@ -109,16 +111,19 @@ pub fn spell_unknown(stated: &str) -> String {
     spelt
 }
 
-/// Returns the character of the other case if it is a single one. `ß` in capitals is `SS`, of which the second would be small next time.
+/// Returns the character of the other case if it is a single one. `ß` in capitals is `SS`, of which the
+/// second would be small next time.
 fn only(mut characters: impl Iterator<Item = char>) -> Option<char> {
     characters.next().filter(|_| characters.next().is_none())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use proptest::prelude::*;
     use std::collections::HashSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
 
     #[test]
     fn table_is_whole() {

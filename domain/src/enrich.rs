@@ -6,8 +6,9 @@
 //! 4. State, from the status alone; the response time, only where state and times make sense together.
 //! 5. Place: stated first, computed where missing, flagged where the two disagree (`enrich/places.rs`).
 //!
-//! What a rule replaces is kept in `stated` under the field's name, what has no column in `details`, and each rule that did or doubted
-//! something leaves its flag. Nothing here looks at a clock: the same bytes give the same request for ever.
+//! What a rule replaces is kept in `stated` under the field's name, what has no column in `details`, and each
+//! rule that did or doubted something leaves its flag. Nothing here looks at a clock: the same bytes give the
+//! same request for ever.
 
 mod enrichment;
 mod places;
@@ -20,20 +21,15 @@ use nyc311_json::Value;
 
 use self::enrichment::{Enrichment, as_stated, excerpt};
 use self::times::Times;
-use crate::{
-    agency,
-    category::{self, ComplaintType},
-    json::{self, ObjectWriter},
-    place,
-    quality::QualityFlags,
-    rejection::Rejection,
-    row::{self, Field, Row},
-    service_request::{ServiceRequest, UNSPECIFIED},
-    state::State,
-    time,
-    version::{RULES_REVISION, version_of_content},
-    words,
-};
+use crate::category::{self, ComplaintType};
+use crate::json::{self, ObjectWriter};
+use crate::quality::QualityFlags;
+use crate::rejection::Rejection;
+use crate::row::{self, Field, Row};
+use crate::service_request::{ServiceRequest, UNSPECIFIED};
+use crate::state::State;
+use crate::version::{RULES_REVISION, version_of_content};
+use crate::{agency, place, time, words};
 
 /// Turns a raw row into a service request.
 pub fn enrich(raw: &[u8]) -> Result<ServiceRequest<'_>, Rejection> {
@@ -171,7 +167,8 @@ impl<'a> Enrichment<'a> {
         self.parsed(field, |stated| time::parse_instant(stated.trim()))
     }
 
-    /// Reads `:version`, which is compared as bytes and so not cleaned, but for NUL. Where it says nothing, the content is the version.
+    /// Reads `:version`, which is compared as bytes and so not cleaned, but for NUL. Where it says nothing,
+    /// the content is the version.
     fn source_version(&mut self) -> Cow<'a, str> {
         let mut version = self.plain(Field::Version).unwrap_or_default();
         if version.contains('\0') {
@@ -294,7 +291,8 @@ impl<'a> Enrichment<'a> {
         json::scalar_text(self.row.get(field))
     }
 
-    /// Returns a value as it stands, or `None` where it says nothing. As with texts, an empty one is not kept in `stated`.
+    /// Returns a value as it stands, or `None` where it says nothing. As with texts, an empty one is not kept
+    /// in `stated`.
     fn said(&mut self, field: Field) -> Option<Cow<'a, str>> {
         let stated = self.plain(field)?;
         let trimmed = stated.trim();

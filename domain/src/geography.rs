@@ -1,11 +1,14 @@
-//! Where a point lies: borough, community district, council district, police precinct, neighbourhood (NTA 2020) and ZIP area (ZCTA).
+//! Where a point lies: borough, community district, council district, police precinct, neighbourhood
+//! (NTA 2020) and ZIP area (ZCTA).
 //!
-//! Districts whose lines were drawn anew have a layer for each set of lines, and [`CouncilLines`] tells which were in force when.
+//! Districts whose lines were drawn anew have a layer for each set of lines, and [`CouncilLines`] tells which
+//! were in force when.
 //!
-//! The boundaries of all layers are compiled in as one net of edges (`domain/geography/build.py`, `docs/geography.md`). A look-up
-//! walks, in thought, from a place whose answer is known to the point; each edge that it crosses leaves some polygons and enters others.
-//! The known places are the centres of a fine grid, so that a walk meets few edges, and most of the city's cells hold no edge at all.
-//! The answer is that of the full boundaries, not of an approximation.
+//! The boundaries of all layers are compiled in as one net of edges (`domain/geography/build.py`,
+//! `docs/geography.md`). A look-up walks, in thought, from a place whose answer is known to the point; each
+//! edge that it crosses leaves some polygons and enters others. The known places are the centres of a fine
+//! grid, so that a walk meets few edges, and most of the city's cells hold no edge at all. The answer is that
+//! of the full boundaries, not of an approximation.
 
 mod boundaries;
 mod council;
@@ -15,15 +18,14 @@ mod zip;
 
 use std::sync::LazyLock;
 
-use grid::Grid;
-
-pub use council::CouncilLines;
-pub use places::Places;
-pub use zip::{borough_of_zip, is_zip_of_city, zip_lies_in};
+pub use self::council::CouncilLines;
+use self::grid::Grid;
+pub use self::places::Places;
+pub use self::zip::{borough_of_zip, is_zip_of_city, zip_lies_in};
 
 static GRID: LazyLock<Grid> = LazyLock::new(|| {
-    // The boundaries are compiled in and a test reads them; were they damaged, nothing would be computed, and every point would be
-    // flagged as outside the city.
+    // The boundaries are compiled in and a test reads them; were they damaged, nothing would be computed, and
+    // every point would be flagged as outside the city.
     Grid::of(&boundaries::compiled_in().unwrap_or_default())
 });
 
@@ -39,9 +41,10 @@ pub fn prepare() {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::borough::Borough;
-    use proptest::prelude::*;
 
     #[test]
     fn known_places_are_found() {

@@ -7,7 +7,8 @@ use nyc311_json::{JsonError, Members, Token, Value, is_wide};
 /// Nesting beyond this is refused, so that what passes here also passes in PostgreSQL.
 const MAX_DEPTH: usize = 64;
 
-/// Nesting beyond this is refused in the city's rows, which have two levels. Less than above, since `details` adds one.
+/// Nesting beyond this is refused in the city's rows, which have two levels. Less than above, since `details`
+/// adds one.
 const MAX_ROW_DEPTH: usize = 48;
 
 /// Begins at an object of ours.
@@ -96,7 +97,8 @@ pub(crate) fn write_string(out: &mut Vec<u8>, text: &str) {
 #[inline]
 fn escape(text: &str, mut push: impl FnMut(&str)) {
     let special = |byte: u8| (byte < 0x20) | (byte == b'"') | (byte == b'\\');
-    // Without an early end the compiler looks at sixteen bytes at a time, and most texts have nothing to escape.
+    // Without an early end the compiler looks at sixteen bytes at a time, and most texts have nothing to
+    // escape.
     if !text.bytes().fold(false, |found, byte| found | special(byte)) {
         return push(text);
     }
@@ -119,7 +121,8 @@ fn escape(text: &str, mut push: impl FnMut(&str)) {
     push(text.get(written..).unwrap_or_default());
 }
 
-/// Removes from JSON text what PostgreSQL's `jsonb` refuses: `\u0000`, and halves of surrogate pairs, which become U+FFFD.
+/// Removes from JSON text what PostgreSQL's `jsonb` refuses: `\u0000`, and halves of surrogate pairs, which
+/// become U+FFFD.
 pub(crate) fn clean_for_postgres(text: &str) -> (Cow<'_, str>, Cleaned) {
     let mut cleaned = Cleaned::default();
     if !text.contains("\\u") {
@@ -156,7 +159,8 @@ pub(crate) fn clean_for_postgres(text: &str) -> (Cow<'_, str>, Cleaned) {
     if cleaned == Cleaned::default() { (Cow::Borrowed(text), cleaned) } else { (Cow::Owned(out), cleaned) }
 }
 
-/// Turns the wide numbers of a JSON text into the texts that they are, since `jsonb` may have no room for them.
+/// Turns the wide numbers of a JSON text into the texts that they are, since `jsonb` may have no room for
+/// them.
 pub(crate) fn quote_wide_numbers(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 16);
     let mut rest = text;
@@ -211,8 +215,9 @@ pub(crate) fn key_is(key: &Token<'_>, name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     #[test]
     fn nul_and_half_pairs_leave_json_text() {

@@ -36,7 +36,8 @@ pub fn read_zip(stated: &str) -> Zip<'_> {
 /// What a stated community board is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CommunityBoard {
-    /// The city's number of the district: 310 for `10 BROOKLYN`; joint-interest areas likewise, 164 for `64 MANHATTAN` (Central Park).
+    /// The city's number of the district: 310 for `10 BROOKLYN`; joint-interest areas likewise, 164 for
+    /// `64 MANHATTAN` (Central Park).
     District(i16),
     /// `Unspecified QUEENS` names a borough alone, `0 Unspecified` nothing.
     Unspecified(Option<Borough>),
@@ -140,8 +141,9 @@ pub fn read_decimal(stated: &str) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     #[test]
     fn zips_are_checked() {

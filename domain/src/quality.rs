@@ -1,7 +1,7 @@
 //! The quality flags: what was repaired and what is doubted, one bit each.
 //!
-//! A bit, once given, keeps its meaning for ever: new flags take the next free one, dropped ones leave a hole. The texts here are the
-//! ones that the table `quality_flag` and `docs/quality.md` show.
+//! A bit, once given, keeps its meaning for ever: new flags take the next free one, dropped ones leave a
+//! hole. The texts here are the ones that the table `quality_flag` and `docs/quality.md` show.
 
 use std::fmt;
 
@@ -11,7 +11,8 @@ pub struct FlagInfo {
     /// The flag is the bit `1 << bit` of `quality_flags`.
     pub bit: u8,
     pub name: &'static str,
-    /// `repair`: a value was filled in, corrected or emptied; `doubt`: a value stands as stated, and is questionable.
+    /// `repair`: a value was filled in, corrected or emptied; `doubt`: a value stands as stated, and is
+    /// questionable.
     pub kind: &'static str,
     pub meaning: &'static str,
     pub rule: &'static str,

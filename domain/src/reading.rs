@@ -1,12 +1,14 @@
 //! What a date of a request says, in whichever form it is written.
 //!
-//! A date comes as a reading of the city's clock, or with `Z` or an offset beside it. Rules that look at the clock rather than at the
-//! moment (a placeholder, a day without a time) must judge both alike, so they ask a [`Reading`] and never the text:
+//! A date comes as a reading of the city's clock, or with `Z` or an offset beside it. Rules that look at the
+//! clock rather than at the moment (a placeholder, a day without a time) must judge both alike, so they ask a
+//! [`Reading`] and never the text:
 //!
-//! - **A placeholder** is a text that some system writes where it knows no date, `1900-01-01T00:00:00.000`; a `Z` behind it makes no moment
-//!   of it. So it is read as if nothing stood behind it, and all its forms become one.
-//! - **Midnight and noon** mean that the hour is not known, and a system may have filled it in on the clock that it writes by, or on New
-//!   York's before it wrote the moment in UTC. Either is enough.
+//! - **A placeholder** is a text that some system writes where it knows no date, `1900-01-01T00:00:00.000`; a
+//!   `Z` behind it makes no moment of it. So it is read as if nothing stood behind it, and all its forms
+//!   become one.
+//! - **Midnight and noon** mean that the hour is not known, and a system may have filled it in on the clock
+//!   that it writes by, or on New York's before it wrote the moment in UTC. Either is enough.
 
 use jiff::Timestamp;
 
@@ -58,8 +60,9 @@ impl Reading {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     fn reading(stated: &str) -> Reading {
         Reading::of(stated).unwrap_or_else(|| panic!("{stated} is no date"))
@@ -108,8 +111,8 @@ mod tests {
     }
 
     proptest! {
-        /// However a moment is written, its clock in New York, its moment and what they mean are the same, but for what the written
-        /// clock itself says: that may be one more midnight or noon.
+        /// However a moment is written, its clock in New York, its moment and what they mean are the same,
+        /// but for what the written clock itself says: that may be one more midnight or noon.
         #[test]
         fn every_form_of_a_moment_means_the_same(
             second in -2_240_000_000_i64..4_102_444_800, offset_min in -14 * 60..=14 * 60_i64, whole in any::<bool>(),

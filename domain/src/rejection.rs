@@ -1,6 +1,7 @@
 //! Why a row cannot be used at all.
 
-use std::{error::Error, fmt};
+use std::error::Error;
+use std::fmt;
 
 /// A row that goes to the dead letters.
 #[derive(Debug, Clone, PartialEq, Eq)]

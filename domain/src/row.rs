@@ -5,13 +5,11 @@ use std::borrow::Cow;
 use jiff::Timestamp;
 use nyc311_json::{JsonError, Member, Value};
 
-use crate::{
-    borough::Borough,
-    json::{self, ObjectWriter},
-    quality::QualityFlags,
-    reading::Reading,
-    time,
-};
+use crate::borough::Borough;
+use crate::json::{self, ObjectWriter};
+use crate::quality::QualityFlags;
+use crate::reading::Reading;
+use crate::time;
 
 macro_rules! fields {
     ($($field:ident $name:literal,)*) => {
@@ -174,7 +172,8 @@ const FIELDS: [Option<Field>; ORDER.len()] = [
     None,
 ];
 
-/// How many names are tried before a key is looked up: enough to pass over the columns that most rows leave out.
+/// How many names are tried before a key is looked up: enough to pass over the columns that most rows leave
+/// out.
 const EXPECTED: usize = 9;
 
 /// A raw row, taken apart: values by field, and everything else as the text of the details.
@@ -222,7 +221,8 @@ impl<'a> Row<'a> {
         self.values.get(field as usize).copied().unwrap_or(Value::Null)
     }
 
-    /// Keeps a member in the details, in a form that PostgreSQL can hold. `wide_numbers`: the row has had some, maybe in this member.
+    /// Keeps a member in the details, in a form that PostgreSQL can hold. `wide_numbers`: the row has had
+    /// some, maybe in this member.
     fn keep(&mut self, member: &Member<'a>, wide_numbers: bool) {
         let escaped = match member.value {
             Value::Text(token) => token.escaped,
@@ -259,8 +259,8 @@ fn find(member: &Member<'_>) -> Option<usize> {
     ORDER.iter().position(|name| json::key_is(&member.key, name))
 }
 
-/// Names the field in whose value a byte lies, of a text that is not JSON from there on. None for an unknown one, and
-/// where the name of a field was due.
+/// Names the field in whose value a byte lies, of a text that is not JSON from there on. None for an unknown
+/// one, and where the name of a field was due.
 pub(crate) fn field_at(text: &str, at_byte: usize) -> Option<&'static str> {
     let mut before = text.get(..at_byte)?;
     if before.trim_ascii_end().ends_with([',', '{']) {
@@ -276,12 +276,14 @@ pub(crate) fn field_at(text: &str, at_byte: usize) -> Option<&'static str> {
     }
 }
 
-/// Names the fields of the source that this program knows, in the source's order. Others are kept all the same, and are worth a look.
+/// Names the fields of the source that this program knows, in the source's order. Others are kept all the
+/// same, and are worth a look.
 pub fn known_fields() -> impl Iterator<Item = &'static str> {
     ORDER.into_iter()
 }
 
-/// Tells the fields that the source calls its own (`:*`) from the columns (`*`), among which the computed regions are.
+/// Tells the fields that the source calls its own (`:*`) from the columns (`*`), among which the computed
+/// regions are.
 pub fn is_system_field(name: &str) -> bool {
     name.starts_with(':') && !name.starts_with(":@")
 }
@@ -298,8 +300,8 @@ pub struct RawHead<'a> {
     pub created_at: Option<Timestamp>,
 }
 
-/// Takes a light look at a raw row. Nothing is an error: what is missing or unreadable is `None`, and so is everything of a row that is
-/// not an object.
+/// Takes a light look at a raw row. Nothing is an error: what is missing or unreadable is `None`, and so is
+/// everything of a row that is not an object.
 pub fn peek(raw: &[u8]) -> RawHead<'_> {
     std::str::from_utf8(raw).ok().and_then(|text| head(text).ok()).unwrap_or_default()
 }
@@ -324,8 +326,9 @@ fn head(text: &str) -> Result<RawHead<'_>, JsonError> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     #[test]
     fn peek_reads_the_head_of_a_row() {

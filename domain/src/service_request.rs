@@ -1,16 +1,17 @@
-//! A service request as the tables hold it, and its JSON form, which is the value of an `nyc311.enriched` record.
+//! A service request as the tables hold it, and its JSON form, which is the value of an `nyc311.enriched`
+//! record.
 
-use std::{borrow::Cow, error::Error, fmt};
+use std::borrow::Cow;
+use std::error::Error;
+use std::fmt;
 
 use jiff::Timestamp;
 use nyc311_json::{JsonError, Value};
 
-use crate::{
-    json::{self, Json},
-    quality::QualityFlags,
-    time,
-    version::Identity,
-};
+use crate::json::{self, Json};
+use crate::quality::QualityFlags;
+use crate::time;
+use crate::version::Identity;
 
 /// What stands in a column that must say something where the row says nothing.
 pub(crate) const UNSPECIFIED: &str = "Unspecified";
@@ -43,7 +44,8 @@ impl From<JsonError> for EnrichedError {
 
 macro_rules! columns {
     ($($(#[doc = $doc:literal])* $name:ident: $type:ty,)*) => {
-        /// A service request: one field for each column of the table `service_request` that the row itself decides, in the table's order.
+        /// A service request: one field for each column of the table `service_request` that the row itself
+        /// decides, in the table's order.
         #[derive(Debug, Clone, PartialEq)]
         pub struct ServiceRequest<'a> {
             $($(#[doc = $doc])* pub $name: $type,)*
@@ -66,7 +68,8 @@ macro_rules! columns {
         }
 
         impl<'a> ServiceRequest<'a> {
-            /// Reads what [`ServiceRequest::write_json`] wrote; texts borrow from `value` where they have no escapes.
+            /// Reads what [`ServiceRequest::write_json`] wrote; texts borrow from `value` where they have no
+            /// escapes.
             pub fn from_json(value: &'a [u8]) -> Result<Self, EnrichedError> {
                 let values = read_members(value)?;
                 let mut values = values.into_iter();
@@ -172,10 +175,12 @@ fn utf8(value: &[u8]) -> Result<&str, EnrichedError> {
     std::str::from_utf8(value).map_err(|error| EnrichedError { field: None, detail: error.to_string() })
 }
 
-/// How many names are tried before a key is looked up: enough to pass over the columns that most requests leave empty.
+/// How many names are tried before a key is looked up: enough to pass over the columns that most requests
+/// leave empty.
 const EXPECTED: usize = 9;
 
-/// Reads the members into the order of the columns, in which they were written, so the next few names are the likely ones.
+/// Reads the members into the order of the columns, in which they were written, so the next few names are the
+/// likely ones.
 fn read_members(value: &[u8]) -> Result<[Value<'_>; NAMES.len()], EnrichedError> {
     let mut members = json::members(utf8(value)?)?;
     let mut values = [Value::Null; NAMES.len()];
@@ -367,8 +372,9 @@ impl<'a, T: Column<'a>> Column<'a> for Option<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     fn text() -> impl Strategy<Value = Option<Cow<'static, str>>> {
         any::<Option<String>>().prop_map(|text| text.map(Cow::Owned))

@@ -1,7 +1,7 @@
 //! What a request's status says about its life: the state.
 //!
-//! The state follows from `status` alone. `closed_date` is no state: every Department of Buildings row arrives with a closed date equal
-//! to the created date while its status says Open.
+//! The state follows from `status` alone. `closed_date` is no state: every Department of Buildings row
+//! arrives with a closed date equal to the created date while its status says Open.
 
 use jiff::Timestamp;
 
@@ -34,11 +34,13 @@ const SPELLINGS: [(&str, State); 14] = [
     ("unspecified", State::Unknown),
 ];
 
-/// Statuses that name the state first and then a detail, in small letters: `Closed - By Other`, `Open - Pending`.
+/// Statuses that name the state first and then a detail, in small letters: `Closed - By Other`,
+/// `Open - Pending`.
 const BEGINNINGS: [(&str, State); 2] = [("closed -", State::Closed), ("open -", State::Open)];
 
-/// Agencies that set the closed date to the created one by rule, whatever became of the request, so that such a date says nothing: all
-/// 2,151 rows of the Department of Buildings of April to June 2026 came so while their status said Open.
+/// Agencies that set the closed date to the created one by rule, whatever became of the request, so that such
+/// a date says nothing: all 2,151 rows of the Department of Buildings of April to June 2026 came so while
+/// their status said Open.
 const CLOSED_ON_CREATION: [&str; 1] = ["DOB"];
 
 impl State {
@@ -67,8 +69,8 @@ impl State {
         }
     }
 
-    /// Says whether someone still waits for the city. Where the status says nothing, a closed date is the only evidence there is, unless
-    /// it is one by rule (`CLOSED_ON_CREATION`).
+    /// Says whether someone still waits for the city. Where the status says nothing, a closed date is the
+    /// only evidence there is, unless it is one by rule (`CLOSED_ON_CREATION`).
     pub fn is_open(self, agency: &str, created_at: Timestamp, closed_at: Option<Timestamp>) -> bool {
         match self {
             Self::Open | Self::InProgress | Self::Pending => true,

@@ -1,18 +1,22 @@
 //! From the city's clock to the world's.
 //!
-//! The city writes local New York time without an offset, `2026-04-11T23:28:40.000`. Two hours a year make that unclear:
+//! The city writes local New York time without an offset, `2026-04-11T23:28:40.000`. Two hours a year make
+//! that unclear:
 //!
-//! - **The gap.** On the second Sunday of March the clock jumps from 02:00 to 03:00. A time in between never was; it is read with the
-//!   offset before the jump, so 02:30 becomes 03:30 daylight time.
-//! - **The repeated hour.** On the first Sunday of November the clock goes back from 02:00 to 01:00, and 01:30 happens twice. Where the
-//!   order of events decides which one it was, it decides; elsewhere the first is taken.
+//! - **The gap.** On the second Sunday of March the clock jumps from 02:00 to 03:00. A time in between never
+//!   was; it is read with the offset before the jump, so 02:30 becomes 03:30 daylight time.
+//! - **The repeated hour.** On the first Sunday of November the clock goes back from 02:00 to 01:00, and
+//!   01:30 happens twice. Where the order of events decides which one it was, it decides; elsewhere the first
+//!   is taken.
 //!
-//! The rules of the zone come from jiff's compiled-in database. They are laid out once as a table of transitions, because a look-up in it
-//! takes a tenth of the time; a test proves both equal around every transition.
+//! The rules of the zone come from jiff's compiled-in database. They are laid out once as a table of
+//! transitions, because a look-up in it takes a tenth of the time; a test proves both equal around every
+//! transition.
 
 use std::sync::LazyLock;
 
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 /// The zone of every local time in the data.
 const NEW_YORK: &str = "America/New_York";
@@ -108,7 +112,8 @@ impl LocalTime {
     }
 }
 
-/// A change of the offset from UTC, on the local clock: readings in `from..until` are in the gap or happen twice.
+/// A change of the offset from UTC, on the local clock: readings in `from..until` are in the gap or happen
+/// twice.
 struct Transition {
     from: i64,
     until: i64,
@@ -124,7 +129,8 @@ struct Transitions {
 }
 
 static TRANSITIONS: LazyLock<Transitions> = LazyLock::new(|| {
-    // The database is compiled in, so the zone is always found; were it not, the offset would be UTC's, and the tests would say so.
+    // The database is compiled in, so the zone is always found; were it not, the offset would be UTC's, and
+    // the tests would say so.
     let zone = TimeZone::get(NEW_YORK).unwrap_or(TimeZone::UTC);
     let start = Timestamp::from_second(seconds_of(1883, 1, 1, 0, 0, 0)).unwrap_or(Timestamp::MIN);
     let end = seconds_of(2200, 1, 1, 0, 0, 0);
@@ -146,7 +152,8 @@ static TRANSITIONS: LazyLock<Transitions> = LazyLock::new(|| {
     Transitions { zone, transitions, end }
 });
 
-/// Reads a stated time: `2026-04-11T23:28:40.000`, the same with a blank for the `T`, a date alone, or any of them with `Z` or an offset.
+/// Reads a stated time: `2026-04-11T23:28:40.000`, the same with a blank for the `T`, a date alone, or any of
+/// them with `Z` or an offset.
 pub fn parse(stated: &str) -> Option<StatedTime> {
     let bytes = stated.as_bytes();
     let (date, rest) = bytes.split_at_checked(10)?;
@@ -236,7 +243,8 @@ fn days_in_month(year: i64, month: i64) -> i64 {
     }
 }
 
-/// Returns the days from 1970-01-01 to a date of the Gregorian calendar (Howard Hinnant's algorithm: years begin in March).
+/// Returns the days from 1970-01-01 to a date of the Gregorian calendar (Howard Hinnant's algorithm: years
+/// begin in March).
 const fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let era = year.div_euclid(400);
@@ -317,8 +325,9 @@ fn push_digits(out: &mut Vec<u8>, number: i64, width: usize) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     fn local(text: &str) -> LocalTime {
         match parse(text) {

@@ -1,18 +1,22 @@
 //! Which of two versions of a request is newer.
 //!
-//! The source names its versions (`:version`). Where it does not, the content decides: the version is [`CONTENT`] and the SHA-256 of the
-//! row's bytes, so that two contents under one key and time are two versions, whichever comes first, and the same bytes are one.
+//! The source names its versions (`:version`). Where it does not, the content decides: the version is
+//! [`CONTENT`] and the SHA-256 of the row's bytes, so that two contents under one key and time are two
+//! versions, whichever comes first, and the same bytes are one.
 //!
-//! Rules before revision 3 left such a version empty. An empty one says nothing of its content, so it is taken for every version of the
-//! same key and time that is told by its content; once one of these is known, it stands in its place.
+//! Rules before revision 3 left such a version empty. An empty one says nothing of its content, so it is
+//! taken for every version of the same key and time that is told by its content; once one of these is known,
+//! it stands in its place.
 
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
-/// A number that grows whenever a rule of this crate changes what a row becomes, so that better rules reach stored rows by a rewind.
+/// A number that grows whenever a rule of this crate changes what a row becomes, so that better rules reach
+/// stored rows by a rewind.
 pub const RULES_REVISION: i16 = 3;
 
-/// How a version begins that is told by its content. It is less than any letter or digit, so a version that the source names is newer.
+/// How a version begins that is told by its content. It is less than any letter or digit, so a version that
+/// the source names is newer.
 pub const CONTENT: &str = "#sha256:";
 
 /// Returns the version of a row to which the source gives none.
@@ -26,8 +30,8 @@ pub(crate) fn version_of_content(raw: &[u8]) -> String {
     version
 }
 
-/// What tells one enriched version from another. The order is the order of the tables: by key, then oldest first; `source_version` is an
-/// arbitrary but fixed tie-break, compared as bytes.
+/// What tells one enriched version from another. The order is the order of the tables: by key, then oldest
+/// first; `source_version` is an arbitrary but fixed tie-break, compared as bytes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Identity {
     pub unique_key: i64,
@@ -37,7 +41,8 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Tells whether both are the same version of the same request, under whatever rules. Of such two the greater one stands.
+    /// Tells whether both are the same version of the same request, under whatever rules. Of such two the
+    /// greater one stands.
     pub fn same_version(&self, other: &Self) -> bool {
         (self.unique_key, self.source_updated_at) == (other.unique_key, other.source_updated_at)
             && (self.source_version == other.source_version

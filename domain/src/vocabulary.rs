@@ -1,14 +1,13 @@
-//! The words by which the source says things: its columns, statuses, agencies and complaint types. They change without notice, so a word
-//! that no rule knows is worth a look: its rows are kept, but stand in `details`, have the state `unknown` or the category `other`.
+//! The words by which the source says things: its columns, statuses, agencies and complaint types. They
+//! change without notice, so a word that no rule knows is worth a look: its rows are kept, but stand in
+//! `details`, have the state `unknown` or the category `other`.
 
 use std::borrow::Cow;
 
-use crate::{
-    agency, category, json,
-    row::known_fields,
-    service_request::{ServiceRequest, UNSPECIFIED},
-    state::State,
-};
+use crate::row::known_fields;
+use crate::service_request::{ServiceRequest, UNSPECIFIED};
+use crate::state::State;
+use crate::{agency, category, json};
 
 /// What a word is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -19,7 +18,8 @@ pub enum TermKind {
     ComplaintType,
 }
 
-/// Every computed region of the portal is a column of this name with another end; they are many, and none is the city's own.
+/// Every computed region of the portal is a column of this name with another end; they are many, and none is
+/// the city's own.
 const COMPUTED_REGION: &str = ":@computed_region_";
 
 impl TermKind {
@@ -47,7 +47,8 @@ impl TermKind {
 }
 
 impl ServiceRequest<'_> {
-    /// Walks the words of the request: status, agency and complaint type where the city gave one, and the columns that have no column here.
+    /// Walks the words of the request: status, agency and complaint type where the city gave one, and the
+    /// columns that have no column here.
     pub fn terms(&self) -> impl Iterator<Item = (TermKind, Cow<'_, str>)> {
         let words = [
             (TermKind::Status, self.status.as_deref()),

@@ -1,4 +1,5 @@
-//! What is done to every text: NUL out, twice-encoded text decoded, blanks collapsed, and words that say nothing emptied.
+//! What is done to every text: NUL out, twice-encoded text decoded, blanks collapsed, and words that say
+//! nothing emptied.
 
 use std::borrow::Cow;
 
@@ -54,8 +55,8 @@ pub(crate) fn clean_text(text: Cow<'_, str>) -> Cleaned<'_> {
     if cleaned.text.contains(char::REPLACEMENT_CHARACTER) {
         cleaned.flags.insert(QualityFlags::TEXT_DAMAGED);
     }
-    // A no-break space may be a blank or half of an encoded character, so one step can make room for the other. Both only ever shorten
-    // the text or turn it into plain blanks, so this ends.
+    // A no-break space may be a blank or half of an encoded character, so one step can make room for the
+    // other. Both only ever shorten the text or turn it into plain blanks, so this ends.
     loop {
         let decoded = decode_twice_encoded(&cleaned.text);
         let spaced = collapse_blanks(decoded.as_deref().unwrap_or(&cleaned.text));
@@ -91,14 +92,15 @@ pub(crate) fn collapse_blanks(text: &str) -> Option<String> {
     (collapsed != text).then_some(collapsed)
 }
 
-/// Decodes text that was encoded as UTF-8 twice: the apostrophe of `Transportation’s`, for one, arrives as the three characters
-/// U+00E2 U+0080 U+0099, which are its three bytes. A run of characters beyond ASCII is decoded where each of them stands for one byte
-/// and all bytes together are UTF-8 again.
+/// Decodes text that was encoded as UTF-8 twice: the apostrophe of `Transportation’s`, for one, arrives as
+/// the three characters U+00E2 U+0080 U+0099, which are its three bytes. A run of characters beyond ASCII is
+/// decoded where each of them stands for one byte and all bytes together are UTF-8 again.
 ///
-/// Proper text has hardly a letter with two or three signs behind it that form a character together. One sign it has: `É’` and `É®`, as
-/// in `CAFÉ’S` and `CAFÉ®`, are the bytes of `ɒ` and `ɮ`. So two characters are decoded only where the first is `Â` or `Ã`, which stand
-/// before no sign, and which encode all the letters and signs of Western Europe; and three only where the first is `â`, before which no
-/// proper text has two signs, and which encodes quotation marks, dashes and all that typographers use (`Olé”…` stays as it is).
+/// Proper text has hardly a letter with two or three signs behind it that form a character together. One sign
+/// it has: `É’` and `É®`, as in `CAFÉ’S` and `CAFÉ®`, are the bytes of `ɒ` and `ɮ`. So two characters are
+/// decoded only where the first is `Â` or `Ã`, which stand before no sign, and which encode all the letters
+/// and signs of Western Europe; and three only where the first is `â`, before which no proper text has two
+/// signs, and which encodes quotation marks, dashes and all that typographers use (`Olé”…` stays as it is).
 ///
 /// Returns `None` where there is nothing to decode.
 pub fn decode_twice_encoded(text: &str) -> Option<String> {
@@ -148,13 +150,14 @@ fn decode_once(text: &str) -> Option<String> {
     changed.then_some(decoded)
 }
 
-/// Says whether a character is two bytes of which the first is none of `Â` (0xC2) and `Ã` (0xC3), or three of which the
-/// first is not `â` (0xE2).
+/// Says whether a character is two bytes of which the first is none of `Â` (0xC2) and `Ã` (0xC3), or three of
+/// which the first is not `â` (0xE2).
 fn is_no_proof(meant: char) -> bool {
     matches!(meant, '\u{100}'..='\u{7ff}' | '\u{800}'..='\u{1fff}' | '\u{3000}'..='\u{ffff}')
 }
 
-/// Returns the byte that a character beyond ASCII stood for: its own number (Latin-1), or its place in Windows-1252.
+/// Returns the byte that a character beyond ASCII stood for: its own number (Latin-1), or its place in
+/// Windows-1252.
 fn byte_of(character: char) -> Option<u8> {
     const WINDOWS_1252: [(char, u8); 27] = [
         ('€', 0x80),
@@ -194,8 +197,9 @@ fn byte_of(character: char) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     fn cleaned(text: &str) -> (String, Vec<&'static str>) {
         let cleaned = clean_text(Cow::Borrowed(text));

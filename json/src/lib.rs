@@ -16,9 +16,9 @@ mod sound;
 mod token;
 mod walk;
 
-pub use error::JsonError;
-pub use object::{Member, Members};
-pub use places::{elements, loose_members, members, value_end};
-pub use sound::sound_value;
-pub use token::{Token, Value, is_wide};
-pub use walk::blank;
+pub use self::error::JsonError;
+pub use self::object::{Member, Members};
+pub use self::places::{elements, loose_members, members, value_end};
+pub use self::sound::sound_value;
+pub use self::token::{Token, Value, is_wide};
+pub use self::walk::blank;

@@ -154,8 +154,9 @@ impl<'a> Members<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     fn walk(text: &str) -> Result<Vec<(String, Value<'_>)>, JsonError> {
         let mut members = Members::of(text, 64)?;

@@ -8,10 +8,9 @@ mod loose;
 
 use std::ops::Range;
 
+pub use self::loose::loose_members;
 use crate::error::{CLOSING_QUOTE, COMMA_OR_BRACE, JsonError, NAME};
 use crate::walk::{Unseen, Walk, blank};
-
-pub use loose::loose_members;
 
 /// Bytes may be nested as deeply as they like: only their levels are counted.
 const ANY_DEPTH: usize = usize::MAX;
@@ -113,9 +112,10 @@ pub fn members(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
     use serde_json::value::RawValue;
+
+    use super::*;
 
     fn split(text: &[u8]) -> Option<Vec<&[u8]>> {
         let ranges = elements(text).ok()?;

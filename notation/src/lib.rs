@@ -4,4 +4,4 @@
 mod instant;
 pub mod quantity;
 
-pub use instant::{InstantError, parse_instant};
+pub use self::instant::{InstantError, parse_instant};

@@ -14,8 +14,7 @@ mod row;
 mod streets;
 mod text;
 
-use model::Model;
-
+use self::model::Model;
 use crate::night;
 use crate::soql::KnownColumns;
 use crate::stamp::Stamp;
@@ -101,9 +100,10 @@ impl Table for City {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
     use crate::soql::read_floating;
-    use serde_json::Value;
 
     fn city(requests: u64) -> City {
         City::new(Plan {

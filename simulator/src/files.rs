@@ -8,4 +8,4 @@ mod load;
 mod system_fields;
 mod table;
 
-pub use load::{LoadError, load};
+pub use self::load::{LoadError, load};

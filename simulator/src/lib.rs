@@ -20,9 +20,9 @@ mod stamp;
 mod state;
 mod table;
 
-pub use clock::Clock;
-pub use faults::{Fault, FaultKind};
-pub use files::LoadError;
-pub use options::SimulatorOptions;
-pub use server::{Simulator, SimulatorError, serve};
-pub use state::DATASET;
+pub use self::clock::Clock;
+pub use self::faults::{Fault, FaultKind};
+pub use self::files::LoadError;
+pub use self::options::SimulatorOptions;
+pub use self::server::{Simulator, SimulatorError, serve};
+pub use self::state::DATASET;

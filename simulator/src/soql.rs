@@ -13,7 +13,7 @@ mod query;
 mod query_error;
 mod token;
 
-pub use columns::{ColumnType, KnownColumns, SYSTEM_FIELDS};
-pub use program::{Datum, Node, Row, read_fixed, read_floating, write_fixed, write_floating};
-pub use query::{Aggregate, Answer, GroupValue, Part, Projection, Query, RowOrder, extreme};
-pub use query_error::QueryError;
+pub use self::columns::{ColumnType, KnownColumns, SYSTEM_FIELDS};
+pub use self::program::{Datum, Node, Row, read_fixed, read_floating, write_fixed, write_floating};
+pub use self::query::{Aggregate, Answer, GroupValue, Part, Projection, Query, RowOrder, extreme};
+pub use self::query_error::QueryError;

@@ -1,22 +1,20 @@
 //! Control: the HTTP server as a stage, and the view of the pipeline that it shows.
 
-use std::{
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
-    sync::Arc,
-    time::Duration,
-};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
 
 use actix::prelude::*;
-use futures_util::{FutureExt, future::BoxFuture};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 
-use super::{environment::Environment, poller::Poller};
-use crate::{
-    documents::PartitionStatus,
-    http::{ControlState, PipelineView, serve},
-    kafka::groups::enricher_group,
-    messages::TriggerPoll,
-    supervision::{Board, Drain, Life, StageError, StageRef, StageStatus, Stalled, Stalls},
-};
+use super::environment::Environment;
+use super::poller::Poller;
+use crate::documents::PartitionStatus;
+use crate::http::{ControlState, PipelineView, serve};
+use crate::kafka::groups::enricher_group;
+use crate::messages::TriggerPoll;
+use crate::supervision::{Board, Drain, Life, StageError, StageRef, StageStatus, Stalled, Stalls};
 
 /// The actor that serves HTTP.
 pub struct Control {
@@ -62,8 +60,8 @@ impl Actor for Control {
     }
 }
 
-/// Asks the server for a sign of life, as its users do: the thread that accepts connections may stand still. The stage is
-/// built anew then, with a thread of its own on the same port.
+/// Asks the server for a sign of life, as its users do: the thread that accepts connections may stand still.
+/// The stage is built anew then, with a thread of its own on the same port.
 async fn ask_itself(life: Life, mut address: SocketAddr, patience: Duration) {
     if address.ip().is_unspecified() {
         let loopback =

@@ -1,8 +1,9 @@
-//! The watch of the dependencies: prepares the database and Kafka, looks at both once a second, and says who is away.
+//! The watch of the dependencies: prepares the database and Kafka, looks at both once a second, and says who
+//! is away.
 //!
-//! What waiting cannot mend (a database newer than the program, a topic of another shape) ends the process with a clear
-//! text. Each is watched on its own, with a bound of a few seconds, so that one that stands still does not hide how the
-//! other is.
+//! What waiting cannot mend (a database newer than the program, a topic of another shape) ends the process
+//! with a clear text. Each is watched on its own, with a bound of a few seconds, so that one that stands
+//! still does not hide how the other is.
 
 use std::time::{Duration, Instant};
 
@@ -10,11 +11,14 @@ use jiff::Timestamp;
 
 use super::environment::{Condition, Environment};
 use crate::error_policy::Directive;
-use crate::telemetry::{events, labels::Dependency, metrics::metrics};
+use crate::telemetry::events;
+use crate::telemetry::labels::Dependency;
+use crate::telemetry::metrics::metrics;
 
 /// How often the dependencies are looked at.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
-/// How often one that is away is tried again: a quick return is what the first seconds after a start are about.
+/// How often one that is away is tried again: a quick return is what the first seconds after a start are
+/// about.
 const RETRY_EVERY: Duration = Duration::from_millis(250);
 /// How long Kafka may be away before it is asked by a fresh client, and how often again.
 const RENEW_EVERY: Duration = Duration::from_secs(10);

@@ -1,32 +1,30 @@
-//! Enriched consumer: reads `nyc311.enriched` and `nyc311.dead_letter` and hands the records to the aggregator.
+//! Enriched consumer: reads `nyc311.enriched` and `nyc311.dead_letter` and hands the records to the
+//! aggregator.
 //!
-//! The position in PostgreSQL beats whatever the group has committed. Opening a partition claims its position row with
-//! a new epoch, so that a writer of an older epoch can do no harm, and every batch carries the epoch under which it was
-//! read.
+//! The position in PostgreSQL beats whatever the group has committed. Opening a partition claims its position
+//! row with a new epoch, so that a writer of an older epoch can do no harm, and every batch carries the epoch
+//! under which it was read.
 
-use std::{rc::Rc, sync::Arc, time::Duration};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
 
-use futures_util::{FutureExt, future::LocalBoxFuture};
+use futures_util::FutureExt;
+use futures_util::future::LocalBoxFuture;
 
-use super::{
-    aggregator::Aggregator,
-    cluster::Cluster,
-    environment::Environment,
-    kafka_loss::{Found, another_log},
-    partition_reader::{Destination, OpenPosition, PartitionReader},
-};
-use crate::{
-    config::Settings,
-    kafka::{
-        KafkaError, Partition,
-        consumer::{InFlightLimit, ReadBatch},
-        groups::writer_group,
-    },
-    messages::{BatchError, EnrichedBatch},
-    store::{Claim, LostPlace},
-    supervision::StageRef,
-    telemetry::labels::{Dependency, StageName},
-};
+use super::aggregator::Aggregator;
+use super::cluster::Cluster;
+use super::environment::Environment;
+use super::kafka_loss::{Found, another_log};
+use super::partition_reader::{Destination, OpenPosition, PartitionReader};
+use crate::config::Settings;
+use crate::kafka::consumer::{InFlightLimit, ReadBatch};
+use crate::kafka::groups::writer_group;
+use crate::kafka::{KafkaError, Partition};
+use crate::messages::{BatchError, EnrichedBatch};
+use crate::store::{Claim, LostPlace};
+use crate::supervision::StageRef;
+use crate::telemetry::labels::{Dependency, StageName};
 
 /// The enriched consumer is a partition reader in front of the aggregator.
 pub type EnrichedConsumer = PartitionReader<ToAggregator>;
@@ -87,7 +85,8 @@ impl Destination for ToAggregator {
                     return Err(another_log(&topic));
                 }
             };
-            // After the claim: ends of a log that were asked before it lie behind whatever others have stored meanwhile.
+            // After the claim: ends of a log that were asked before it lie behind whatever others have stored
+            // meanwhile.
             let ends = environment.admin.log_ends(&topic, [partition]).await?;
             let Some(ends) = ends.first().copied() else {
                 return Err(KafkaError::unavailable("no answer with offsets").into());
@@ -123,7 +122,8 @@ impl Destination for ToAggregator {
             let Ok(positions) = self.environment.store.positions(&cluster.id, &topics).await else {
                 return Vec::new();
             };
-            // Within an epoch a position only grows: one that went back, or is gone, is of a database that was restored.
+            // Within an epoch a position only grows: one that went back, or is gone, is of a database that
+            // was restored.
             let is_ours = |open: &OpenPosition<i64>| {
                 let (topic, partition) = &open.partition;
                 positions

@@ -1,22 +1,19 @@
 //! Enriched publisher: commits derived records together with the raw offsets that they come from.
 //!
-//! It keeps one transactional producer for each raw partition, each on a thread of its own; `kafka::transactional` has
-//! the delivery argument.
+//! It keeps one transactional producer for each raw partition, each on a thread of its own;
+//! `kafka::transactional` has the delivery argument.
 
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use actix::prelude::*;
 
 use super::environment::Environment;
-use crate::{
-    kafka::transactional::{PartitionProducer, Transaction},
-    messages::{BatchError, OpenPartition, OpenedPartition, PublishEnriched},
-    supervision::{Drain, Life},
-    telemetry::{
-        InFlight, events,
-        labels::{Dependency, StageName},
-    },
-};
+use crate::kafka::transactional::{PartitionProducer, Transaction};
+use crate::messages::{BatchError, OpenPartition, OpenedPartition, PublishEnriched};
+use crate::supervision::{Drain, Life};
+use crate::telemetry::labels::{Dependency, StageName};
+use crate::telemetry::{InFlight, events};
 
 /// The actor with the producers of the partitions that this process owns.
 pub struct EnrichedPublisher {
@@ -51,7 +48,8 @@ impl Handler<OpenPartition> for EnrichedPublisher {
     fn handle(&mut self, OpenPartition(asked): OpenPartition, _: &mut Self::Context) -> Self::Result {
         let partition = asked.partition;
         self.openings += 1;
-        // Unique over the lives of this stage: a batch of an earlier life must not slip into a newer producer.
+        // Unique over the lives of this stage: a batch of an earlier life must not slip into a newer
+        // producer.
         let opening = (self.life.generation() << 32) | self.openings;
         // The old producer goes first: with the same transactional id it would be fenced anyway.
         self.producers.remove(&partition);

@@ -1,24 +1,23 @@
-//! Enricher: turns the raw records of one borough into derived records. One worker per borough, on a thread of its own.
+//! Enricher: turns the raw records of one borough into derived records. One worker per borough, on a thread
+//! of its own.
 //!
-//! A record that cannot be used becomes a record of the dead-letter topic, in the same transaction, with its bytes as
-//! they were. The rules are pure; should one panic on some row, that row is a dead letter too, and never a restart.
+//! A record that cannot be used becomes a record of the dead-letter topic, in the same transaction, with its
+//! bytes as they were. The rules are pure; should one panic on some row, that row is a dead letter too, and
+//! never a restart.
 
-use std::{collections::BTreeMap, panic::AssertUnwindSafe};
+use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 
 use actix::prelude::*;
 use bytes::Bytes;
 use nyc311_domain::{Borough, Rejection, ServiceRequest};
 
 use super::enriched_publisher::EnrichedPublisher;
-use crate::{
-    kafka::{DerivedRecord, HeaderList, Record},
-    messages::{BatchError, PublishEnriched, RawBatch},
-    supervision::{Drain, Life, StageRef},
-    telemetry::{
-        events,
-        labels::{Flag, Reason, SetAside, StageName},
-    },
-};
+use crate::kafka::{DerivedRecord, HeaderList, Record};
+use crate::messages::{BatchError, PublishEnriched, RawBatch};
+use crate::supervision::{Drain, Life, StageRef};
+use crate::telemetry::events;
+use crate::telemetry::labels::{Flag, Reason, SetAside, StageName};
 
 /// The actor of one borough.
 pub struct Enricher {

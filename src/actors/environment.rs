@@ -1,7 +1,7 @@
 //! What every stage needs before it can work: a migrated database and a Kafka with our topics.
 //!
-//! A dependency that is away, also at start, is no failure: stages wait here, and readiness names it. `dependencies`
-//! watches them, `kafka_loss` decides what a Kafka that is not the one it was means.
+//! A dependency that is away, also at start, is no failure: stages wait here, and readiness names it.
+//! `dependencies` watches them, `kafka_loss` decides what a Kafka that is not the one it was means.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,13 +11,11 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::cluster::Cluster;
-use crate::{
-    config::{Settings, hostname},
-    kafka::{Admin, PartitionMap},
-    store::{InstanceRun, Store},
-    supervision::{Life, StageError},
-    telemetry::labels::Dependency,
-};
+use crate::config::{Settings, hostname};
+use crate::kafka::{Admin, PartitionMap};
+use crate::store::{InstanceRun, Store};
+use crate::supervision::{Life, StageError};
+use crate::telemetry::labels::Dependency;
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Condition {
@@ -70,7 +68,8 @@ impl Environment {
         }
     }
 
-    /// Returns the names of what keeps this process from working: dependencies that are away, and its own name.
+    /// Returns the names of what keeps this process from working: dependencies that are away, and its own
+    /// name.
     pub fn missing(&self) -> Vec<String> {
         let condition = self.condition.borrow();
         let named = [

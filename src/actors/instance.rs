@@ -1,23 +1,21 @@
-//! Holds the process's name: two processes of one `instance.id` would throw each other out of the consumer groups and take
-//! each other's poll for their own, for ever.
+//! Holds the process's name: two processes of one `instance.id` would throw each other out of the consumer
+//! groups and take each other's poll for their own, for ever.
 //!
-//! Before any stage works, the process takes its name in the database, and then renews it once a second. Another owner
-//! is watched: one that renews lives, and this process ends; one that does not is waited for, and after a lease its name
-//! is taken over. It finds out when it goes on, and ends then. A database that is away throws nobody out: without it
-//! nobody can be watched, and the watch begins anew when it is back.
+//! Before any stage works, the process takes its name in the database, and then renews it once a second.
+//! Another owner is watched: one that renews lives, and this process ends; one that does not is waited for,
+//! and after a lease its name is taken over. It finds out when it goes on, and ends then. A database that is
+//! away throws nobody out: without it nobody can be watched, and the watch begins anew when it is back.
 
 use std::time::{Duration, Instant};
 
 use super::environment::Environment;
-use crate::{
-    retry::INSTANCE_NAME,
-    store::{InstanceClaim, InstanceHold, InstanceOwner, InstanceRun},
-};
+use crate::retry::INSTANCE_NAME;
+use crate::store::{InstanceClaim, InstanceHold, InstanceOwner, InstanceRun};
 
 /// How often the name is renewed. An owner that lives shows within this time and some.
 const RENEW_EVERY: Duration = Duration::from_secs(1);
-/// How long an owner may be silent: longer than the session in its consumer groups (6 s), so that nobody takes the name of one
-/// whose partitions are still its own.
+/// How long an owner may be silent: longer than the session in its consumer groups (6 s), so that nobody
+/// takes the name of one whose partitions are still its own.
 const LEASE: Duration = Duration::from_secs(10);
 /// How often the owner's connection, and the owner of a name that is taken, are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(200);

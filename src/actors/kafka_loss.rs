@@ -1,8 +1,9 @@
-//! What a Kafka that is not the one it was means: the source is asked again for what Kafka acknowledged and lost (promise 1).
+//! What a Kafka that is not the one it was means: the source is asked again for what Kafka acknowledged and
+//! lost (promise 1).
 //!
-//! Each look asks for the cluster's id and the ids of the three topics. As long as they are those that are known, nothing
-//! else is asked. Otherwise, at start, after Kafka was away, and whenever a stage doubts the logs, everything that is known of them
-//! is compared with what is there:
+//! Each look asks for the cluster's id and the ids of the three topics. As long as they are those that are
+//! known, nothing else is asked. Otherwise, at start, after Kafka was away, and whenever a stage doubts the
+//! logs, everything that is known of them is compared with what is there:
 //!
 //! | seen | means |
 //! |---|---|
@@ -12,34 +13,28 @@
 //! | another record where one was seen | it was set back, and has grown again since |
 //! | a position before the beginning of its log | retention passed before it was read |
 //!
-//! Each is noted and acted upon by one transaction of the store (`store::logs` has the delivery argument), before any
-//! stage works with the new log; a look that does not get that far leaves the evidence to the next.
+//! Each is noted and acted upon by one transaction of the store (`store::logs` has the delivery argument),
+//! before any stage works with the new log; a look that does not get that far leaves the evidence to the
+//! next.
 //!
-//! Brokers before 2.8 give topics no ids. There a topic that was deleted and created by somebody else between two looks is
-//! noticed only by its records: a position beyond its end, or another record where one was seen. That is said once in
-//! the log.
+//! Brokers before 2.8 give topics no ids. There a topic that was deleted and created by somebody else between
+//! two looks is noticed only by its records: a position beyond its end, or another record where one was seen.
+//! That is said once in the log.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Once},
-};
+use std::collections::HashMap;
+use std::sync::{Arc, Once};
 
 use super::cluster::Cluster;
 use super::dependencies::{Presence, Unfit};
 use super::environment::Environment;
-use crate::{
-    error_policy::Directive,
-    kafka::{
-        DescribedTopic, KafkaError, Mark,
-        admin::LogEnds,
-        groups::{COMMITTED_PATIENCE, enricher_group},
-        topics,
-    },
-    messages::BatchError,
-    store::{FoundLog, FoundLogs, LogLoss, LostPlace, Position, StoreError, TakenUp},
-    supervision::{Life, StageError},
-    telemetry::labels::Dependency,
-};
+use crate::error_policy::Directive;
+use crate::kafka::admin::LogEnds;
+use crate::kafka::groups::{COMMITTED_PATIENCE, enricher_group};
+use crate::kafka::{DescribedTopic, KafkaError, Mark, topics};
+use crate::messages::BatchError;
+use crate::store::{FoundLog, FoundLogs, LogLoss, LostPlace, Position, StoreError, TakenUp};
+use crate::supervision::{Life, StageError};
+use crate::telemetry::labels::Dependency;
 
 /// Why a look at Kafka was not finished.
 #[derive(Debug, thiserror::Error)]
@@ -81,7 +76,8 @@ impl Environment {
                 | Directive::DeadLetter
                 | Directive::Fail => Ok(Presence::Away(failure.to_string())),
             },
-            // Kafka has answered, and stages that know their Kafka go on with it; others wait for it to be compared.
+            // Kafka has answered, and stages that know their Kafka go on with it; others wait for it to be
+            // compared.
             LookError::Store(error) if self.condition.borrow().cluster.is_none() => {
                 Ok(Presence::Away(error.to_string()))
             }
@@ -98,14 +94,15 @@ impl Environment {
         [&kafka.raw_topic, &kafka.enriched_topic, &kafka.dead_letter_topic].map(String::as_str)
     }
 
-    /// Fails a stage, whatever it is `doing`, as soon as Kafka is no longer the one that `cluster` was: what it holds
-    /// speaks of other logs.
+    /// Fails a stage, whatever it is `doing`, as soon as Kafka is no longer the one that `cluster` was: what
+    /// it holds speaks of other logs.
     pub(super) async fn fail_when_replaced(&self, cluster: Cluster, life: Life, doing: &'static str) {
         self.replaced(cluster).await;
         life.fail(StageError::new(doing, "kafka is not the one it was"));
     }
 
-    /// Asks whether the logs are still those of `cluster`; if they are not, the next look finds out what that means.
+    /// Asks whether the logs are still those of `cluster`; if they are not, the next look finds out what that
+    /// means.
     pub async fn logs_are_of(&self, cluster: &Cluster) -> Result<bool, KafkaError> {
         let id = self.admin.cluster_id().await?;
         let same =
@@ -160,7 +157,8 @@ impl Environment {
         Ok(())
     }
 
-    /// Brings the topics into being, and what the database knows of them up to date; tells whether something was lost.
+    /// Brings the topics into being, and what the database knows of them up to date; tells whether something
+    /// was lost.
     async fn take_up(&self, id: &str, mut described: Described) -> Result<(Described, bool), LookError> {
         let mut lost = false;
         let names = self.topic_names();

@@ -1,39 +1,38 @@
-//! What both consumers are: an actor that opens the partitions it is assigned at their durable position, hands batches
-//! on, and opens a partition anew when anything down the line fails.
+//! What both consumers are: an actor that opens the partitions it is assigned at their durable position,
+//! hands batches on, and opens a partition anew when anything down the line fails.
 //!
-//! The position is never in the actor. A batch is answered when its effect and its position are durable together, so
-//! whatever dies (this actor, a neighbour, a dependency), the partition is closed, everything of it in flight is
-//! forgotten, and the next opening starts at the durable position. Each opening has a number, and answers to batches of
-//! an earlier one are dropped.
+//! The position is never in the actor. A batch is answered when its effect and its position are durable
+//! together, so whatever dies (this actor, a neighbour, a dependency), the partition is closed, everything of
+//! it in flight is forgotten, and the next opening starts at the durable position. Each opening has a number,
+//! and answers to batches of an earlier one are dropped.
 //!
-//! Progress is watched, not only life: a partition that has records to read and stands still although nothing that it
-//! waits for is away is opened anew, then this stage is rebuilt, then the process ends (`supervision::Stalls`).
+//! Progress is watched, not only life: a partition that has records to read and stands still although nothing
+//! that it waits for is away is opened anew, then this stage is rebuilt, then the process ends
+//! (`supervision::Stalls`).
 
 mod assigned;
 mod progress;
 
-use std::{collections::HashMap, rc::Rc, sync::Arc, time::Duration};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
 
 use actix::prelude::*;
 use futures_util::future::LocalBoxFuture;
 use tokio::sync::oneshot;
 
-use super::{cluster::Cluster, drain::past_saving, environment::Environment};
-use crate::{
-    config::Settings,
-    kafka::{
-        OffsetNote, Partition,
-        consumer::{Command, ConsumerThread, Event, InFlightLimit, ReadBatch, ThreadSlot},
-    },
-    messages::BatchError,
-    supervision::{Drain, Life, StageError, Stalls},
-    telemetry::{
-        events,
-        labels::{Dependency, OfPartition, StageName, WaitsOn},
-    },
-};
-
-use assigned::{Assignments, Change, HandedOn, Step};
+use self::assigned::{Assignments, Change, HandedOn, Step};
+use super::cluster::Cluster;
+use super::drain::past_saving;
+use super::environment::Environment;
+use crate::config::Settings;
+use crate::kafka::consumer::{Command, ConsumerThread, Event, InFlightLimit, ReadBatch, ThreadSlot};
+use crate::kafka::{OffsetNote, Partition};
+use crate::messages::BatchError;
+use crate::supervision::{Drain, Life, StageError, Stalls};
+use crate::telemetry::events;
+use crate::telemetry::labels::{Dependency, OfPartition, StageName, WaitsOn};
 
 /// What differs between the consumers: whose group, and what opening and handing on mean.
 pub trait Destination: Unpin + 'static {
@@ -68,8 +67,8 @@ pub trait Destination: Unpin + 'static {
         token: Self::Token,
     ) -> LocalBoxFuture<'static, Result<(), BatchError>>;
 
-    /// Returns which of the open partitions are no longer where they were left: somebody else has taken them over, or
-    /// what is durable went back.
+    /// Returns which of the open partitions are no longer where they were left: somebody else has taken them
+    /// over, or what is durable went back.
     fn find_stale(
         self: Rc<Self>,
         cluster: Cluster,

@@ -11,36 +11,35 @@
 //!
 //! Who restarts whom, when it gives up and with which exit code is one table, in [`crate::supervision`].
 //!
-//! No restart needs a neighbour's: whoever sees a batch fail opens the partition anew from its durable position.
+//! No restart needs a neighbour's: whoever sees a batch fail opens the partition anew from its durable
+//! position.
 
-use std::{net::TcpListener, sync::Arc, time::Instant};
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Instant;
 
 use nyc311_domain::Borough;
 
-use super::{
-    aggregator::Aggregator,
-    control::{Control, View},
-    dependencies::Fatal,
-    enriched_consumer::{EnrichedConsumer, ToAggregator},
-    enriched_publisher::EnrichedPublisher,
-    enricher::Enricher,
-    environment::Environment,
-    poller::Poller,
-    raw_consumer::{RawConsumer, ToEnrichers},
-    raw_publisher::RawPublisher,
-    writer::Writer,
+use super::aggregator::Aggregator;
+use super::control::{Control, View};
+use super::dependencies::Fatal;
+use super::enriched_consumer::{EnrichedConsumer, ToAggregator};
+use super::enriched_publisher::EnrichedPublisher;
+use super::enricher::Enricher;
+use super::environment::Environment;
+use super::poller::Poller;
+use super::raw_consumer::{RawConsumer, ToEnrichers};
+use super::raw_publisher::RawPublisher;
+use super::writer::Writer;
+use crate::config::Settings;
+use crate::http::ControlState;
+use crate::kafka::consumer::ThreadSlot;
+use crate::kafka::topics::derived_max_bytes;
+use crate::supervision::{
+    Board, Child, Group, RestartPolicy, Root, Stage, StageKey, StageRef, Stalls, Watchdog, install_panic_hook,
 };
-use crate::{
-    config::Settings,
-    exit_code, faults,
-    http::ControlState,
-    kafka::{consumer::ThreadSlot, topics::derived_max_bytes},
-    supervision::{
-        Board, Child, Group, RestartPolicy, Root, Stage, StageKey, StageRef, Stalls, Watchdog,
-        install_panic_hook,
-    },
-    telemetry::labels::StageName,
-};
+use crate::telemetry::labels::StageName;
+use crate::{exit_code, faults};
 
 /// Which parts of the pipeline this process runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,7 +73,8 @@ pub fn run(settings: Settings, roles: Roles) -> i32 {
     };
     let system = actix_rt::System::new();
     let code = system.block_on(supervise(Arc::new(settings), roles, listener));
-    // Its end would wait for every question to a Kafka that is away until its time is over; the process ends instead.
+    // Its end would wait for every question to a Kafka that is away until its time is over; the process ends
+    // instead.
     std::mem::forget(system);
     code
 }

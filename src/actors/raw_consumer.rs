@@ -1,44 +1,37 @@
 //! Raw consumer: reads `nyc311.raw` and hands the records of each partition to the enricher of its borough.
 //!
-//! Opening a partition asks the enriched publisher for a fresh transactional producer first: that fences the previous
-//! owner and ends what it left open, and only then does Kafka tell the committed offset.
+//! Opening a partition asks the enriched publisher for a fresh transactional producer first: that fences the
+//! previous owner and ends what it left open, and only then does Kafka tell the committed offset.
 //!
-//! Beside each offset stands the log that it speaks of ([`OffsetNote`]). Where there is no offset that counts (none was
-//! committed, or only for a log that is gone), `raw_position` in PostgreSQL says where to start; and where the log
-//! begins behind that, records were lost that nobody had read. Noting that moves the start, in one transaction, so
-//! that the next opening finds nothing to note.
+//! Beside each offset stands the log that it speaks of ([`OffsetNote`]). Where there is no offset that counts
+//! (none was committed, or only for a log that is gone), `raw_position` in PostgreSQL says where to start;
+//! and where the log begins behind that, records were lost that nobody had read. Noting that moves the start,
+//! in one transaction, so that the next opening finds nothing to note.
 
-use std::{
-    cell::RefCell,
-    collections::{HashMap, HashSet},
-    rc::Rc,
-    sync::Arc,
-    time::Duration,
-};
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
 
-use futures_util::{FutureExt, future::LocalBoxFuture};
+use futures_util::FutureExt;
+use futures_util::future::LocalBoxFuture;
 
-use super::{
-    cluster::Cluster,
-    enriched_publisher::EnrichedPublisher,
-    enricher::Enricher,
-    environment::Environment,
-    kafka_loss::{Found, another_log},
-    partition_reader::{Destination, OpenPosition, PartitionReader},
-};
-use crate::{
-    config::Settings,
-    kafka::{
-        KafkaError, OffsetNote, Partition,
-        consumer::{InFlightLimit, ReadBatch},
-        groups::{COMMITTED_PATIENCE, enricher_group},
-        transactional::Opening,
-    },
-    messages::{BatchError, OpenPartition, RawBatch},
-    store::{LostPlace, RawStart},
-    supervision::StageRef,
-    telemetry::labels::{Dependency, StageName},
-};
+use super::cluster::Cluster;
+use super::enriched_publisher::EnrichedPublisher;
+use super::enricher::Enricher;
+use super::environment::Environment;
+use super::kafka_loss::{Found, another_log};
+use super::partition_reader::{Destination, OpenPosition, PartitionReader};
+use crate::config::Settings;
+use crate::kafka::consumer::{InFlightLimit, ReadBatch};
+use crate::kafka::groups::{COMMITTED_PATIENCE, enricher_group};
+use crate::kafka::transactional::Opening;
+use crate::kafka::{KafkaError, OffsetNote, Partition};
+use crate::messages::{BatchError, OpenPartition, RawBatch};
+use crate::store::{LostPlace, RawStart};
+use crate::supervision::StageRef;
+use crate::telemetry::labels::{Dependency, StageName};
 
 /// The raw consumer is a partition reader in front of the enrichers.
 pub type RawConsumer = PartitionReader<ToEnrichers>;
@@ -78,8 +71,8 @@ impl ToEnrichers {
         self.enrichers.get(self.environment.partition_map.owner(partition).index())
     }
 
-    /// Returns the partitions that are done up to an offset that Kafka does not know as committed, at two looks in a row: the
-    /// commit has failed, and nothing follows that would repeat it.
+    /// Returns the partitions that are done up to an offset that Kafka does not know as committed, at two
+    /// looks in a row: the commit has failed, and nothing follows that would repeat it.
     async fn find_uncommitted(&self, open: Vec<OpenPosition<u64>>) -> Vec<Partition> {
         let settings = &self.environment.settings;
         let partitions: Vec<i32> = open.iter().map(|open| open.partition.1).collect();
@@ -118,8 +111,8 @@ impl ToEnrichers {
         note.clone()
     }
 
-    /// Finds where enriching goes on: behind what the group has committed, unless that speaks of another log, or of
-    /// records that are gone.
+    /// Finds where enriching goes on: behind what the group has committed, unless that speaks of another log,
+    /// or of records that are gone.
     async fn start_at(&self, cluster: &Cluster, partition: i32) -> Result<(i64, OffsetNote), BatchError> {
         let environment = &self.environment;
         let settings = &environment.settings;
@@ -127,8 +120,8 @@ impl ToEnrichers {
         let group = enricher_group(&settings.kafka);
         let topic_id = cluster.topic_id(topic);
         let answer = || BatchError::from(KafkaError::unavailable("no answer with offsets"));
-        // What is known of the partition is read first, the ends of the log last: offsets only grow, so that a process that
-        // stood still in between finds nothing beyond its log that is not.
+        // What is known of the partition is read first, the ends of the log last: offsets only grow, so that
+        // a process that stood still in between finds nothing beyond its log that is not.
         for _ in 0..ATTEMPTS_TO_START {
             let known = environment.store.raw_positions(&cluster.id, topic).await?;
             let known = known.into_iter().find(|row| row.partition == partition);
@@ -190,7 +183,8 @@ impl Destination for ToEnrichers {
     }
 
     fn in_flight_limit(_: &Settings) -> InFlightLimit {
-        // A transaction of 500 records takes about 15 ms, most of it fixed; 1,000 rows of 1.3 KB fill one well.
+        // A transaction of 500 records takes about 15 ms, most of it fixed; 1,000 rows of 1.3 KB fill one
+        // well.
         InFlightLimit {
             batch_rows: 1_000,
             batch_bytes: 2 << 20,

@@ -15,7 +15,8 @@ use crate::kafka::{Admin, KafkaError, MEND_ADDRESS, topics};
 use crate::socrata::{PageRequest, SocrataClient, SocrataError, WindowOn};
 use crate::store::{Store, StoreError};
 
-/// How long one part may take to answer; the settings' own patience is meant for a pipeline, not for somebody who waits.
+/// How long one part may take to answer; the settings' own patience is meant for a pipeline, not for somebody
+/// who waits.
 const WITHIN: Duration = Duration::from_secs(15);
 
 #[derive(Debug, Args)]

@@ -12,8 +12,8 @@ use crate::config::{Secret, Settings};
 use crate::documents::{CLI_USER_AGENT, ProblemCode, ProblemDocument};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// The service gives its database `database.connect_timeout`, a minute at most, and ten seconds more before it answers 503. Whoever gives
-/// up before does not hear whether a poll was queued.
+/// The service gives its database `database.connect_timeout`, a minute at most, and ten seconds more before
+/// it answers 503. Whoever gives up before does not hear whether a poll was queued.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(90);
 /// How much is shown of an answer that is not one of the service's own.
 const SHOWN_CHARACTERS: usize = 200;
@@ -139,7 +139,8 @@ impl From<AskError> for CommandError {
     }
 }
 
-/// Shows the first line of what a proxy answers in the place of the service, unless it is a page for a browser.
+/// Shows the first line of what a proxy answers in the place of the service, unless it is a page for a
+/// browser.
 fn said(text: &str) -> String {
     match text.lines().map(str::trim).find(|line| !line.is_empty()) {
         Some(line) if !line.starts_with('<') => {

@@ -1,6 +1,7 @@
 //! Writes results: tables for people, JSON for programs.
 //!
-//! Whatever a command writes goes through here, and so through [`screen`](crate::screen): most of it was said by somebody else.
+//! Whatever a command writes goes through here, and so through [`screen`](crate::screen): most of it was said
+//! by somebody else.
 
 use std::io::{ErrorKind, Write as _};
 use std::sync::OnceLock;
@@ -29,7 +30,8 @@ pub fn print(text: &str) {
     write_out(&screen::line(text.trim_end()));
 }
 
-/// Writes a result of several lines to stdout, as [`table`] and [`pairs`] make it: line ends that somebody else said are no more in it.
+/// Writes a result of several lines to stdout, as [`table`] and [`pairs`] make it: line ends that somebody
+/// else said are no more in it.
 pub fn print_block(text: &str) {
     write_out(&screen::lines(text));
 }
@@ -42,7 +44,8 @@ pub fn print_document(text: &str) {
 /// Why a result was not written, the first time that one was not.
 static LOST: OnceLock<String> = OnceLock::new();
 
-/// A reader that has gone away is no reason to fail; a result that nobody can read is one, for the end of the command.
+/// A reader that has gone away is no reason to fail; a result that nobody can read is one, for the end of the
+/// command.
 fn write_out(text: &str) {
     let mut stdout = std::io::stdout().lock();
     let written = writeln!(stdout, "{}", text.trim_end()).and_then(|()| stdout.flush());

@@ -19,7 +19,8 @@ use crate::poll::{PollState, Window, WindowOn};
 
 /// How often a running poll is asked for.
 const INTERVAL: Duration = Duration::from_millis(500);
-/// How long a service may be away while a poll is followed: a restart takes seconds, and the poll outlives it.
+/// How long a service may be away while a poll is followed: a restart takes seconds, and the poll outlives
+/// it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long the service may take to say where a poll begins.
@@ -39,7 +40,8 @@ pub struct PollArgs {
     /// Column that the window is on [default: updated_at]
     #[arg(long, value_name = "COLUMN", value_enum)]
     on: Option<On>,
-    /// Repeating a command with the same key and window asks for the same poll; 1 to 512 printable ASCII characters
+    /// Repeating a command with the same key and window asks for the same poll; 1 to 512 printable ASCII
+    /// characters
     #[arg(long, value_name = "KEY", value_parser = idempotency_key)]
     idempotency_key: Option<IdempotencyKey>,
     /// How long to submit and to follow; a poll that is queued goes on after it (exit code 75)
@@ -176,7 +178,8 @@ pub async fn run(args: &PollArgs, settings: &Settings) -> Result<i32, CommandErr
     Ok(code)
 }
 
-/// Says what a poll without a window fetches, by the `source` of `/v1/pipeline`; `poll_url` is where it can be cancelled.
+/// Says what a poll without a window fetches, by the `source` of `/v1/pipeline`; `poll_url` is where it can
+/// be cancelled.
 fn beginning_in_words(source: &SourceDocument, poll_url: &str) -> String {
     match (source.published_updated_at, source.initial_since) {
         (Some(cursor), _) => format!("it fetches what changed since {cursor}, the durable cursor"),

@@ -1,7 +1,8 @@
 //! `nyc311 replay`: sends dead letters through the pipeline again, after whatever kept them out was mended.
 //!
-//! A raw row goes to the raw topic. What only the database refused goes to the enriched topic, since that is what its bytes are. A
-//! letter is resolved when its row is in the tables, and open again when it fails again.
+//! A raw row goes to the raw topic. What only the database refused goes to the enriched topic, since that is
+//! what its bytes are. A letter is resolved when its row is in the tables, and open again when it fails
+//! again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +22,8 @@ use crate::kafka::{Admin, HeaderList, KafkaError, PartitionMap, RawRow};
 use crate::store::{LetterKey, LetterSelection, StoredLetter};
 use crate::telemetry::labels::StageName;
 
-/// What became of a letter that no topic takes; one that somebody else discarded or replayed meanwhile is left alone.
+/// What became of a letter that no topic takes; one that somebody else discarded or replayed meanwhile is
+/// left alone.
 const TOO_LARGE: &str = "too large";
 /// Letters that are locked, sent and marked together.
 const TOGETHER: i64 = 50;
@@ -124,7 +126,8 @@ impl<'a> Sender<'a> {
         Self { settings, found: [false; 2], raw: None, enriched: None }
     }
 
-    /// Checks the topics before any letter is held: waiting for one that nobody has created would end in "no acknowledgement".
+    /// Checks the topics before any letter is held: waiting for one that nobody has created would end in "no
+    /// acknowledgement".
     async fn expect_topics(&mut self, letters: &[StoredLetter]) -> Result<(), CommandError> {
         let topics = [
             ("kafka.raw_topic", &self.settings.raw_topic),

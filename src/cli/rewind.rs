@@ -16,18 +16,20 @@ use crate::kafka::groups::enricher_group;
 use crate::kafka::{Admin, KafkaError, OffsetNote, PartitionMap};
 use crate::store::Store;
 
-/// How long members may take to leave their group. One with a stable name does not say that it leaves, so that it finds its partitions
-/// again after a restart; the session ends after 6 s.
+/// How long members may take to leave their group. One with a stable name does not say that it leaves, so
+/// that it finds its partitions again after a restart; the session ends after 6 s.
 const LEAVE_WITHIN: Duration = Duration::from_secs(10);
 /// How often the group is looked at meanwhile.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 #[derive(Debug, Args)]
 pub struct RewindArgs {
-    /// Whose records are read again: raw by the enrichers, while none of them runs; enriched by the writer, at any time
+    /// Whose records are read again: raw by the enrichers, while none of them runs; enriched by the writer,
+    /// at any time
     #[arg(long, value_enum, value_name = "TOPIC")]
     topic: Topic,
-    /// `start`, an offset, or a time: the first record appended then or later (a date is its midnight in New York)
+    /// `start`, an offset, or a time: the first record appended then or later (a date is its midnight in New
+    /// York)
     #[arg(long, value_name = "POSITION", value_parser = target, allow_hyphen_values = true)]
     to: Target,
     /// Only these partitions; an offset without it is taken for each
@@ -143,7 +145,8 @@ struct Aim {
     low: i64,
 }
 
-/// Finds the offset of each partition; one that lies outside its log would be refused by whoever reads it next.
+/// Finds the offset of each partition; one that lies outside its log would be refused by whoever reads it
+/// next.
 async fn targets(
     admin: &Admin,
     topic: &str,
@@ -181,8 +184,8 @@ async fn targets(
 /// How long what the group has committed may be withheld by an open transaction.
 const COMMITTED_PATIENCE: Duration = Duration::from_secs(20);
 
-/// Moves the enrichers' group back, and returns where its partitions are. Kafka keeps its positions, and refuses to move
-/// those of a group at work.
+/// Moves the enrichers' group back, and returns where its partitions are. Kafka keeps its positions, and
+/// refuses to move those of a group at work.
 async fn rewind_group(
     admin: &Admin,
     settings: &Settings,

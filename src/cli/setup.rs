@@ -1,5 +1,5 @@
-//! What a command needs to be there before it begins: a migrated database, topics. That they are missing is no answer to what was
-//! asked, so it has the code of wrong settings.
+//! What a command needs to be there before it begins: a migrated database, topics. That they are missing is
+//! no answer to what was asked, so it has the code of wrong settings.
 
 use super::exit::{self, CommandError};
 use crate::config::{KafkaSettings, Settings};

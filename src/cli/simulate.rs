@@ -5,7 +5,8 @@ use nyc311_simulator::{Simulator, SimulatorOptions};
 use super::exit::{self, CommandError};
 use super::output;
 
-/// Serves until SIGTERM or SIGINT. What is served is said on stderr; the one line on stdout is the resource's address, once it answers.
+/// Serves until SIGTERM or SIGINT. What is served is said on stderr; the one line on stdout is the resource's
+/// address, once it answers.
 pub fn run(options: &SimulatorOptions) -> Result<i32, CommandError> {
     let simulator = Simulator::start(options, true)
         .map_err(|error| CommandError::new(exit::SETTINGS, format!("the simulator cannot start: {error}")))?;

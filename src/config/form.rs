@@ -17,8 +17,8 @@ use super::written::Written;
 mod address;
 mod name;
 
-pub use address::{Address, DatabaseUrl, HttpUrl, ServiceUrl};
-pub use name::{KafkaName, Names, OptionalKafkaName};
+pub use self::address::{Address, DatabaseUrl, HttpUrl, ServiceUrl};
+pub use self::name::{KafkaName, Names, OptionalKafkaName};
 
 /// Who may see a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,12 +6,11 @@ use nyc311_domain::is_system_field;
 
 use super::error::SettingProblem;
 use super::origin::SettingOrigin;
-use super::properties;
 use super::reading::{Effective, by_path};
 use super::sections::Settings;
 use super::source::SourceSettings;
 use super::unit::{Short, size};
-use super::{faults, http, kafka, source, supervision, write};
+use super::{faults, http, kafka, properties, source, supervision, write};
 
 /// Checks what no single form can; a rule about a setting that is wrong already keeps silent.
 pub fn check(settings: &Settings, effective: &[Effective], problems: &mut Vec<SettingProblem>) {

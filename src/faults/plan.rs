@@ -1,9 +1,13 @@
 //! What is to happen at which visit of which point, and how that is written.
 
-use std::{fmt, num::NonZeroU32, str::FromStr, time::Duration};
+use std::fmt;
+use std::num::NonZeroU32;
+use std::str::FromStr;
+use std::time::Duration;
+
+use nyc311_notation::quantity::parse_duration;
 
 use super::point::Point;
-use nyc311_notation::quantity::parse_duration;
 
 /// Says how faults are written.
 pub const FORM: &str = "faults as `writer:commit:after=abort` or, for the third visit of the point, \

@@ -5,9 +5,11 @@ use actix_web::{HttpResponse, web};
 use super::ControlState;
 use super::view::readiness;
 use crate::documents::{Health, HealthDocument, ReadinessDocument};
-use crate::telemetry::{labels::PoolState, metrics};
+use crate::telemetry::labels::PoolState;
+use crate::telemetry::metrics;
 
-/// Answers as long as the process can answer at all. It says nothing of dependencies: a restart mends none of them.
+/// Answers as long as the process can answer at all. It says nothing of dependencies: a restart mends none of
+/// them.
 #[utoipa::path(
     get,
     path = "/healthz",

@@ -211,8 +211,9 @@ fn pointer(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
 
     fn refused(body: Value) -> String {
         let problem = window(&body).unwrap_err();

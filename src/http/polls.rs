@@ -8,11 +8,10 @@ use actix_web::http::header::{LOCATION, RETRY_AFTER};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use uuid::Uuid;
 
-use super::ControlState;
-use super::body;
 use super::poll_request::{self, ListRequest};
 use super::problem::Problem;
 use super::responses::{DatabaseAway, PollNotFound, Unauthorized};
+use super::{ControlState, body};
 use crate::documents::{IdempotencyKey, PollDocument, PollListDocument, PollRequest, ProblemDocument};
 use crate::store::StoreError;
 use crate::store::polls::{Cancel, Poll, PollState, Submitted};

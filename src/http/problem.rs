@@ -53,7 +53,8 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, Some(ProblemCode::MalformedJson), "the body is not JSON", detail)
     }
 
-    /// Names every field that is unknown or wrong; unknown ones give the problem its type, since they may explain the others.
+    /// Names every field that is unknown or wrong; unknown ones give the problem its type, since they may
+    /// explain the others.
     pub fn fields(unknown: Vec<FieldError>, invalid: Vec<FieldError>) -> Self {
         let (code, title) = if unknown.is_empty() {
             (ProblemCode::InvalidField, "a field is not valid")
@@ -172,7 +173,8 @@ impl Problem {
             .with_header(header::ALLOW, allowed)
     }
 
-    /// What arrived of the body says nothing about what is still to come, so the connection is of no more use.
+    /// What arrived of the body says nothing about what is still to come, so the connection is of no more
+    /// use.
     pub fn request_timeout(limit: Duration) -> Self {
         let detail = format!("the body was not whole within {} s; send it again", limit.as_secs());
         Self::new(StatusCode::REQUEST_TIMEOUT, None, "Request Timeout", detail)
@@ -249,7 +251,8 @@ pub async fn name_instance(
 }
 
 impl From<StoreError> for Problem {
-    /// Tells a database that is away, or not ready for this program, from a fault of the program. Callers learn no internals.
+    /// Tells a database that is away, or not ready for this program, from a fault of the program. Callers
+    /// learn no internals.
     fn from(error: StoreError) -> Self {
         let passing = match error.kind() {
             StoreErrorKind::Unavailable | StoreErrorKind::TimedOut | StoreErrorKind::Conflict => true,

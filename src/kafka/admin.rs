@@ -1,32 +1,26 @@
 //! Questions to the cluster: its id, its topics, the ends of its logs, what a group has committed.
 //!
-//! A question has an end even where librdkafka gives none: a thread of it that stands still holds up whoever asks. And a
-//! client that gets no answer for long is replaced by a fresh one ([`Admin::renew`]), so that a Kafka that is there is not
-//! taken for one that is away.
+//! A question has an end even where librdkafka gives none: a thread of it that stands still holds up whoever
+//! asks. And a client that gets no answer for long is replaced by a fresh one ([`Admin::renew`]), so that a
+//! Kafka that is there is not taken for one that is away.
 
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use parking_lot::RwLock;
-use rdkafka::{
-    ClientConfig, Message, Offset, TopicPartitionList,
-    admin::AdminClient,
-    consumer::{BaseConsumer, CommitMode, Consumer},
-    groups::GroupInfo,
-};
+use rdkafka::admin::AdminClient;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::groups::GroupInfo;
+use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use tokio::task::spawn_blocking;
 
-use super::{
-    answer::{answer_for, no_offset},
-    client::{Logged, base, overridden},
-    error::KafkaError,
-    offset_note::OffsetNote,
-    record::Mark,
-    topic_ids::{self, DescribedTopic},
-};
+use super::answer::{answer_for, no_offset};
+use super::client::{Logged, base, overridden};
+use super::error::KafkaError;
+use super::offset_note::OffsetNote;
+use super::record::Mark;
+use super::topic_ids::{self, DescribedTopic};
 use crate::config::KafkaSettings;
 use crate::retry::KAFKA_LOOK;
 
@@ -46,8 +40,8 @@ pub struct Committed {
 }
 
 impl Committed {
-    /// Tells whether the offset is one of this log. What was committed for a deleted topic is forgotten by Kafka a moment
-    /// later than the topic.
+    /// Tells whether the offset is one of this log. What was committed for a deleted topic is forgotten by
+    /// Kafka a moment later than the topic.
     pub fn speaks_of(&self, topic_id: Option<&str>) -> bool {
         self.note.topic_id.as_deref().zip(topic_id).is_none_or(|(of_log, now)| of_log == now)
     }
@@ -60,7 +54,8 @@ impl std::fmt::Display for Committed {
     }
 }
 
-/// How long the watch waits for an answer, however patient other requests are: a broker that stands still is away.
+/// How long the watch waits for an answer, however patient other requests are: a broker that stands still is
+/// away.
 const LOOK_PATIENCE: Duration = Duration::from_secs(3);
 
 /// How much longer than each of its own bounds a call may take with all that it asks.
@@ -113,7 +108,8 @@ impl Admin {
         self.clients.read().client.clone()
     }
 
-    /// Asks with fresh clients from now on. The old ones are ended on a thread of their own: one of theirs may stand still.
+    /// Asks with fresh clients from now on. The old ones are ended on a thread of their own: one of theirs
+    /// may stand still.
     pub fn renew(&self) -> Result<(), KafkaError> {
         let fresh = Clients::new(&self.config)?;
         let old = std::mem::replace(&mut *self.clients.write(), fresh);
@@ -130,7 +126,8 @@ impl Admin {
         self.blocking_within(self.timeout, call).await
     }
 
-    /// Calls on a thread where it may block. The call bounds each of its waits by `patience`; all of it is bounded here.
+    /// Calls on a thread where it may block. The call bounds each of its waits by `patience`; all of it is
+    /// bounded here.
     async fn blocking_within<T: Send + 'static>(
         &self,
         patience: Duration,
@@ -145,11 +142,13 @@ impl Admin {
         }
     }
 
-    /// Returns the cluster's id: a Kafka whose volume was wiped has another one. It waits for a few seconds at most.
+    /// Returns the cluster's id: a Kafka whose volume was wiped has another one. It waits for a few seconds
+    /// at most.
     pub async fn cluster_id(&self) -> Result<Arc<str>, KafkaError> {
         self.blocking_within(self.timeout.min(LOOK_PATIENCE), |admin| {
             let patience = admin.timeout;
-            // A cluster id is kept by the client once known, so ask the brokers first whether they are there at all.
+            // A cluster id is kept by the client once known, so ask the brokers first whether they are there
+            // at all.
             admin.clients.client.inner().fetch_metadata(None, patience)?;
             let id = admin.clients.client.inner().fetch_cluster_id(patience);
             id.map(Arc::from).ok_or_else(|| KafkaError::unavailable("no answer with a cluster id"))
@@ -223,10 +222,10 @@ impl Admin {
 
     /// Returns what `group` has committed for `partitions` of `topic`; none where it never has.
     ///
-    /// While a transaction that holds offsets of the group is open, Kafka does not answer until it has ended, and
-    /// `patience` bounds the wait. Brokers before 2.5 answer with what was committed before it. Neither consumer of
-    /// this program needs more: whoever opens a partition has ended such a transaction before it asks, and whoever waits
-    /// for a position asks again.
+    /// While a transaction that holds offsets of the group is open, Kafka does not answer until it has ended,
+    /// and `patience` bounds the wait. Brokers before 2.5 answer with what was committed before it. Neither
+    /// consumer of this program needs more: whoever opens a partition has ended such a transaction before it
+    /// asks, and whoever waits for a position asks again.
     pub async fn committed(
         &self,
         group: &str,
@@ -261,12 +260,12 @@ impl Admin {
         .await
     }
 
-    /// Tells whether the log still has the record that was seen there. One that is past its retention is taken for
-    /// there: whether the log begins behind it is for its ends to tell.
+    /// Tells whether the log still has the record that was seen there. One that is past its retention is
+    /// taken for there: whether the log begins behind it is for its ends to tell.
     ///
-    /// Kafka's own clock dates each record, so the first record that is as old as the mark lies at it or before it, and
-    /// the first that is younger lies behind it. Two cheap questions tell that; where the clock of a broker went back,
-    /// they may err, and the record itself is read.
+    /// Kafka's own clock dates each record, so the first record that is as old as the mark lies at it or
+    /// before it, and the first that is younger lies behind it. Two cheap questions tell that; where the
+    /// clock of a broker went back, they may err, and the record itself is read.
     pub async fn holds(&self, topic: &str, partition: i32, mark: Mark) -> Result<bool, KafkaError> {
         let ends = self.log_ends(topic, [partition]).await?;
         let Some(ends) = ends.first().copied() else { return Ok(true) };
@@ -371,8 +370,8 @@ impl Admin {
         .await
     }
 
-    /// Returns, for each partition, the first offset whose record was appended at or after `time_ms` (milliseconds
-    /// since 1970), or the log's end where there is none. No record is older than 1970.
+    /// Returns, for each partition, the first offset whose record was appended at or after `time_ms`
+    /// (milliseconds since 1970), or the log's end where there is none. No record is older than 1970.
     pub async fn offsets_at(
         &self,
         topic: &str,
@@ -412,8 +411,8 @@ impl Asking {
     }
 }
 
-/// Counts the partitions of `topics` in what Kafka's consumer protocol says of a member: a version, then for each topic
-/// its name and its partitions. What is not of that form assigns nothing.
+/// Counts the partitions of `topics` in what Kafka's consumer protocol says of a member: a version, then for
+/// each topic its name and its partitions. What is not of that form assigns nothing.
 fn assigned(assignment: &[u8], topics: &[Arc<str>]) -> usize {
     fn take<'a>(rest: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
         let (taken, left) = rest.split_at_checked(length)?;
@@ -442,8 +441,8 @@ fn assigned(assignment: &[u8], topics: &[Arc<str>]) -> usize {
     count().unwrap_or(0)
 }
 
-/// Asks again while the answer is that the group's coordinator is not ready, which it is not in the first moments of a
-/// broker or of a broker's first group.
+/// Asks again while the answer is that the group's coordinator is not ready, which it is not in the first
+/// moments of a broker or of a broker's first group.
 fn patiently<T>(patience: Duration, mut ask: impl FnMut() -> Result<T, KafkaError>) -> Result<T, KafkaError> {
     let began = Instant::now();
     loop {

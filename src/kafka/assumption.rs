@@ -9,8 +9,9 @@
 //! | a rebalance assigns partitions or takes them | it is taken for one that takes them: what is not read cannot be lost |
 //! | an answer about partitions speaks of each that was asked for | the question has failed: a position that is missing must not pass for none |
 //!
-//! Each is logged where it breaks, or is the failure of the call. Behind a list of headers that librdkafka itself cannot
-//! parse nobody can look: rdkafka tells it from none no more than the record without headers that it then is.
+//! Each is logged where it breaks, or is the failure of the call. Behind a list of headers that librdkafka
+//! itself cannot parse nobody can look: rdkafka tells it from none no more than the record without headers
+//! that it then is.
 
 use super::error::KafkaError;
 

@@ -1,7 +1,8 @@
-//! The batch under construction of one partition: the records that were taken, and the positions that they cover.
+//! The batch under construction of one partition: the records that were taken, and the positions that they
+//! cover.
 //!
-//! Records and position move together, always: a position that has moved past records that are not in the batch would
-//! be stored as done, and the records would be lost.
+//! Records and position move together, always: a position that has moved past records that are not in the
+//! batch would be stored as done, and the records would be lost.
 
 use std::time::{Duration, Instant};
 

@@ -1,9 +1,9 @@
 //! The settings that every Kafka client of this program shares, each with its reason.
 
-use rdkafka::{
-    ClientConfig, ClientContext, config::RDKafkaLogLevel, consumer::ConsumerContext,
-    error::KafkaError as ClientError,
-};
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::ConsumerContext;
+use rdkafka::error::KafkaError as ClientError;
+use rdkafka::{ClientConfig, ClientContext};
 
 use crate::config::KafkaSettings;
 
@@ -31,8 +31,8 @@ pub fn overridden(mut config: ClientConfig, settings: &KafkaSettings) -> ClientC
     config
 }
 
-/// The context of every client: sends librdkafka's log lines and errors to tracing. `T` is what a client keeps beside
-/// that, for whoever takes its rebalances or its deliveries.
+/// The context of every client: sends librdkafka's log lines and errors to tracing. `T` is what a client
+/// keeps beside that, for whoever takes its rebalances or its deliveries.
 #[derive(Debug)]
 pub struct Logged<T = ()> {
     client: &'static str,
@@ -74,8 +74,9 @@ impl<T: Send + Sync + 'static> ClientContext for Logged<T> {
 
 impl ConsumerContext for Logged {}
 
-/// Maps a log line of librdkafka to tracing: connection trouble shows as readiness, so its lines are only for debugging.
-/// What is fatal to a client is not to the program: it builds another one, and says so itself where it gives up.
+/// Maps a log line of librdkafka to tracing: connection trouble shows as readiness, so its lines are only for
+/// debugging. What is fatal to a client is not to the program: it builds another one, and says so itself
+/// where it gives up.
 fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     match level {
         RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {

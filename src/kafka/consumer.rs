@@ -1,54 +1,46 @@
 //! The consumer thread: polls one group member and turns what it gets into events for an actor.
 //!
-//! A `BaseConsumer` is polled on a thread of its own, because the async consumers of the crate can stall without a
-//! word, and because the poll loop has to go on whatever the pipeline behind it does.
+//! A `BaseConsumer` is polled on a thread of its own, because the async consumers of the crate can stall
+//! without a word, and because the poll loop has to go on whatever the pipeline behind it does.
 //!
-//! Assignment is taken in two steps. Kafka assigns a partition to this member, and the thread only reports it; the
-//! actor then finds the durable position (and ends what a dead predecessor left open) and sends [`Command::Open`] with
-//! the position to read from. Nothing is read before that, and `auto.offset.reset` is `error`: a position outside the
-//! log is an event with a decision, never a silent jump. Each assignment has a number: what was decided for an earlier one is
-//! not taken for the present one.
+//! Assignment is taken in two steps. Kafka assigns a partition to this member, and the thread only reports
+//! it; the actor then finds the durable position (and ends what a dead predecessor left open) and sends
+//! [`Command::Open`] with the position to read from. Nothing is read before that, and `auto.offset.reset` is
+//! `error`: a position outside the log is an event with a decision, never a silent jump. Each assignment has
+//! a number: what was decided for an earlier one is not taken for the present one.
 //!
-//! Memory is bounded: a batch counts as in flight until the actor says [`Command::Done`]. With the limit reached the
-//! thread stops taking records, and when that lasts it pauses the partitions and keeps polling, so that the group does
-//! not expel it: `in_flight` decides. librdkafka's own queue is bounded by the settings of `group_member`.
+//! Memory is bounded: a batch counts as in flight until the actor says [`Command::Done`]. With the limit
+//! reached the thread stops taking records, and when that lasts it pauses the partitions and keeps polling,
+//! so that the group does not expel it: `in_flight` decides. librdkafka's own queue is bounded by the
+//! settings of `group_member`.
 
 mod in_flight;
 mod thread_slot;
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-        mpsc,
-    },
-    time::{Duration, Instant},
-};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
 
-use rdkafka::{
-    Message, Offset, TopicPartitionList,
-    consumer::{BaseConsumer, CommitMode, Consumer, ConsumerGroupMetadata},
-    error::{KafkaError as ClientError, RDKafkaErrorCode},
-    message::BorrowedMessage,
-};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerGroupMetadata};
+use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
+use rdkafka::message::BorrowedMessage;
+use rdkafka::{Message, Offset, TopicPartitionList};
 
-use super::{
-    assumption::BrokenAssumption,
-    batch_builder::BatchBuilder,
-    client::Logged,
-    error::KafkaError,
-    group_member::{Assignment, Rebalance, config, leave, list_of},
-    headers::{HeaderList, Origin},
-    offset_note::OffsetNote,
-    record::{Partition, RecordBatch},
-};
-use crate::{config::Settings, supervision::Beat};
-
-pub use in_flight::InFlightLimit;
-use in_flight::{Flow, InFlight};
-use thread_slot::Holding;
-pub use thread_slot::ThreadSlot;
+pub use self::in_flight::InFlightLimit;
+use self::in_flight::{Flow, InFlight};
+use self::thread_slot::Holding;
+pub use self::thread_slot::ThreadSlot;
+use super::assumption::BrokenAssumption;
+use super::batch_builder::BatchBuilder;
+use super::client::Logged;
+use super::error::KafkaError;
+use super::group_member::{Assignment, Rebalance, config, leave, list_of};
+use super::headers::{HeaderList, Origin};
+use super::offset_note::OffsetNote;
+use super::record::{Partition, RecordBatch};
+use crate::config::Settings;
+use crate::supervision::Beat;
 
 /// The identity of a group member at the moment a batch was read.
 pub type GroupMetadata = ConsumerGroupMetadata;
@@ -56,7 +48,8 @@ pub type GroupMetadata = ConsumerGroupMetadata;
 /// What the actor tells the thread.
 #[derive(Debug)]
 pub enum Command {
-    /// Read the partition from `next_offset` on, as opening `opening`, if it is still the assignment of that number.
+    /// Read the partition from `next_offset` on, as opening `opening`, if it is still the assignment of that
+    /// number.
     Open { partition: Partition, assignment: u64, next_offset: i64, opening: u64 },
     /// Stop reading the partition and forget what is in flight of it.
     Close(Partition),
@@ -148,7 +141,8 @@ struct Opened {
 }
 
 struct Reader {
-    /// First of all, so that it goes first: leaving the group takes its time, and a successor watches over that.
+    /// First of all, so that it goes first: leaving the group takes its time, and a successor watches over
+    /// that.
     beat: Arc<Beat>,
     consumer: BaseConsumer<Logged<Assignment>>,
     topics: Vec<Arc<str>>,
@@ -299,7 +293,8 @@ impl Reader {
         }
     }
 
-    /// Pauses the partitions when the limit has been reached for long, and resumes them when there is room again.
+    /// Pauses the partitions when the limit has been reached for long, and resumes them when there is room
+    /// again.
     fn hold_back(&mut self, full: bool) {
         let look = self.in_flight.look(full, Instant::now());
         if let Some(held) = look.held {
@@ -396,8 +391,8 @@ impl Reader {
         true
     }
 
-    /// At the end of a partition the position may lie behind control records, which no reader gets: hands it on. The
-    /// event names no partition that could be relied on, so all are looked at.
+    /// At the end of a partition the position may lie behind control records, which no reader gets: hands it
+    /// on. The event names no partition that could be relied on, so all are looked at.
     fn step_over_control_records(&mut self) -> Result<(), BrokenAssumption> {
         let positions =
             self.consumer.position().map_err(|error| BrokenAssumption::NoPositions(error.to_string()))?;

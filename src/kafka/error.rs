@@ -1,6 +1,7 @@
 //! What a failed Kafka call means for its caller.
 //!
-//! Every kind of failure has one answer ([`KafkaError::policy`]), and none is retried for ever without a name:
+//! Every kind of failure has one answer ([`KafkaError::policy`]), and none is retried for ever without a
+//! name:
 //!
 //! | kind | what it is | what follows |
 //! |---|---|---|
@@ -25,7 +26,8 @@ use crate::faults::Injected;
 pub const MEND_ADDRESS: &str = "see that the brokers run where kafka.bootstrap_servers says, and that kafka.properties suits \
                                 their security";
 
-/// A failed call, classified where it is born. Its text says all that `source`, which is kept for whoever asks, says.
+/// A failed call, classified where it is born. Its text says all that `source`, which is kept for whoever
+/// asks, says.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum KafkaError {
     /// The broker cannot be reached or is not ready: wait and try again.
@@ -172,7 +174,8 @@ impl From<ClientError> for KafkaError {
     }
 }
 
-/// Says which property librdkafka refuses, and why, without the value: it may be a secret, and librdkafka quotes it.
+/// Says which property librdkafka refuses, and why, without the value: it may be a secret, and librdkafka
+/// quotes it.
 fn refused_property(outcome: RDKafkaConfRes, detail: &str, name: &str) -> String {
     let after = |mark: &str| detail.find(mark).map(|at| detail[at..].trim_end());
     let reason = if outcome == RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN {

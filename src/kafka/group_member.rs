@@ -1,14 +1,14 @@
 //! A member of a consumer group: its settings, and how it takes a rebalance.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
-use rdkafka::{
-    ClientConfig, TopicPartitionList,
-    consumer::{BaseConsumer, Consumer, ConsumerContext},
-    error::{KafkaResult, RDKafkaErrorCode},
-    types::RDKafkaRespErr,
-};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{ClientConfig, TopicPartitionList};
 
 use super::assumption::BrokenAssumption;
 use super::client::{Logged, base, overridden};
@@ -38,8 +38,8 @@ pub(super) fn list_of(partitions: &[Partition]) -> TopicPartitionList {
     list
 }
 
-/// Stops reading partitions. A pause of ours would stay with them for as long as this client lives, also when they come
-/// back, so it goes first.
+/// Stops reading partitions. A pause of ours would stay with them for as long as this client lives, also when
+/// they come back, so it goes first.
 pub(super) fn leave(
     consumer: &BaseConsumer<Logged<Assignment>>,
     partitions: &[Partition],

@@ -1,6 +1,7 @@
 //! The headers of the contract, typed: what travels beside a value that is never changed.
 
-use std::{panic::AssertUnwindSafe, sync::Arc};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use rdkafka::message::{BorrowedHeaders, Header, Headers as _, OwnedHeaders};
@@ -46,11 +47,11 @@ pub struct HeaderList {
 }
 
 impl HeaderList {
-    /// Reads the headers of a record; what is missing or unreadable is left out, for a record may come from elsewhere.
-    /// `previous` is the origin of the record before, shared when it is the same.
+    /// Reads the headers of a record; what is missing or unreadable is left out, for a record may come from
+    /// elsewhere. `previous` is the origin of the record before, shared when it is the same.
     ///
-    /// Returns none where they cannot be read at all: rdkafka panics on a name that is not UTF-8, and whoever may write
-    /// to a topic may write such a one. It must not end the thread, at every attempt anew.
+    /// Returns none where they cannot be read at all: rdkafka panics on a name that is not UTF-8, and whoever
+    /// may write to a topic may write such a one. It must not end the thread, at every attempt anew.
     pub fn read(headers: &BorrowedHeaders, previous: Option<&Arc<Origin>>) -> Option<Self> {
         std::panic::catch_unwind(AssertUnwindSafe(|| Self::parse(headers, previous))).ok()
     }

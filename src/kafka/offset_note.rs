@@ -1,11 +1,12 @@
 //! What stands beside a committed raw offset: the log that the offset speaks of.
 //!
-//! Kafka forgets the offsets of a deleted topic a moment after the topic, and keeps them when a log is set back to an
-//! older copy. An offset that names its log cannot be taken for a place in another one.
+//! Kafka forgets the offsets of a deleted topic a moment after the topic, and keeps them when a log is set
+//! back to an older copy. An offset that names its log cannot be taken for a place in another one.
 
 use std::fmt;
 
-use super::{record::Mark, topic_ids::TopicId};
+use super::record::Mark;
+use super::topic_ids::TopicId;
 
 /// The log of an offset: the topic's id, and the last record before the offset. Either may be unknown.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -1,8 +1,8 @@
 //! Which partition a raw row goes to.
 //!
-//! Order is kept per borough, so the borough chooses the partition by an explicit table. Hashing the key cannot do
-//! it: with five partitions murmur2 puts Brooklyn and Staten Island together and leaves one partition empty, and
-//! librdkafka's crc32 uses two of the five.
+//! Order is kept per borough, so the borough chooses the partition by an explicit table. Hashing the key
+//! cannot do it: with five partitions murmur2 puts Brooklyn and Staten Island together and leaves one
+//! partition empty, and librdkafka's crc32 uses two of the five.
 
 use nyc311_domain::{Borough, RawHead};
 
@@ -31,8 +31,8 @@ impl PartitionMap {
 
     /// Returns the partition of a raw row.
     ///
-    /// Versions of one request keep their order: a row without a borough goes where its `unique_key` hashes to, and
-    /// one without a `unique_key` where its bytes do, which spreads both evenly.
+    /// Versions of one request keep their order: a row without a borough goes where its `unique_key` hashes
+    /// to, and one without a `unique_key` where its bytes do, which spreads both evenly.
     pub fn partition(self, head: &RawHead<'_>, raw: &[u8]) -> i32 {
         let spread = match &head.unique_key {
             Some(key) => crc32fast::hash(key.as_bytes()),

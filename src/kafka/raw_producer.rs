@@ -1,49 +1,45 @@
 //! The producer of the raw topic: idempotent, and answers only when every row of a page is acknowledged.
 //!
-//! Delivery: a page counts as published when the brokers have acknowledged each of its rows (`acks=all`). A crash in
-//! between leaves some rows in the log; the page is then published again, and promise 6 makes the repetition free.
+//! Delivery: a page counts as published when the brokers have acknowledged each of its rows (`acks=all`). A
+//! crash in between leaves some rows in the log; the page is then published again, and promise 6 makes the
+//! repetition free.
 //!
-//! A producer that librdkafka has given up, and one whose threads do not answer, is of no use any more: the failure is
-//! [`KafkaError::Fatal`], and whoever owns the producer makes another.
+//! A producer that librdkafka has given up, and one whose threads do not answer, is of no use any more: the
+//! failure is [`KafkaError::Fatal`], and whoever owns the producer makes another.
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
-use rdkafka::{
-    Message,
-    error::{KafkaError as ClientError, RDKafkaErrorCode},
-    producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, PurgeConfig, ThreadedProducer},
+use rdkafka::Message;
+use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
+use rdkafka::producer::{
+    BaseRecord, DeliveryResult, Producer, ProducerContext, PurgeConfig, ThreadedProducer,
 };
 use tokio::sync::Notify;
 
-use super::{
-    client::{Logged, base, overridden},
-    error::KafkaError,
-    headers::HeaderList,
-    record::{Acknowledged, PublishedPage, RawRow},
-    topics::max_row_bytes,
-};
+use super::client::{Logged, base, overridden};
+use super::error::KafkaError;
+use super::headers::HeaderList;
+use super::record::{Acknowledged, PublishedPage, RawRow};
+use super::topics::max_row_bytes;
 use crate::config::KafkaSettings;
 use crate::fault_point;
 use crate::retry::QUEUE_FULL;
 
 /// How long librdkafka itself tries to deliver a row before the page is reported as failed.
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(30);
-/// How many seconds may pass without a single report while rows are on their way: past [`MESSAGE_TIMEOUT`] each has its
-/// report, so the threads that bring them stand still.
+/// How many seconds may pass without a single report while rows are on their way: past [`MESSAGE_TIMEOUT`]
+/// each has its report, so the threads that bring them stand still.
 const SILENT_SECONDS: u32 = 40;
 
 /// Counts the acknowledgements of one page.
 struct Receipt {
-    /// Rows that are on their way, and one for the publisher until it has queued them all: so nobody but the last one finds that nothing
-    /// is left, and one counter tells it. A second flag could be missed by the one side while the other misses the counter.
+    /// Rows that are on their way, and one for the publisher until it has queued them all: so nobody but the
+    /// last one finds that nothing is left, and one counter tells it. A second flag could be missed by the
+    /// one side while the other misses the counter.
     outstanding: AtomicU64,
     /// Reports so far.
     reports: AtomicU64,
@@ -70,8 +66,8 @@ impl Receipt {
         self.outstanding.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Waits until nothing has been reported for so long that nothing will be. Counted in seconds that were waited for,
-    /// because a process that was stopped as a whole finds its reports when it goes on.
+    /// Waits until nothing has been reported for so long that nothing will be. Counted in seconds that were
+    /// waited for, because a process that was stopped as a whole finds its reports when it goes on.
     async fn silence(&self) {
         let (mut silent_seconds, mut seen) = (0, 0);
         while silent_seconds < SILENT_SECONDS {
@@ -164,7 +160,8 @@ impl RawProducer {
         })
     }
 
-    /// Publishes rows and waits for all acknowledgements; rows that the broker refuses for their size are named.
+    /// Publishes rows and waits for all acknowledgements; rows that the broker refuses for their size are
+    /// named.
     ///
     /// # Errors
     /// The first failure; rows before it may be in the log.
@@ -240,8 +237,8 @@ impl RawProducer {
 }
 
 impl Drop for RawProducer {
-    /// Gives up what has not been delivered. librdkafka's threads are waited for on a thread of its own: one of them may
-    /// be why the producer is dropped.
+    /// Gives up what has not been delivered. librdkafka's threads are waited for on a thread of its own: one
+    /// of them may be why the producer is dropped.
     fn drop(&mut self) {
         let Some(producer) = self.producer.take() else { return };
         producer.purge(PurgeConfig::default().queue().inflight());
@@ -255,8 +252,9 @@ impl Drop for RawProducer {
 
 #[cfg(test)]
 mod tests {
-    use futures_util::FutureExt;
     use std::sync::atomic::AtomicUsize;
+
+    use futures_util::FutureExt;
 
     use super::*;
 
@@ -302,7 +300,8 @@ mod tests {
         let producer = RawProducer::new(&settings.kafka).unwrap();
         let native = producer.producer.as_ref().unwrap().client().native_ptr();
         let code = rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER;
-        // librdkafka's own way to test what follows from a fatal error; the client lives, and the text has its end.
+        // librdkafka's own way to test what follows from a fatal error; the client lives, and the text has
+        // its end.
         #[allow(unsafe_code)]
         unsafe {
             rd_kafka_test_fatal_error(native, code, c"a test".as_ptr());

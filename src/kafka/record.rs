@@ -1,4 +1,5 @@
-//! Records and partitions as they are handed on: rows for the raw topic, derived records, and batches that were read.
+//! Records and partitions as they are handed on: rows for the raw topic, derived records, and batches that
+//! were read.
 
 use std::sync::Arc;
 
@@ -56,8 +57,8 @@ pub struct Record {
     pub headers: HeaderList,
 }
 
-/// Records of one partition in offset order, covering the positions `[from, to)`. Offsets may have gaps. A batch
-/// without records moves the position over control records, which no reader gets.
+/// Records of one partition in offset order, covering the positions `[from, to)`. Offsets may have gaps. A
+/// batch without records moves the position over control records, which no reader gets.
 #[derive(Debug, Clone)]
 pub struct RecordBatch {
     pub topic: Arc<str>,
@@ -72,8 +73,8 @@ pub struct RecordBatch {
     pub last: Option<Mark>,
 }
 
-/// A record that was seen in a log. A log that has been set back to an older copy and has grown again since has another
-/// one there, appended at another time.
+/// A record that was seen in a log. A log that has been set back to an older copy and has grown again since
+/// has another one there, appended at another time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mark {
     pub offset: i64,

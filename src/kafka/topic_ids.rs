@@ -1,42 +1,40 @@
 //! Names a log beyond doubt: the id that Kafka gives a topic when it is created.
 //!
-//! A topic that was deleted and created again has its old name, and its offsets begin anew: what was remembered of the
-//! old log passes for a place in the new one. Only the id (Kafka 2.8 and later) tells them apart. rdkafka does not wrap
-//! the call that tells it, so this module talks to librdkafka itself, and is the only one that does.
+//! A topic that was deleted and created again has its old name, and its offsets begin anew: what was
+//! remembered of the old log passes for a place in the new one. Only the id (Kafka 2.8 and later) tells them
+//! apart. rdkafka does not wrap the call that tells it, so this module talks to librdkafka itself, and is the
+//! only one that does.
 //!
 //! # Why the unsafe code is sound
 //!
-//! - Each object that librdkafka hands out is owned by an [`Owned`], which gives it back exactly once, also on the way
-//!   out of an error. They are declared in the order queue, options, collection, event, so they are given back in the
-//!   reverse order, all of them before the caller's client, which is borrowed for the whole call.
+//! - Each object that librdkafka hands out is owned by an [`Owned`], which gives it back exactly once, also
+//!   on the way out of an error. They are declared in the order queue, options, collection, event, so they
+//!   are given back in the reverse order, all of them before the caller's client, which is borrowed for the
+//!   whole call.
 //! - What is read of an event (topics, ids, texts) is copied before the event is given back.
-//! - The wait for the answer has an end: the queue is this call's own and is polled once, for a little longer than the
-//!   request may take. An answer that comes after that goes to a queue that is gone, where librdkafka drops it.
+//! - The wait for the answer has an end: the queue is this call's own and is polled once, for a little longer
+//!   than the request may take. An answer that comes after that goes to a queue that is gone, where
+//!   librdkafka drops it.
 #![allow(unsafe_code)]
 
-use std::{
-    collections::HashMap,
-    ffi::{CStr, CString, c_char},
-    ptr::NonNull,
-    sync::Arc,
-    time::Duration,
-};
+use std::collections::HashMap;
+use std::ffi::{CStr, CString, c_char};
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::time::Duration;
 
-use rdkafka::{
-    ClientContext,
-    bindings::{
-        rd_kafka_AdminOptions_destroy, rd_kafka_AdminOptions_new, rd_kafka_AdminOptions_set_request_timeout,
-        rd_kafka_DescribeTopics, rd_kafka_DescribeTopics_result_topics, rd_kafka_TopicCollection_destroy,
-        rd_kafka_TopicCollection_of_topic_names, rd_kafka_TopicDescription_error,
-        rd_kafka_TopicDescription_name, rd_kafka_TopicDescription_partitions, rd_kafka_TopicDescription_t,
-        rd_kafka_TopicDescription_topic_id, rd_kafka_Uuid_base64str, rd_kafka_Uuid_least_significant_bits,
-        rd_kafka_Uuid_most_significant_bits, rd_kafka_admin_op_t, rd_kafka_error_code,
-        rd_kafka_event_DescribeTopics_result, rd_kafka_event_destroy, rd_kafka_event_error,
-        rd_kafka_queue_destroy, rd_kafka_queue_new, rd_kafka_queue_poll,
-    },
-    client::Client,
-    error::{KafkaError as ClientError, RDKafkaErrorCode},
+use rdkafka::ClientContext;
+use rdkafka::bindings::{
+    rd_kafka_AdminOptions_destroy, rd_kafka_AdminOptions_new, rd_kafka_AdminOptions_set_request_timeout,
+    rd_kafka_DescribeTopics, rd_kafka_DescribeTopics_result_topics, rd_kafka_TopicCollection_destroy,
+    rd_kafka_TopicCollection_of_topic_names, rd_kafka_TopicDescription_error, rd_kafka_TopicDescription_name,
+    rd_kafka_TopicDescription_partitions, rd_kafka_TopicDescription_t, rd_kafka_TopicDescription_topic_id,
+    rd_kafka_Uuid_base64str, rd_kafka_Uuid_least_significant_bits, rd_kafka_Uuid_most_significant_bits,
+    rd_kafka_admin_op_t, rd_kafka_error_code, rd_kafka_event_DescribeTopics_result, rd_kafka_event_destroy,
+    rd_kafka_event_error, rd_kafka_queue_destroy, rd_kafka_queue_new, rd_kafka_queue_poll,
 };
+use rdkafka::client::Client;
+use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 
 use super::error::KafkaError;
 
@@ -51,7 +49,8 @@ pub struct DescribedTopic {
     pub partitions: i32,
 }
 
-/// How much longer the wait is than the request may take, so that librdkafka's own timeout comes first and says why.
+/// How much longer the wait is than the request may take, so that librdkafka's own timeout comes first and
+/// says why.
 const GRACE: Duration = Duration::from_millis(500);
 
 /// An object of librdkafka's, given back when dropped.
@@ -74,12 +73,14 @@ impl<T> Owned<T> {
 
 impl<T> Drop for Owned<T> {
     fn drop(&mut self) {
-        // SAFETY: the pointer came from the constructor that `give_back` belongs to, and nothing else gives it back.
+        // SAFETY: the pointer came from the constructor that `give_back` belongs to, and nothing else gives
+        // it back.
         unsafe { (self.give_back)(self.object.as_ptr()) }
     }
 }
 
-/// Asks the brokers for these topics and blocks for `patience` at most; topics that do not exist are not in the answer.
+/// Asks the brokers for these topics and blocks for `patience` at most; topics that do not exist are not in
+/// the answer.
 pub(super) fn describe<C: ClientContext>(
     client: &Client<C>,
     names: &[String],
@@ -150,8 +151,8 @@ pub(super) fn describe<C: ClientContext>(
 unsafe fn read(
     topic: *const rd_kafka_TopicDescription_t,
 ) -> Result<Option<(String, DescribedTopic)>, KafkaError> {
-    // SAFETY: the caller's promise covers every part of the description; a topic without an error has a null one, which
-    // `rd_kafka_error_code` takes.
+    // SAFETY: the caller's promise covers every part of the description; a topic without an error has a null
+    // one, which `rd_kafka_error_code` takes.
     unsafe {
         let code = RDKafkaErrorCode::from(rd_kafka_error_code(rd_kafka_TopicDescription_error(topic)));
         if code == RDKafkaErrorCode::UnknownTopicOrPartition {

@@ -1,18 +1,19 @@
 //! The topics: created at start where they are missing, and checked where they exist.
 
-use rdkafka::{
-    admin::{AdminOptions, NewTopic, ResourceSpecifier, TopicReplication},
-    error::RDKafkaErrorCode,
-};
+use rdkafka::admin::{AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::error::RDKafkaErrorCode;
 
-use super::{admin::Admin, error::KafkaError, partition_map::PartitionMap};
+use super::admin::Admin;
+use super::error::KafkaError;
+use super::partition_map::PartitionMap;
 use crate::config::KafkaSettings;
 
 /// How much larger than a raw record a record derived from it may be: what was replaced stays in it.
 const DERIVED_GROWTH: usize = 4;
 
-/// What a record has beside its value, at most: the batch's head (61 bytes), lengths (36), a borough as key and the
-/// headers of the contract (some 200). A round number, so that the bound on a row does not hang on a poll's id or page.
+/// What a record has beside its value, at most: the batch's head (61 bytes), lengths (36), a borough as key
+/// and the headers of the contract (some 200). A round number, so that the bound on a row does not hang on a
+/// poll's id or page.
 pub const RECORD_OVERHEAD_BYTES: usize = 1024;
 
 /// Returns the largest row that is sent to Kafka, in bytes: whatever its content, its record fits the topic.
@@ -28,8 +29,8 @@ pub fn derived_max_bytes(settings: &KafkaSettings) -> usize {
 /// Creates the missing ones of the three topics, checks the others, and returns the names of the new ones.
 ///
 /// # Errors
-/// [`KafkaError::Mismatch`] for a topic with another number of partitions or another timestamp type: a record dated
-/// days back would be deleted within seconds, and another count would send boroughs elsewhere.
+/// [`KafkaError::Mismatch`] for a topic with another number of partitions or another timestamp type: a record
+/// dated days back would be deleted within seconds, and another count would send boroughs elsewhere.
 pub async fn ensure(admin: &Admin, settings: &KafkaSettings) -> Result<Vec<String>, KafkaError> {
     let missing = missing(admin, settings).await?;
     if !missing.is_empty() {
@@ -87,8 +88,8 @@ async fn create(admin: &Admin, settings: &KafkaSettings, names: &[&str]) -> Resu
             NewTopic::new(name, partitions, TopicReplication::Fixed(settings.replication_factor))
                 .set("cleanup.policy", "delete")
                 .set("retention.ms", &retention_ms)
-                // A record carries its source times in headers. Kafka's own clock decides what is old: a record dated
-                // 30 days back would be deleted at once, one dated ahead refused.
+                // A record carries its source times in headers. Kafka's own clock decides what is old: a
+                // record dated 30 days back would be deleted at once, one dated ahead refused.
                 .set("message.timestamp.type", "LogAppendTime")
                 .set("max.message.bytes", max_bytes)
         })
@@ -108,9 +109,10 @@ async fn create(admin: &Admin, settings: &KafkaSettings, names: &[&str]) -> Resu
     admin.wait_for_topics(names, partitions).await
 }
 
-/// Says whether waiting can help a topic that could not be created. Only what somebody has to change ends the program: rights,
-/// policies, names, settings. Anything else (a controller that moves, a leader that is not there yet, a request that took too long, a
-/// code that is not known here) is waited for, since a start-up of brokers looks like that, and readiness tells of it.
+/// Says whether waiting can help a topic that could not be created. Only what somebody has to change ends the
+/// program: rights, policies, names, settings. Anything else (a controller that moves, a leader that is not
+/// there yet, a request that took too long, a code that is not known here) is waited for, since a start-up of
+/// brokers looks like that, and readiness tells of it.
 fn not_created(name: &str, code: RDKafkaErrorCode) -> KafkaError {
     use RDKafkaErrorCode::{
         ClusterAuthorizationFailed, InvalidConfig, InvalidPartitions, InvalidReplicaAssignment,

@@ -1,56 +1,51 @@
 //! The transactional producer of one raw partition: raw to enriched exactly once.
 //!
-//! Delivery argument. One transaction holds the derived records of a batch (enriched and dead letters) and the raw
-//! offset after it. Readers of the derived topics use `read_committed`, so:
-//! - a crash before the commit leaves an open transaction; the next owner initialises the same transactional id, which
-//!   aborts it, and reads the batch again from the committed offset: no record of it is ever seen;
+//! Delivery argument. One transaction holds the derived records of a batch (enriched and dead letters) and
+//! the raw offset after it. Readers of the derived topics use `read_committed`, so:
+//! - a crash before the commit leaves an open transaction; the next owner initialises the same transactional
+//!   id, which aborts it, and reads the batch again from the committed offset: no record of it is ever seen;
 //! - a crash after the commit finds the committed offset behind the batch: nothing is read again;
 //! - an old owner that still lives is fenced by that initialisation: its commit fails.
 //!
-//! The group metadata of a batch is that of the moment it was read. A rebalance in between makes the broker refuse the
-//! offsets, and with them the transaction.
+//! The group metadata of a batch is that of the moment it was read. A rebalance in between makes the broker
+//! refuse the offsets, and with them the transaction.
 //!
-//! Every call is bounded, and so is the whole job ([`JOB_LIMIT`]): a thread that stands still in the middle of one is left
-//! behind. Its waiter gets an error, the partition is opened anew, and the fresh producer's initialisation of the same
-//! id fences whatever the old thread may still do when it wakes.
+//! Every call is bounded, and so is the whole job ([`JOB_LIMIT`]): a thread that stands still in the middle
+//! of one is left behind. Its waiter gets an error, the partition is opened anew, and the fresh producer's
+//! initialisation of the same id fences whatever the old thread may still do when it wakes.
 //!
-//! A broker that is stopped at the wrong moment may itself lose track of a transaction: its coordinator takes it for
-//! complete, while the partitions wait for its end for ever, the offsets of the group too. Kafka ends such a one with
-//! the next end of a transaction of the same producer on the same partitions. So where the committed offset is withheld
-//! though the id was initialised, the next opening begins a transaction there and aborts it ([`Opening::withheld`]).
+//! A broker that is stopped at the wrong moment may itself lose track of a transaction: its coordinator takes
+//! it for complete, while the partitions wait for its end for ever, the offsets of the group too. Kafka ends
+//! such a one with the next end of a transaction of the same producer on the same partitions. So where the
+//! committed offset is withheld though the id was initialised, the next opening begins a transaction there
+//! and aborts it ([`Opening::withheld`]).
 //!
-//! Without transactions (`kafka.transactions = false`) the records are flushed and the offset is committed after that
-//! by the consumer: a crash in between repeats the batch.
+//! Without transactions (`kafka.transactions = false`) the records are flushed and the offset is committed
+//! after that by the consumer: a crash in between repeats the batch.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use rdkafka::{
-    Offset, TopicPartitionList,
-    consumer::{BaseConsumer, Consumer},
-    error::{KafkaError as ClientError, RDKafkaErrorCode},
-    producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext, PurgeConfig},
-};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
+use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext, PurgeConfig};
+use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{
-    client::{Logged, base, overridden},
-    consumer::GroupMetadata,
-    error::KafkaError,
-    offset_note::OffsetNote,
-    record::DerivedRecord,
-    topics::derived_max_bytes,
-};
-use crate::{
-    config::KafkaSettings,
-    fault_point,
-    telemetry::{events, labels::TransactionEnd},
-};
+use super::client::{Logged, base, overridden};
+use super::consumer::GroupMetadata;
+use super::error::KafkaError;
+use super::offset_note::OffsetNote;
+use super::record::DerivedRecord;
+use super::topics::derived_max_bytes;
+use crate::config::KafkaSettings;
+use crate::fault_point;
+use crate::telemetry::events;
+use crate::telemetry::labels::TransactionEnd;
 
-/// How long a transaction may stay open before the broker aborts it: it holds readers back for that long at worst.
+/// How long a transaction may stay open before the broker aborts it: it holds readers back for that long at
+/// worst.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long the calls of a transaction wait: shorter than the transaction itself.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -89,8 +84,8 @@ pub struct PartitionProducer {
 }
 
 impl PartitionProducer {
-    /// Starts the thread and initialises the transactional id, which fences the previous owner and ends what it left
-    /// open.
+    /// Starts the thread and initialises the transactional id, which fences the previous owner and ends what
+    /// it left open.
     pub async fn open(settings: Arc<KafkaSettings>, opening: Opening) -> Result<Self, KafkaError> {
         let (jobs, queue) = mpsc::channel(16);
         let (opened, open) = oneshot::channel();
@@ -244,8 +239,8 @@ impl Worker {
         }
     }
 
-    /// Gives up a transaction. Its queued records go first: librdkafka waits for the report of each, and the reports
-    /// come only while they are asked for.
+    /// Gives up a transaction. Its queued records go first: librdkafka waits for the report of each, and the
+    /// reports come only while they are asked for.
     fn abort(&self, failure: &KafkaError) {
         self.producer.purge(PurgeConfig::default().queue().inflight());
         let began = Instant::now();
@@ -256,8 +251,8 @@ impl Worker {
             failure,
             KafkaError::Unavailable { .. } | KafkaError::Fatal { .. } | KafkaError::Fenced { .. }
         ) {
-            // There is nobody to tell, or it is not for this producer to say. The next opening initialises the id again,
-            // and that aborts what is left.
+            // There is nobody to tell, or it is not for this producer to say. The next opening initialises
+            // the id again, and that aborts what is left.
             return;
         }
         if let Err(error) = self.producer.abort_transaction(ABORT_TIMEOUT) {

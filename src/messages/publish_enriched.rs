@@ -8,7 +8,8 @@ use super::batch_error::BatchError;
 use crate::kafka::transactional::Opening;
 use crate::kafka::{DerivedRecord, GroupMetadata, OffsetNote};
 
-/// Derived records and the raw positions that they cover: one Kafka transaction, answered when it is committed.
+/// Derived records and the raw positions that they cover: one Kafka transaction, answered when it is
+/// committed.
 #[derive(Message)]
 #[rtype(result = "Result<(), BatchError>")]
 pub struct PublishEnriched {
@@ -22,8 +23,8 @@ pub struct PublishEnriched {
     pub group: Option<Arc<GroupMetadata>>,
 }
 
-/// Asks for a fresh transactional producer of a raw partition: whoever had one before is fenced, and what it left
-/// open is ended.
+/// Asks for a fresh transactional producer of a raw partition: whoever had one before is fenced, and what it
+/// left open is ended.
 #[derive(Message, Debug, Clone)]
 #[rtype(result = "Result<OpenedPartition, BatchError>")]
 pub struct OpenPartition(pub Opening);

@@ -16,6 +16,7 @@ pub struct RawBatch {
     pub opening: u64,
     /// The log that the offset behind the records speaks of.
     pub note: OffsetNote,
-    /// The group metadata of the moment of reading: taken later, a rebalance in between would double the rows.
+    /// The group metadata of the moment of reading: taken later, a rebalance in between would double the
+    /// rows.
     pub group: Option<Arc<GroupMetadata>>,
 }

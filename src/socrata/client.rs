@@ -7,8 +7,7 @@ use bytes::{Bytes, BytesMut};
 use jiff::Timestamp;
 use nyc311_json::JsonError;
 use reqwest::header::{DATE, HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::redirect;
-use reqwest::{Response, StatusCode, Url};
+use reqwest::{Response, StatusCode, Url, redirect};
 use serde::Deserialize;
 
 use super::error::SocrataError;
@@ -27,7 +26,8 @@ const MIN_BYTES_IN_READ_TIMEOUT: usize = 1024;
 const MAX_REDIRECTIONS: usize = 10;
 /// How much of an answer that is not understood goes into the error.
 const MAX_EXCERPT_CHARS: usize = 200;
-/// How much of a page goes into the error: up to so much before the place where it is wrong, and from there on.
+/// How much of a page goes into the error: up to so much before the place where it is wrong, and from there
+/// on.
 const PLACE_BEFORE_BYTES: usize = 24;
 const PLACE_AFTER_BYTES: usize = 60;
 
@@ -118,7 +118,8 @@ impl SocrataClient {
     }
 }
 
-/// Follows a redirection, but never takes the token to somebody else: the client sends it along wherever it goes.
+/// Follows a redirection, but never takes the token to somebody else: the client sends it along wherever it
+/// goes.
 fn follow(attempt: redirect::Attempt<'_>, has_token: bool) -> redirect::Action {
     if attempt.previous().len() > MAX_REDIRECTIONS {
         return attempt

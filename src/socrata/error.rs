@@ -50,8 +50,8 @@ impl SocrataError {
         }
     }
 
-    /// Says what to do about it. The client repeats what is waited for until `source.retry_max_elapsed`; the poll fails
-    /// then, as it does at once with what is not.
+    /// Says what to do about it. The client repeats what is waited for until `source.retry_max_elapsed`; the
+    /// poll fails then, as it does at once with what is not.
     ///
     /// | kind | the poll | a command ends with | remedy |
     /// |---|---|---|---|

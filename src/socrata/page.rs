@@ -1,7 +1,7 @@
 //! A page of the source: the answer's body, and where its rows lie in it.
 //!
-//! A row is never decoded and written again: what `row` returns is a view of the very bytes that the source sent,
-//! and that is what `nyc311.raw` carries (promise 2).
+//! A row is never decoded and written again: what `row` returns is a view of the very bytes that the source
+//! sent, and that is what `nyc311.raw` carries (promise 2).
 
 use std::ops::Range;
 
@@ -32,9 +32,9 @@ pub struct Page {
 }
 
 impl Page {
-    /// Slices a body into its rows. Accepts every array whose elements can be told apart, whatever they are: a row that
-    /// is no object, or not quite JSON, is the enricher's to refuse, since one bad record must not hold up its neighbours
-    /// (promise 8).
+    /// Slices a body into its rows. Accepts every array whose elements can be told apart, whatever they are:
+    /// a row that is no object, or not quite JSON, is the enricher's to refuse, since one bad record must not
+    /// hold up its neighbours (promise 8).
     pub fn slice(body: Bytes, head: PageHead) -> Result<Self, JsonError> {
         let rows = elements(&body)?;
         Ok(Self { body, rows, head })

@@ -10,13 +10,13 @@ use crate::poll::WindowOn;
 
 /// The last row that a poll has seen, from which it goes on.
 ///
-/// `row_id` is a token for the next page of the same poll and nothing else: the source orders ids by a number that
-/// their text hides, so it is never compared here and never outlives the poll.
+/// `row_id` is a token for the next page of the same poll and nothing else: the source orders ids by a number
+/// that their text hides, so it is never compared here and never outlives the poll.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor {
     pub updated_at: Timestamp,
-    /// `:updated_at` as the row has it, which is sent back: a source may tell times apart that ours cannot. None for a
-    /// cursor that comes from the database.
+    /// `:updated_at` as the row has it, which is sent back: a source may tell times apart that ours cannot.
+    /// None for a cursor that comes from the database.
     pub stated: Option<String>,
     pub row_id: String,
 }
@@ -35,8 +35,8 @@ impl Cursor {
 
 /// One page of a walk by the pair (`:updated_at`, `:id`).
 ///
-/// The pair is the only walk that loses nothing: about 5,000 rows share one `:updated_at`, and `$offset` shifts while
-/// the table moves.
+/// The pair is the only walk that loses nothing: about 5,000 rows share one `:updated_at`, and `$offset`
+/// shifts while the table moves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PageRequest {
     pub on: WindowOn,
@@ -87,9 +87,9 @@ impl PageRequest {
     }
 }
 
-/// Returns `:*,*`, so that a new column arrives by itself and a missing one is no error, or the named columns.
-/// The two columns without which no row can be stored are always asked for, and so are all system fields, unless some
-/// are named: then these alone, among which the settings want the four that are needed.
+/// Returns `:*,*`, so that a new column arrives by itself and a missing one is no error, or the named
+/// columns. The two columns without which no row can be stored are always asked for, and so are all system
+/// fields, unless some are named: then these alone, among which the settings want the four that are needed.
 fn select(columns: &[String]) -> String {
     let named = |name: &str| columns.iter().any(|column| column == name);
     let (system, own): (Vec<&str>, Vec<&str>) =
@@ -112,8 +112,8 @@ fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-/// Rounds up to a whole millisecond, finer than which not every source compares. A window that ends a little later holds
-/// a few rows too many, which changes nothing.
+/// Rounds up to a whole millisecond, finer than which not every source compares. A window that ends a little
+/// later holds a few rows too many, which changes nothing.
 fn round_up(at: Timestamp) -> Timestamp {
     let floor = round_down(at);
     if floor >= at { floor } else { floor.checked_add(1.millisecond()).unwrap_or(at) }
@@ -124,8 +124,8 @@ fn round_down(at: Timestamp) -> Timestamp {
     at.round(floor).unwrap_or(at)
 }
 
-/// Writes a point in time as system fields are written: UTC, milliseconds, `Z`; with more digits where it has more, since
-/// what is asked from a time on must not begin after it.
+/// Writes a point in time as system fields are written: UTC, milliseconds, `Z`; with more digits where it has
+/// more, since what is asked from a time on must not begin after it.
 fn exactly(at: Timestamp) -> String {
     match at.subsec_nanosecond() {
         nanosecond if nanosecond % 1_000_000 == 0 => format!("{at:.3}"),
@@ -134,12 +134,13 @@ fn exactly(at: Timestamp) -> String {
     }
 }
 
-/// Returns the least reading of New York's clock that can mean `since` or later, as the city's own columns are written:
-/// local time without offset.
+/// Returns the least reading of New York's clock that can mean `since` or later, as the city's own columns
+/// are written: local time without offset.
 ///
-/// In autumn an hour of readings happens twice, in spring one does not happen at all and is read with the offset before
-/// the jump. Which offset a row meant is decided when it is enriched, so a window asks for each reading that any of them
-/// puts inside: around a change of the clock for up to an hour more than it shows in the end.
+/// In autumn an hour of readings happens twice, in spring one does not happen at all and is read with the
+/// offset before the jump. Which offset a row meant is decided when it is enriched, so a window asks for each
+/// reading that any of them puts inside: around a change of the clock for up to an hour more than it shows in
+/// the end.
 fn first_reading(since: Timestamp) -> String {
     let since = round_down(since);
     format!("{:.3}", readings(since).into_iter().min().unwrap_or_default())
@@ -162,8 +163,9 @@ fn readings(at: Timestamp) -> [DateTime; 3] {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()

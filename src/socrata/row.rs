@@ -5,8 +5,9 @@ use nyc311_json::{loose_members, sound_value};
 /// The fields that decide where a row goes and how far the poller has come.
 const HEAD: [&[u8]; 5] = [b"unique_key", b"borough", b"created_date", b":updated_at", b":id"];
 
-/// Returns those fields of a row that is not quite JSON as an object of its own: each that can be told apart and is sound
-/// in itself. So the walk goes on from such a row, and its partition is that of its sound versions.
+/// Returns those fields of a row that is not quite JSON as an object of its own: each that can be told apart
+/// and is sound in itself. So the walk goes on from such a row, and its partition is that of its sound
+/// versions.
 pub fn salvaged(row: &[u8]) -> Vec<u8> {
     let mut object = b"{".to_vec();
     for name in HEAD {
@@ -40,8 +41,9 @@ fn member_updated_at(row: &[u8]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use nyc311_domain::{Borough, RawHead, peek};
+
+    use super::*;
 
     #[test]
     fn a_row_with_a_spoiled_text_keeps_its_place_in_the_walk() {

@@ -1,12 +1,14 @@
 //! Opens connections, on a runtime of their own, with the session settings that every caller relies on.
 
-use super::{StoreError, fitness};
-use crate::config::DatabaseSettings;
+use std::time::Duration;
+
 use deadpool_postgres::{Connect, Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use futures_util::future::BoxFuture;
-use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Config, Error, NoTls};
+
+use super::{StoreError, fitness};
+use crate::config::DatabaseSettings;
 
 /// A transaction whose client no longer speaks holds its locks no longer than this.
 const IDLE_IN_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);

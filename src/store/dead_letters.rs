@@ -4,13 +4,15 @@
 //! when its bytes are on their way through the pipeline once more (`replays.rs`); then `resolved` by the
 //! transaction that stores the row, or `open` again by the one that meets the same bytes as a dead letter.
 
-use super::{Store, StoreError};
-use crate::telemetry::labels::StageName;
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
 use tokio_postgres::Transaction;
 use uuid::Uuid;
+
+use super::{Store, StoreError};
+use crate::telemetry::labels::StageName;
 
 /// A record that could not be processed.
 #[derive(Debug, Clone, PartialEq)]

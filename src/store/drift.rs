@@ -2,9 +2,9 @@
 //!
 //! The words of rows are noted in the transaction that writes the rows, the columns that the source names in
 //! the one that records the page. What is noted is a function of the versions seen, but for our clocks
-//! (promise 6), as long as the source speaks: one that makes words up without end is noted in part only, since what a
-//! batch says is held in memory and in one statement (promise 10). A store remembers what is noted already, so that a
-//! batch without news costs no statement.
+//! (promise 6), as long as the source speaks: one that makes words up without end is noted in part only,
+//! since what a batch says is held in memory and in one statement (promise 10). A store remembers what is
+//! noted already, so that a batch without news costs no statement.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,6 +1,7 @@
 //! Classifies what the database answers, by SQLSTATE, where the error is born.
 //!
-//! Callers decide by the kind, whose policy says what follows ([`StoreErrorKind::policy`](super::StoreErrorKind::policy)).
+//! Callers decide by the kind, whose policy says what follows
+//! ([`StoreErrorKind::policy`](super::StoreErrorKind::policy)).
 
 use std::error::Error;
 use std::sync::Arc;
@@ -9,11 +10,9 @@ use deadpool_postgres::{PoolError, TimeoutType};
 use tokio_postgres::error::SqlState;
 
 use super::error_kind::StoreErrorKind;
-use crate::{
-    causes::{self, Cause},
-    error_policy::{Directive, ErrorPolicy},
-    faults::Injected,
-};
+use crate::causes::{self, Cause};
+use crate::error_policy::{Directive, ErrorPolicy};
+use crate::faults::Injected;
 
 /// Why the store could not do what it was asked. The text of its source stands in its own.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -75,8 +74,9 @@ impl StoreError {
         matches!(self, Self::Unavailable { .. })
     }
 
-    /// Tells whether the same call may succeed later without anybody changing anything: the database is away, answers
-    /// too late, or another transaction is in the way. What is left is refused again however often it is repeated.
+    /// Tells whether the same call may succeed later without anybody changing anything: the database is away,
+    /// answers too late, or another transaction is in the way. What is left is refused again however often it
+    /// is repeated.
     pub fn may_pass(&self) -> bool {
         self.policy().directive == Directive::Wait
     }
@@ -115,7 +115,8 @@ impl StoreError {
     }
 }
 
-/// How the client's own complaints about an address begin. They carry no code, so their text is all that tells them apart.
+/// How the client's own complaints about an address begin. They carry no code, so their text is all that
+/// tells them apart.
 const REFUSED_ADDRESS: [&str; 2] = ["invalid configuration", "authentication error"];
 
 impl From<tokio_postgres::Error> for StoreError {
@@ -135,8 +136,8 @@ impl From<tokio_postgres::Error> for StoreError {
         if away {
             Self::Unavailable { detail, source }
         } else if REFUSED_ADDRESS.iter().any(|kind| detail.starts_with(kind)) {
-            // The client refuses what the server would by this code: a missing password, a way to sign in that it does
-            // not know.
+            // The client refuses what the server would by this code: a missing password, a way to sign in
+            // that it does not know.
             Self::Other { sqlstate: Some(SqlState::INVALID_AUTHORIZATION_SPECIFICATION), detail, source }
         } else {
             Self::Other { sqlstate: None, detail, source }

@@ -78,8 +78,8 @@ impl StoreErrorKind {
     /// | `NoSuchTable` | fails | 1 | - |
     /// | `Unknown` | fails | 1 | - |
     ///
-    /// Before the tables are there, the watch of the dependencies waits for whatever does not end the process: somebody
-    /// is setting the database up.
+    /// Before the tables are there, the watch of the dependencies waits for whatever does not end the
+    /// process: somebody is setting the database up.
     pub fn policy(self) -> ErrorPolicy {
         let (directive, command_end, remedy) = match self {
             Self::Unavailable | Self::TimedOut => (

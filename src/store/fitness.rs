@@ -1,19 +1,20 @@
 //! Whether a database can keep what this program writes, asked on every connection before it is used.
 //!
-//! A database that takes most rows and refuses some is worse than none: the refused ones would become dead letters for no fault of
-//! theirs, while all else goes well.
+//! A database that takes most rows and refuses some is worse than none: the refused ones would become dead
+//! letters for no fault of theirs, while all else goes well.
 
 use tokio_postgres::SimpleQueryMessage;
 
-/// SQL functions whose body is parsed once (`begin atomic`, `return`), which the migrations use, came with this version.
+/// SQL functions whose body is parsed once (`begin atomic`, `return`), which the migrations use, came with
+/// this version.
 const LEAST_VERSION: i32 = 140_000;
 
-/// Sets what a role, a database or a server may have set otherwise and statements rely on, then asks for what cannot be set. One
-/// message, so that a connection costs one round trip.
+/// Sets what a role, a database or a server may have set otherwise and statements rely on, then asks for what
+/// cannot be set. One message, so that a connection costs one round trip.
 ///
-/// Times, floats and binary data are written in one form, whoever the role is. A commit is durable when it is acknowledged: a poll
-/// that has succeeded must not be forgotten. Statements see what was committed before them, which the order inside the write
-/// transaction rests on.
+/// Times, floats and binary data are written in one form, whoever the role is. A commit is durable when it is
+/// acknowledged: a poll that has succeeded must not be forgotten. Statements see what was committed before
+/// them, which the order inside the write transaction rests on.
 pub(super) const PREPARE: &str = "\
     set timezone = 'UTC'; set datestyle = 'ISO, MDY'; set intervalstyle = 'postgres'; \
     set bytea_output = 'hex'; set extra_float_digits = 1; set standard_conforming_strings = on; \

@@ -1,12 +1,13 @@
-//! Lets one process at a time go under an instance id, as a row that it renews and a connection that it keeps open.
+//! Lets one process at a time go under an instance id, as a row that it renews and a connection that it keeps
+//! open.
 //!
-//! No lock that belongs to a session: a process that is stopped in the middle of everything would hold it for as long as
-//! its host keeps the connection. Whether a name is free is decided by one statement, so of two that start together one
-//! wins. It is free
+//! No lock that belongs to a session: a process that is stopped in the middle of everything would hold it for
+//! as long as its host keeps the connection. Whether a name is free is decided by one statement, so of two
+//! that start together one wins. It is free
 //!
 //! - where nobody has it, or this same run has;
-//! - where the owner's connection has ended, which a SIGKILL does at once. A server that was restarted since the last
-//!   renewal has ended it too, and says nothing by that;
+//! - where the owner's connection has ended, which a SIGKILL does at once. A server that was restarted since
+//!   the last renewal has ended it too, and says nothing by that;
 //! - where the caller has watched for a whole lease that the owner no longer renews.
 
 use std::time::Duration;
@@ -52,8 +53,8 @@ pub struct InstanceHold {
 }
 
 impl Store {
-    /// Takes a name, if it is free. `silent` is an owner that was seen not to renew for a whole lease, with its last
-    /// renewal.
+    /// Takes a name, if it is free. `silent` is an owner that was seen not to renew for a whole lease, with
+    /// its last renewal.
     pub async fn claim_instance(
         &self,
         run: &InstanceRun,

@@ -1,14 +1,16 @@
-//! Keeps what durable positions and cursors say of the logs they speak of, and takes note when a log is not what it was.
+//! Keeps what durable positions and cursors say of the logs they speak of, and takes note when a log is not
+//! what it was.
 //!
 //! # Delivery
 //!
-//! What Kafka has acknowledged may be gone: a topic was deleted, and perhaps created again; a volume was wiped or set
-//! back to an older copy; retention passed before anybody read. The evidence is in PostgreSQL, beside each position: the
-//! topic's id, and the last record before the position. Noticing and acting are one transaction here: it compares what
-//! is stored with what was found, sets `published` back to `stored`, sends the poll under way back to its beginning,
-//! moves the positions that point into the lost log, and stores the ids of the new one. Until it has committed, nothing of
-//! the evidence has changed, and whoever looks next finds it again; after that, nothing is left to be found. So it
-//! does not matter when a process dies, or a connection, and repeating it changes nothing.
+//! What Kafka has acknowledged may be gone: a topic was deleted, and perhaps created again; a volume was
+//! wiped or set back to an older copy; retention passed before anybody read. The evidence is in PostgreSQL,
+//! beside each position: the topic's id, and the last record before the position. Noticing and acting are one
+//! transaction here: it compares what is stored with what was found, sets `published` back to `stored`, sends
+//! the poll under way back to its beginning, moves the positions that point into the lost log, and stores the
+//! ids of the new one. Until it has committed, nothing of the evidence has changed, and whoever looks next
+//! finds it again; after that, nothing is left to be found. So it does not matter when a process dies, or a
+//! connection, and repeating it changes nothing.
 //!
 //! A topic that is missing is evidence too, so that is noted before it is created anew.
 
@@ -36,7 +38,8 @@ pub enum TakenUp {
     Known,
     /// They are not, and that is noted.
     LossNoted,
-    /// The raw log is another, and what was committed for the old one has to be known before that can be noted.
+    /// The raw log is another, and what was committed for the old one has to be known before that can be
+    /// noted.
     AskForCommitted,
 }
 
@@ -51,7 +54,8 @@ pub struct RawPosition {
 }
 
 impl Store {
-    /// Compares the logs with those that positions and cursors speak of, notes a loss, and stores whose ids they are now.
+    /// Compares the logs with those that positions and cursors speak of, notes a loss, and stores whose ids
+    /// they are now.
     pub async fn take_up_logs(&self, found: &FoundLogs<'_>) -> Result<TakenUp, StoreError> {
         let mut client = self.client().await?;
         self.bounded(async {
@@ -93,8 +97,8 @@ impl Store {
         .await
     }
 
-    /// Takes note of a loss that an offset has told of, and moves what pointed at the lost records; none where that has
-    /// moved since, so that there is nothing to note.
+    /// Takes note of a loss that an offset has told of, and moves what pointed at the lost records; none
+    /// where that has moved since, so that there is nothing to note.
     pub async fn note_log_loss(&self, loss: &LogLoss<'_>) -> Result<Option<Position>, StoreError> {
         let mut client = self.client().await?;
         self.bounded(async {
@@ -141,7 +145,8 @@ impl Store {
         .await
     }
 
-    /// Forgets where enriching was to start in place of a committed offset: somebody has set the offsets by hand.
+    /// Forgets where enriching was to start in place of a committed offset: somebody has set the offsets by
+    /// hand.
     pub async fn forget_raw_starts(&self, cluster_id: &str, topic: &str) -> Result<(), StoreError> {
         let client = self.client().await?;
         self.bounded(async {
@@ -159,8 +164,9 @@ impl Store {
     }
 }
 
-/// Notes what a page's acknowledgement says of the raw log. An acknowledged row that lies before the end of what was
-/// acknowledged earlier tells of a log that was set back: then it is none, and the loss is the caller's to note.
+/// Notes what a page's acknowledgement says of the raw log. An acknowledged row that lies before the end of
+/// what was acknowledged earlier tells of a log that was set back: then it is none, and the loss is the
+/// caller's to note.
 pub(super) async fn acknowledge(
     transaction: &Transaction<'_>,
     cluster_id: &str,

@@ -1,15 +1,17 @@
 //! Brings the database to the shape that this program knows, forward only.
 //!
-//! Each migration is one SQL file, embedded in the binary. Those that are missing are applied in one transaction, which also
-//! notes them with their checksums. A transaction-level advisory lock makes programs that start together take
-//! turns: it cannot outlive a stopped process, as a session-level one would.
+//! Each migration is one SQL file, embedded in the binary. Those that are missing are applied in one
+//! transaction, which also notes them with their checksums. A transaction-level advisory lock makes programs
+//! that start together take turns: it cannot outlive a stopped process, as a session-level one would.
+
+use std::time::Duration;
+
+use nyc311_domain::quality;
+use sha2::{Digest, Sha256};
+use tokio_postgres::{Row, SimpleQueryMessage, Transaction};
 
 use super::{Store, StoreError, drift};
 use crate::hex::{from_hex, to_hex};
-use nyc311_domain::quality;
-use sha2::{Digest, Sha256};
-use std::time::Duration;
-use tokio_postgres::{Row, SimpleQueryMessage, Transaction};
 
 /// One embedded file of `migrations/`.
 struct Migration {
@@ -75,8 +77,8 @@ pub struct Migrated {
 }
 
 impl Store {
-    /// Applies what is missing and fills the tables that mirror registries of the code. A database that lacks nothing is
-    /// asked once: each message may take long.
+    /// Applies what is missing and fills the tables that mirror registries of the code. A database that lacks
+    /// nothing is asked once: each message may take long.
     pub async fn migrate(&self) -> Result<Migrated, StoreError> {
         let version = known_version();
         if self.is_current().await? {
@@ -89,8 +91,8 @@ impl Store {
         Ok(Migrated { applied, version })
     }
 
-    /// Tells in one round trip whether everything is as this program wants it. A database of another program's is an error;
-    /// anything else that is in the way is for the one who migrates to meet.
+    /// Tells in one round trip whether everything is as this program wants it. A database of another
+    /// program's is an error; anything else that is in the way is for the one who migrates to meet.
     async fn is_current(&self) -> Result<bool, StoreError> {
         let client = self.client().await?;
         let Ok(answer) = client.simple_query(READ_ALL).await else { return Ok(false) };
@@ -113,8 +115,8 @@ impl Store {
         Ok(missing(&ledger)?.is_empty() && terms_known && known_flags.all(|flag| flags.contains(&flag)))
     }
 
-    /// Compares the ledger with the migrations of this program, and changes nothing: the version that the database has, 0 before the
-    /// first, and the one that this program needs.
+    /// Compares the ledger with the migrations of this program, and changes nothing: the version that the
+    /// database has, 0 before the first, and the one that this program needs.
     pub async fn schema_version(&self) -> Result<(i32, i32), StoreError> {
         let client = self.client().await?;
         self.bounded(async {
@@ -225,8 +227,9 @@ fn known_version() -> i32 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::collections::BTreeSet;
+
+    use super::*;
 
     #[test]
     fn every_file_is_embedded_and_numbered_without_gaps() {

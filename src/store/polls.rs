@@ -9,17 +9,15 @@ mod lease;
 mod progress;
 mod submit;
 
-pub use lease::{Lease, LeaseError, LeasedPoll};
-pub use progress::{PageRecord, PollError, RawEnd, SourcePosition};
-pub use submit::{Cancel, NewPoll, Submitted};
-
-pub use crate::poll::{PollState, Trigger, Window, WindowOn};
-
 use jiff::Timestamp;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
+pub use self::lease::{Lease, LeaseError, LeasedPoll};
+pub use self::progress::{PageRecord, PollError, RawEnd, SourcePosition};
+pub use self::submit::{Cancel, NewPoll, Submitted};
 use super::{Store, StoreError};
+pub use crate::poll::{PollState, Trigger, Window, WindowOn};
 
 /// What became of a poll's rows; once the poll has ended they never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

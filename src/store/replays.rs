@@ -1,8 +1,8 @@
 //! Lets dead letters go through the pipeline again.
 //!
-//! Their rows stay locked from before the records are sent until they are marked, so a record that fails again at once finds its
-//! letter marked and opens it anew. After a crash in between the records are in Kafka and the letters still open: they are sent
-//! again, and promise 6 makes that free.
+//! Their rows stay locked from before the records are sent until they are marked, so a record that fails
+//! again at once finds its letter marked and opens it anew. After a crash in between the records are in Kafka
+//! and the letters still open: they are sent again, and promise 6 makes that free.
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -97,8 +97,9 @@ impl Store {
         .await
     }
 
-    /// Locks the letters, lets `send` send those that may still be replayed, and marks those of them that it says were acknowledged.
-    /// When it fails none is marked. Whoever held a lock meanwhile may have discarded a letter or replayed it: that stands.
+    /// Locks the letters, lets `send` send those that may still be replayed, and marks those of them that it
+    /// says were acknowledged. When it fails none is marked. Whoever held a lock meanwhile may have discarded
+    /// a letter or replayed it: that stands.
     pub async fn replay<E>(
         &self,
         keys: &[LetterKey],

@@ -43,8 +43,6 @@ mod counts;
 mod encode;
 mod statements;
 
-pub use batch::{IncomingRow, PositionAdvance, WriteBatch, WriteSummary};
-
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -52,6 +50,9 @@ use bytes::Bytes;
 use futures_util::SinkExt;
 use tokio_postgres::Transaction;
 
+pub use self::batch::{IncomingRow, PositionAdvance, WriteBatch, WriteSummary};
+use self::counts::Counts;
+use self::encode::Encoded;
 use super::dead_letters::{self, DeadLetter};
 use super::drift::Terms;
 use super::{Store, StoreError};
@@ -59,8 +60,6 @@ use crate::fault_point;
 use crate::faults::Injected;
 use crate::retry::CONFLICT;
 use crate::telemetry::labels::{SetAside, StageName};
-use counts::Counts;
-use encode::Encoded;
 
 /// A transaction that meets a conflict is tried this often.
 const ATTEMPTS: u32 = 6;

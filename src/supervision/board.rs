@@ -1,16 +1,15 @@
 //! The board: what every stage is doing right now, for readiness, `/v1/pipeline` and the metrics.
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use crate::telemetry::{labels::StageName, metrics::metrics};
+use crate::telemetry::labels::StageName;
+use crate::telemetry::metrics::metrics;
 use crate::words::words;
 
 words! {

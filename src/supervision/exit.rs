@@ -42,8 +42,8 @@ pub enum ExitReason {
 }
 
 impl ExitReason {
-    /// Returns why the stage is rebuilt, for the metrics. Whatever an end calls itself, one that is counted was
-    /// asked for by nobody.
+    /// Returns why the stage is rebuilt, for the metrics. Whatever an end calls itself, one that is counted
+    /// was asked for by nobody.
     pub fn restart_reason(&self) -> RestartReason {
         match self {
             Self::Failed(_) => RestartReason::Error,

@@ -1,20 +1,18 @@
-//! A group of stages under one restart policy: one_for_one, because every stage re-establishes itself from durable
-//! positions and no neighbour has to be restarted with it.
+//! A group of stages under one restart policy: one_for_one, because every stage re-establishes itself from
+//! durable positions and no neighbour has to be restarted with it.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use futures_util::{FutureExt, StreamExt, future::LocalBoxFuture, stream::FuturesUnordered};
+use futures_util::future::LocalBoxFuture;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use tokio::sync::watch;
 
-use super::{
-    board::{StageKey, StageState},
-    child::Child,
-    exit::ExitReason,
-    policy::{Intensity, RestartDelay, RestartPolicy},
-};
+use super::board::{StageKey, StageState};
+use super::child::Child;
+use super::exit::ExitReason;
+use super::policy::{Intensity, RestartDelay, RestartPolicy};
 use crate::telemetry::events;
 
 /// What a group is told to do with itself.
@@ -52,8 +50,9 @@ struct Place {
     still: u32,
 }
 
-/// How many looks a thread may pass without a turn. Looks are counted and not time, as the [`super::Watchdog`] does: a
-/// process that was stopped as a whole, once or again and again, finds that nothing was looked at meanwhile.
+/// How many looks a thread may pass without a turn. Looks are counted and not time, as the
+/// [`super::Watchdog`] does: a process that was stopped as a whole, once or again and again, finds that
+/// nothing was looked at meanwhile.
 const LOOKS: u32 = 4;
 
 type Exits = FuturesUnordered<LocalBoxFuture<'static, (usize, u64, ExitReason)>>;

@@ -1,16 +1,15 @@
 //! How often and how fast a stage may be rebuilt.
 
-use std::{
-    collections::VecDeque,
-    time::{Duration, Instant},
-};
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 use crate::config::SupervisionSettings;
 use crate::retry::{Delays, Pace};
 
 /// How often a group may be rebuilt before the process gives up.
 const ROOT_MAX_RESTARTS: u32 = 2;
-/// Over how many windows of a group the root counts: a group needs up to one to give up; three of them fit into four.
+/// Over how many windows of a group the root counts: a group needs up to one to give up; three of them fit
+/// into four.
 const ROOT_WINDOWS: u32 = 4;
 
 /// The bounds of one level of supervision.

@@ -1,15 +1,16 @@
 //! The root of supervision: it runs the groups, rebuilds one that gave up, and decides the exit code.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
+use std::time::Instant;
 
-use futures_util::{FutureExt, StreamExt, future::LocalBoxFuture, stream::FuturesUnordered};
+use futures_util::future::LocalBoxFuture;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use tokio::sync::watch;
 
-use super::{
-    exit::{ExitReason, panic_text},
-    group::{Group, GroupEnd, GroupOrder},
-    policy::{Intensity, RestartDelay, RestartPolicy},
-};
+use super::exit::{ExitReason, panic_text};
+use super::group::{Group, GroupEnd, GroupOrder};
+use super::policy::{Intensity, RestartDelay, RestartPolicy};
 use crate::exit_code;
 
 /// The root supervisor with its groups, in the order in which they start: sinks first.
@@ -25,7 +26,8 @@ impl Root {
         Self { groups: groups.into_iter().map(Arc::new).collect(), policy }
     }
 
-    /// Supervises until `stop` yields the deadline of the drain or a group gives up for good; returns the exit code.
+    /// Supervises until `stop` yields the deadline of the drain or a group gives up for good; returns the
+    /// exit code.
     pub async fn run(self, stop: impl Future<Output = Instant>) -> i32 {
         let mut ends: Ends = FuturesUnordered::new();
         let mut restarts = FuturesUnordered::<LocalBoxFuture<'static, usize>>::new();
@@ -56,7 +58,8 @@ impl Root {
                     let now = Instant::now();
                     if intensity.exceeded(now, &self.policy) {
                         tracing::error!(group, last = %what, "too many failures, the pipeline gives up");
-                        // The others end in order too: what they hold is committed or read again at the next start.
+                        // The others end in order too: what they hold is committed or read again at the next
+                        // start.
                         let deadline = now + std::time::Duration::from_secs(5);
                         self.drain(&orders, &mut ends, deadline).await;
                         return code;

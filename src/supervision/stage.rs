@@ -1,24 +1,19 @@
 //! One supervised stage: an actor on an Arbiter of its own, built again from its factory whenever it ends.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use actix::dev::ToEnvelope;
 use actix::prelude::*;
-use futures_util::{FutureExt, future::LocalBoxFuture};
+use futures_util::FutureExt;
+use futures_util::future::LocalBoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{
-    board::{Board, StageKey, StageState},
-    child::{Child, Drain, StageFault},
-    exit::{ExitReason, StageError, panic_text, remember_panic_location},
-};
+use super::board::{Board, StageKey, StageState};
+use super::child::{Child, Drain, StageFault};
+use super::exit::{ExitReason, StageError, panic_text, remember_panic_location};
 use crate::telemetry::labels::Dependency;
 
 /// How long an answer of a dependency may take before the stage says that it waits.
@@ -58,13 +53,15 @@ impl Life {
         self.board.report(self.key, self.generation, StageState::Running, None);
     }
 
-    /// Says that the stage waits for a dependency, or for the name of this process; this is no failure. Said again as long as it lasts: a wait that is not
-    /// renewed does not explain for long why nothing moves ([`Board::waits`]).
+    /// Says that the stage waits for a dependency, or for the name of this process; this is no failure. Said
+    /// again as long as it lasts: a wait that is not renewed does not explain for long why nothing moves
+    /// ([`Board::waits`]).
     pub fn waiting_for(&self, missing: impl AsRef<str>) {
         self.board.report(self.key, self.generation, StageState::Waiting, Some(missing.as_ref()));
     }
 
-    /// Runs `work`, and says that the stage waits for `dependency` while it takes longer than any healthy answer does.
+    /// Runs `work`, and says that the stage waits for `dependency` while it takes longer than any healthy
+    /// answer does.
     pub async fn waiting_if_slow<T>(&self, dependency: Dependency, work: impl Future<Output = T>) -> T {
         let mut work = std::pin::pin!(work);
         loop {
@@ -105,10 +102,12 @@ impl<A: Actor> Clone for StageRef<A> {
 }
 
 impl<A: Actor<Context = Context<A>>> StageRef<A> {
-    /// Hands a message to the living incarnation at once, in the caller's order, and returns its answer to come.
+    /// Hands a message to the living incarnation at once, in the caller's order, and returns its answer to
+    /// come.
     ///
-    /// The message is in the mailbox when this returns: a sender with at most 15 unanswered messages keeps its order.
-    /// The answer comes, or the error that the incarnation is gone: also where it hangs and was given up.
+    /// The message is in the mailbox when this returns: a sender with at most 15 unanswered messages keeps
+    /// its order. The answer comes, or the error that the incarnation is gone: also where it hangs and was
+    /// given up.
     pub fn ask<M>(&self, message: M) -> impl Future<Output = Result<M::Result, StageGone>> + use<A, M>
     where
         A: Handler<M>,
@@ -124,7 +123,8 @@ impl<A: Actor<Context = Context<A>>> StageRef<A> {
         };
         async move {
             let Some((generation, request)) = asked else { return Err(StageGone(key)) };
-            // An incarnation whose thread stands still is given up while its mailbox lives on: nothing would ever answer.
+            // An incarnation whose thread stands still is given up while its mailbox lives on: nothing would
+            // ever answer.
             let given_up =
                 current.wait_for(|living| living.as_ref().is_none_or(|(current, _)| *current != generation));
             tokio::select! {
@@ -208,8 +208,8 @@ where
     async fn live(self: Arc<Self>, life: Life, mut orders: mpsc::UnboundedReceiver<Control>) -> ExitReason {
         let generation = life.generation;
         let stage = self.clone();
-        // The actor's future is run here and its handle kept: `Actor::start` throws the handle away, and with it
-        // every panic.
+        // The actor's future is run here and its handle kept: `Actor::start` throws the handle away, and with
+        // it every panic.
         let task = actix_rt::spawn(async move {
             let context = Context::new();
             let address = context.address();
@@ -282,8 +282,8 @@ where
             let _ = exited.send(stage.live(life, orders).await);
         };
         if !self.arbiter().spawn(living) {
-            // The Arbiter thread itself is gone: forget it, the next start makes another. Dropping the sender tells
-            // the supervisor that this incarnation never lived.
+            // The Arbiter thread itself is gone: forget it, the next start makes another. Dropping the sender
+            // tells the supervisor that this incarnation never lived.
             *self.arbiter.lock() = None;
         }
         (generation, exit)
@@ -320,9 +320,9 @@ where
     }
 
     fn abandon(&self) {
-        // A thread cannot be killed. When it wakes, the incarnation finds the order to end before anything else. What it
-        // did until then is fenced by epochs, transactional ids and tokens of leases; but work that goes on beside its
-        // successor would take each of these back from it, for ever.
+        // A thread cannot be killed. When it wakes, the incarnation finds the order to end before anything
+        // else. What it did until then is fenced by epochs, transactional ids and tokens of leases; but work
+        // that goes on beside its successor would take each of these back from it, for ever.
         self.order(Control::Kill);
         *self.arbiter.lock() = None;
         *self.controls.lock() = None;

@@ -1,5 +1,5 @@
-//! Progress is watched, not only life: a partition that has records to read and does not move, although nothing that
-//! it waits for is away, is stalled, whatever the cause.
+//! Progress is watched, not only life: a partition that has records to read and does not move, although
+//! nothing that it waits for is away, is stalled, whatever the cause.
 //!
 //! | not moved for | remedy |
 //! |---|---|
@@ -9,14 +9,12 @@
 //!
 //! A consumer without any partition is watched in the same way: others may have them all, but somebody is to.
 //!
-//! The count outlives the incarnations of the stage. It begins anew when the position moves, and while a dependency is
-//! away. So every stall has an end that does not depend on anybody having foreseen its cause.
+//! The count outlives the incarnations of the stage. It begins anew when the position moves, and while a
+//! dependency is away. So every stall has an end that does not depend on anybody having foreseen its cause.
 
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
@@ -76,8 +74,8 @@ impl Stalls {
         (self.after / 3).min(Duration::from_secs(5))
     }
 
-    /// Takes a look: where the partition stands (none while it is not open), and whether it should move: it has
-    /// something to read, and nothing that it waits for is away.
+    /// Takes a look: where the partition stands (none while it is not open), and whether it should move: it
+    /// has something to read, and nothing that it waits for is away.
     pub fn look(
         &self,
         stage: &'static str,

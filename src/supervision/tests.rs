@@ -1,13 +1,9 @@
-//! What supervision promises, on real Arbiters: rebuilt after a panic, an error and a hang; neighbours survive; too many
-//! failures end with an exit code; a drain goes from the source to the sink.
+//! What supervision promises, on real Arbiters: rebuilt after a panic, an error and a hang; neighbours
+//! survive; too many failures end with an exit code; a drain goes from the source to the sink.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use parking_lot::Mutex;
@@ -231,7 +227,8 @@ fn a_process_that_is_paused_again_and_again_gives_no_stage_up() {
     tree.run(5, Duration::from_millis(400), async |tree| {
         tree.all_up().await;
         for _ in 0..4 {
-            // As a pause of the process is seen from inside: nothing turns, the thread that supervises neither.
+            // As a pause of the process is seen from inside: nothing turns, the thread that supervises
+            // neither.
             (0..NAMES.len())
                 .for_each(|stage| tree.stages[stage].0.inject(StageFault::Hang(Duration::from_secs(1))));
             std::thread::sleep(Duration::from_secs(1));
@@ -318,7 +315,8 @@ fn who_asked_a_stage_that_hangs_gets_an_error_when_it_is_given_up() {
     tree.run(5, Duration::from_millis(200), async |tree| {
         tree.all_up().await;
         tree.stages[0].0.inject(StageFault::Hang(Duration::from_secs(5)));
-        // The thread takes the fault first: what is asked now lies in the mailbox of an incarnation that never answers.
+        // The thread takes the fault first: what is asked now lies in the mailbox of an incarnation that
+        // never answers.
         tokio::time::sleep(Duration::from_millis(50)).await;
         let answer = tokio::time::timeout(Duration::from_secs(3), tree.ask(0)).await;
         assert!(matches!(answer, Ok(Err(StageGone(_)))), "{answer:?}");

@@ -1,21 +1,19 @@
 //! The watchdog: ends the process when a thread that nobody can replace no longer turns.
 //!
-//! The Arbiter of a stage can be given up and built anew ([`super::Group`] does). Other threads cannot: the one that
-//! supervises, the one that polls a consumer (its member id would stay in the group), the one that carries the traffic
-//! of the database. Each of them has a [`Beat`] and turns it while it works and while it waits. One that stands still
-//! for longer than `supervision.hang_after` ends the process with [`exit_code::HUNG`], so that whoever runs it starts it anew:
-//! what was in flight is read again from the durable positions.
+//! The Arbiter of a stage can be given up and built anew ([`super::Group`] does). Other threads cannot: the
+//! one that supervises, the one that polls a consumer (its member id would stay in the group), the one that
+//! carries the traffic of the database. Each of them has a [`Beat`] and turns it while it works and while it
+//! waits. One that stands still for longer than `supervision.hang_after` ends the process with
+//! [`exit_code::HUNG`], so that whoever runs it starts it anew: what was in flight is read again from the
+//! durable positions.
 //!
-//! A beat is counted in looks of the watchdog and not in time: a process that was stopped as a whole and goes on finds
-//! that nothing was looked at meanwhile. The watchdog's own thread is watched in turn, by the thread that supervises.
+//! A beat is counted in looks of the watchdog and not in time: a process that was stopped as a whole and goes
+//! on finds that nothing was looked at meanwhile. The watchdog's own thread is watched in turn, by the thread
+//! that supervises.
 
-use std::{
-    sync::{
-        Arc, Weak,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 

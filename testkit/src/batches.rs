@@ -4,10 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::{Timestamp, ToSpan};
-use nyc311::{
-    store::{DeadLetter, IncomingRow, PositionAdvance, WriteBatch, WriteSummary},
-    telemetry::labels::StageName,
-};
+use nyc311::store::{DeadLetter, IncomingRow, PositionAdvance, WriteBatch, WriteSummary};
+use nyc311::telemetry::labels::StageName;
 use nyc311_domain::{Identity, QualityFlags, ServiceRequest};
 
 /// The cluster that the records come from.

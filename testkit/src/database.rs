@@ -1,11 +1,11 @@
 //! Gives each test a PostgreSQL database of its own; the next run drops it.
 
-use std::{ops::Deref, time::Duration};
+use std::ops::Deref;
+use std::time::Duration;
 
-use nyc311::{
-    config::{DatabaseSettings, Secret},
-    store::{Store, polls::LeasedPoll},
-};
+use nyc311::config::{DatabaseSettings, Secret};
+use nyc311::store::Store;
+use nyc311::store::polls::LeasedPoll;
 
 use crate::waiting::eventually;
 

@@ -1,27 +1,22 @@
 //! The control endpoint in the test's own process, over real HTTP, with a pipeline that says what the test
 //! wants.
 
-use std::{
-    net::TcpListener,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
-use nyc311::{
-    config::Settings,
-    documents::PartitionStatus,
-    http::{ControlState, PipelineView, serve},
-    store::Store,
-    supervision::{StageState, StageStatus, Stalled, Watchdog},
-};
+use nyc311::config::Settings;
+use nyc311::documents::PartitionStatus;
+use nyc311::http::{ControlState, PipelineView, serve};
+use nyc311::store::Store;
+use nyc311::supervision::{StageState, StageStatus, Stalled, Watchdog};
 use parking_lot::Mutex;
 
-use crate::{database::TestDatabase, http_client::http_client};
+use crate::database::TestDatabase;
+use crate::http_client::http_client;
 
 /// A pipeline as a test wants it to look.
 #[derive(Default)]

@@ -3,14 +3,10 @@
 
 use std::sync::mpsc;
 
-use nix::{
-    errno::Errno,
-    sys::{
-        ptrace,
-        wait::{WaitPidFlag, waitpid},
-    },
-    unistd::Pid,
-};
+use nix::errno::Errno;
+use nix::sys::ptrace;
+use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::unistd::Pid;
 
 /// A thread that stands still. Dropping it lets the thread go on.
 pub struct Frozen {

@@ -1,9 +1,7 @@
 //! What a store is told about Kafka's logs.
 
-use nyc311::{
-    kafka::{Committed, OffsetNote},
-    store::{Claim, FoundLog, FoundLogs, Position, Store},
-};
+use nyc311::kafka::{Committed, OffsetNote};
+use nyc311::store::{Claim, FoundLog, FoundLogs, Position, Store};
 
 use crate::batches::{CLUSTER, TOPIC};
 

@@ -1,6 +1,10 @@
 //! The program under test, and everything that it can be run as.
 
-use crate::{binary::Binary, database::TestDatabase, endpoint::Endpoint, service::Service, topics::Topics};
+use crate::binary::Binary;
+use crate::database::TestDatabase;
+use crate::endpoint::Endpoint;
+use crate::service::Service;
+use crate::topics::Topics;
 
 /// The binary under test. Cargo tells its path to the suites alone, so each suite declares one.
 #[derive(Debug, Clone, Copy)]

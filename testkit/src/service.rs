@@ -1,24 +1,21 @@
 //! The real binary as a test runs it: its own database, topics and port; killed, stopped and started again.
 
-use std::{
-    fs::File,
-    path::PathBuf,
-    process::{Child, Command, Stdio},
-    time::{Duration, Instant},
-};
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
-use nyc311::{config::Settings, kafka::Admin};
+use nyc311::config::Settings;
+use nyc311::kafka::Admin;
 use rdkafka::admin::{AdminOptions, AlterConfig, ResourceSpecifier};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{
-    database::TestDatabase,
-    http_client::http_client,
-    oracle::{self, Tables},
-    topics::{self, own_names},
-    waiting::within,
-};
+use crate::database::TestDatabase;
+use crate::http_client::http_client;
+use crate::oracle::{self, Tables};
+use crate::topics::{self, own_names};
+use crate::waiting::within;
 
 /// A service of a test's own. Dropping it kills the process.
 pub struct Service {

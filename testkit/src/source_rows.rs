@@ -1,6 +1,7 @@
 //! Invents rows as the source has them, and has a simulator serve them.
 
-use std::{io::Write as _, path::PathBuf};
+use std::io::Write as _;
+use std::path::PathBuf;
 
 use nyc311_simulator::{Simulator, SimulatorOptions, serve};
 use serde_json::{Value, json};

@@ -1,13 +1,14 @@
 //! The real Kafka that tests talk to: topics and groups of each test's own.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
+use std::time::Duration;
 
-use nyc311::{
-    config::{KafkaSettings, Settings},
-    kafka::{Admin, consumer::ThreadSlot, topics},
-    supervision::Watchdog,
-};
-use rdkafka::{Offset, TopicPartitionList, admin::AdminOptions};
+use nyc311::config::{KafkaSettings, Settings};
+use nyc311::kafka::consumer::ThreadSlot;
+use nyc311::kafka::{Admin, topics};
+use nyc311::supervision::Watchdog;
+use rdkafka::admin::AdminOptions;
+use rdkafka::{Offset, TopicPartitionList};
 use uuid::Uuid;
 
 use crate::waiting::eventually;

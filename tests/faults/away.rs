@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use nyc311_simulator::Fault;
-use nyc311_testkit::{Proxy, assert_counts_add_up, source_rows::city};
+use nyc311_testkit::source_rows::city;
+use nyc311_testkit::{Proxy, assert_counts_add_up};
 use serde_json::json;
 
 use crate::PROGRAM;

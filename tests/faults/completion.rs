@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use nyc311::kafka::{Admin, groups::enricher_group};
+use nyc311::kafka::Admin;
+use nyc311::kafka::groups::enricher_group;
 use serde_json::json;
 
 use crate::crashed::{ALL_ROLES, assert_nothing_came_twice, died, service, spawn_faulty, whole};

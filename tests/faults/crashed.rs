@@ -1,13 +1,12 @@
 //! A service that breaks where it is told to, and what the same source gives where nothing does.
 
-use std::{
-    path::PathBuf,
-    process::Command,
-    sync::{LazyLock, OnceLock},
-};
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::{LazyLock, OnceLock};
 
 use nyc311_simulator::{Simulator, SimulatorOptions, serve};
-use nyc311_testkit::{Service, assert_counts_add_up, oracle::Tables};
+use nyc311_testkit::oracle::Tables;
+use nyc311_testkit::{Service, assert_counts_add_up};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 

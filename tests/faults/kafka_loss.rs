@@ -1,19 +1,16 @@
-//! What Kafka loses of what it acknowledged is asked of the source again, whatever happens meanwhile (promise 1).
+//! What Kafka loses of what it acknowledged is asked of the source again, whatever happens meanwhile (promise
+//! 1).
 
 use std::time::Duration;
 
 use nyc311::kafka::{Admin, topics};
-use nyc311_testkit::{
-    Cut, Proxy, Service, assert_counts_add_up, eventually,
-    source_rows::city,
-    topics::{delete, delete_records, names},
-};
-use rdkafka::{
-    ClientConfig, Offset, TopicPartitionList,
-    admin::AdminOptions,
-    consumer::{BaseConsumer, Consumer},
-    producer::{BaseProducer, Producer},
-};
+use nyc311_testkit::source_rows::city;
+use nyc311_testkit::topics::{delete, delete_records, names};
+use nyc311_testkit::{Cut, Proxy, Service, assert_counts_add_up, eventually};
+use rdkafka::admin::AdminOptions;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::producer::{BaseProducer, Producer};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde_json::json;
 
 use crate::PROGRAM;
@@ -61,8 +58,8 @@ async fn topics_deleted_in_a_running_poll_are_noted_though_the_noting_statement_
     assert_whole(&service, &id).await;
 }
 
-/// A poll whose rows are acknowledged and not all stored, because one role is missing, while `deleted` topics are deleted and
-/// created again by hand; then the whole service runs.
+/// A poll whose rows are acknowledged and not all stored, because one role is missing, while `deleted` topics
+/// are deleted and created again by hand; then the whole service runs.
 async fn recreated_while_down(roles: &str, deleted: impl Fn(&Service) -> Vec<String>) {
     let simulator = city(ROWS as u64);
     let mut service = PROGRAM.service(&simulator.resource_url(), &[("source.page_rows", "500")]).await;
@@ -203,7 +200,8 @@ async fn positions_that_went_back_under_an_idle_service_are_read_again_from_ther
     service.start().await;
     service.poll().await;
     let before = service.tables().await;
-    // As a backup of an earlier time would have it, rows and positions together; and one without the rows of a partition.
+    // As a backup of an earlier time would have it, rows and positions together; and one without the rows of
+    // a partition.
     service
         .database
         .execute(
@@ -225,8 +223,8 @@ async fn a_lost_commit_of_the_last_batch_is_made_up_for_without_transactions() {
     let mut service = PROGRAM.service(&simulator.resource_url(), &overrides).await;
     service.start().await;
     service.poll().await;
-    // As if the last commits had failed: the group stands where it stood before. A transaction of nobody's may say so
-    // while the group is at work.
+    // As if the last commits had failed: the group stands where it stood before. A transaction of nobody's
+    // may say so while the group is at work.
     let kafka = &service.settings.kafka;
     let (group, raw) =
         (nyc311::kafka::groups::enricher_group(&service.settings.kafka), names(&service.settings.kafka)[0]);

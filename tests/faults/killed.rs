@@ -3,10 +3,8 @@
 use std::time::Duration;
 
 use nyc311_simulator::{SimulatorOptions, serve};
-use nyc311_testkit::{
-    Service, assert_counts_add_up,
-    source_rows::{city, file, fine_rows, simulate_lines, versions},
-};
+use nyc311_testkit::source_rows::{city, file, fine_rows, simulate_lines, versions};
+use nyc311_testkit::{Service, assert_counts_add_up};
 use serde_json::json;
 use tempfile::TempDir;
 

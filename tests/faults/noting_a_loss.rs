@@ -1,10 +1,8 @@
 //! The loss of a Kafka: noticing it and acting on it are one transaction.
 
 use nyc311::kafka::{Admin, topics};
-use nyc311_testkit::{
-    Service,
-    topics::{delete_records, names},
-};
+use nyc311_testkit::Service;
+use nyc311_testkit::topics::{delete_records, names};
 use serde_json::json;
 
 use crate::crashed::{ALL_ROLES, died, service, spawn_faulty, whole};

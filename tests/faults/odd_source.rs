@@ -1,10 +1,8 @@
 //! Sources that are odd, each read by several processes or in many polls, which takes its time.
 
 use nyc311_simulator::{Simulator, SimulatorOptions, serve};
-use nyc311_testkit::{
-    Service,
-    source_rows::{file, fine_rows, row, simulate_lines, with_member},
-};
+use nyc311_testkit::Service;
+use nyc311_testkit::source_rows::{file, fine_rows, row, simulate_lines, with_member};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use nyc311::kafka::Admin;
-use nyc311_testkit::{TestDatabase, Topics, eventually, source_rows::city, topics::own_slot};
+use nyc311_testkit::source_rows::city;
+use nyc311_testkit::topics::own_slot;
+use nyc311_testkit::{TestDatabase, Topics, eventually};
 
 use crate::PROGRAM;
 

@@ -1,12 +1,11 @@
 //! A stage that fails is built again, and its neighbours live on.
 
-use nyc311_testkit::{assert_counts_add_up, source_rows::city};
+use nyc311_testkit::assert_counts_add_up;
+use nyc311_testkit::source_rows::city;
 use serde_json::json;
 
-use crate::{
-    PROGRAM,
-    crashed::{ALL_ROLES, service, spawn_faulty, whole},
-};
+use crate::PROGRAM;
+use crate::crashed::{ALL_ROLES, service, spawn_faulty, whole};
 
 #[tokio::test]
 async fn panic_at_each_effect_is_mended_inside_the_process() {

@@ -1,12 +1,11 @@
-//! What stands still is noticed and mended: a frozen thread, a lock that somebody holds, a database that refuses.
+//! What stands still is noticed and mended: a frozen thread, a lock that somebody holds, a database that
+//! refuses.
 
 use std::time::{Duration, Instant};
 
-use nyc311_testkit::{
-    Proxy, assert_counts_add_up,
-    freezer::{freeze, threads},
-    source_rows::{city, row, simulate_lines},
-};
+use nyc311_testkit::freezer::{freeze, threads};
+use nyc311_testkit::source_rows::{city, row, simulate_lines};
+use nyc311_testkit::{Proxy, assert_counts_add_up};
 use serde_json::{Value, json};
 
 use crate::PROGRAM;
@@ -26,8 +25,8 @@ enum Mended {
     Somehow,
 }
 
-/// Freezes a thread in the middle of a poll: the poll ends all the same, with the tables as they should be. A process
-/// that ends over it is started anew, as whoever runs it would.
+/// Freezes a thread in the middle of a poll: the poll ends all the same, with the tables as they should be. A
+/// process that ends over it is started anew, as whoever runs it would.
 async fn a_poll_ends_though_a_thread_stands_still(name: &str, which: usize, mended: Mended) {
     let simulator = city(8_000);
     let mut service = PROGRAM.service(&simulator.resource_url(), &IMPATIENT).await;

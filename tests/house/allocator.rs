@@ -1,6 +1,7 @@
 //! How the allocator of production is built, which no build without optimisation shows.
 
-/// Without it a process keeps what was freed, in an arena for each thread: half as much memory again at the peak.
+/// Without it a process keeps what was freed, in an arena for each thread: half as much memory again at the
+/// peak.
 #[test]
 fn the_allocator_has_few_arenas_and_gives_back_at_once() {
     let config: toml::Table = include_str!("../../.cargo/config.toml").parse().unwrap();

@@ -1,17 +1,19 @@
-//! The order of the house, read from the sources: imports run one way, and in no circle; the tests that the delivery
-//! argument names exist; each fault point is one place; every suite is run. Nothing here needs a server.
+//! The order of the house, read from the sources: imports run one way, and in no circle; the tests that the
+//! delivery argument names exist; each fault point is one place; sources have one form. Nothing here needs a
+//! server.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test that cannot go on fails
 
 mod allocator;
 mod delivery;
+mod form;
 mod imports;
 mod points;
 mod suites;
 
 use std::path::{Path, PathBuf};
 
-use imports::Graph;
+use self::imports::Graph;
 
 /// The folders with the sources of the crates, and those of the test suites.
 const CRATES: [&str; 9] = [
@@ -26,8 +28,8 @@ const CRATES: [&str; 9] = [
     "tests/integration",
 ];
 
-/// The modules of the program from the top to the bottom: each may import from the lines below its own, never from its
-/// own line or above. The crates of the workspace lie below all of them.
+/// The modules of the program from the top to the bottom: each may import from the lines below its own, never
+/// from its own line or above. The crates of the workspace lie below all of them.
 const LAYERS: [&[&str]; 12] = [
     &["main"],
     &["cli"],
@@ -86,8 +88,8 @@ fn sources_of(folder: &str) -> Vec<Source> {
         .collect()
 }
 
-/// The text of every source file of the repository.
-fn every_file() -> Vec<String> {
+/// Every source file of the repository: its path and its text, in the order of the paths.
+fn every_file() -> Vec<(String, String)> {
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(root()).unwrap() {
         let path = entry.unwrap().path();
@@ -96,7 +98,14 @@ fn every_file() -> Vec<String> {
             files_below(&path, &mut paths);
         }
     }
-    paths.into_iter().map(|path| std::fs::read_to_string(path).unwrap()).collect()
+    paths.sort();
+    paths
+        .into_iter()
+        .map(|path| {
+            let text = std::fs::read_to_string(&path).unwrap();
+            (path.strip_prefix(root()).unwrap().display().to_string(), text)
+        })
+        .collect()
 }
 
 fn graph(folder: &str) -> Graph {

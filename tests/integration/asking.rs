@@ -1,7 +1,8 @@
 //! Asks an endpoint, and holds each answer against the description of the API.
 
 use nyc311_testkit::Endpoint;
-use reqwest::{Method, RequestBuilder, header::HeaderMap};
+use reqwest::header::HeaderMap;
+use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 
 use crate::api_description::check_answer;

@@ -1,7 +1,8 @@
 //! `nyc311 check` and `nyc311 migrate`: each fault with its remedy, before a row is written.
 
 use nyc311_simulator::{SimulatorOptions, serve};
-use nyc311_testkit::{TestDatabase, Topics, eventually, topics::bootstrap_servers};
+use nyc311_testkit::topics::bootstrap_servers;
+use nyc311_testkit::{TestDatabase, Topics, eventually};
 
 use crate::PROGRAM;
 

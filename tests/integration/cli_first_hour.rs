@@ -1,13 +1,13 @@
-//! What somebody meets who uses the program for the first time: help, settings, a simulator, and things that are not set up yet.
+//! What somebody meets who uses the program for the first time: help, settings, a simulator, and things that
+//! are not set up yet.
 
-use std::{
-    io::{BufRead as _, BufReader, Read as _},
-    process::Stdio,
-};
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::Stdio;
 
 use nyc311::config::sections::definitions;
 use nyc311_simulator::{SimulatorOptions, serve};
-use nyc311_testkit::{Ended, Endpoint, TestDatabase, Topics, topics::bootstrap_servers};
+use nyc311_testkit::topics::bootstrap_servers;
+use nyc311_testkit::{Ended, Endpoint, TestDatabase, Topics};
 use serde_json::json;
 
 use crate::PROGRAM;

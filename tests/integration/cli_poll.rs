@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use nyc311::{store::polls::PollError, supervision::StageState};
+use nyc311::store::polls::PollError;
+use nyc311::supervision::StageState;
 use nyc311_testkit::{Ended, Endpoint, TestDatabase, eventually, stage};
 use serde_json::json;
 
-use crate::{PROGRAM, answering::answering};
+use crate::PROGRAM;
+use crate::answering::answering;
 
 const TOKEN: &str = "correct-horse-battery-staple";
 

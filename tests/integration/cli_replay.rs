@@ -1,6 +1,8 @@
 //! `nyc311 replay` and `nyc311 rewind`: what is read again, and from where.
 
-use nyc311_testkit::{TestDatabase, Topics, logs::claim, topics::bootstrap_servers};
+use nyc311_testkit::logs::claim;
+use nyc311_testkit::topics::bootstrap_servers;
+use nyc311_testkit::{TestDatabase, Topics};
 use serde_json::json;
 
 use crate::PROGRAM;

@@ -1,15 +1,14 @@
 //! What others say and a terminal would obey: shown as escapes by every command, and exact in JSON.
 
-use std::{
-    io::{BufRead as _, BufReader},
-    process::Stdio,
-};
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
 
 use nyc311_testkit::{Endpoint, TestDatabase};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::{PROGRAM, answering::answering};
+use crate::PROGRAM;
+use crate::answering::answering;
 
 /// Sets a title, clears the screen, comes in one byte, reverses what follows, and begins a line.
 const HOSTILE: &str =

@@ -2,10 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use nyc311_testkit::{
-    TestDatabase,
-    source_rows::{file, row, simulate_lines},
-};
+use nyc311_testkit::TestDatabase;
+use nyc311_testkit::source_rows::{file, row, simulate_lines};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

@@ -1,22 +1,18 @@
-//! The control endpoint over real HTTP and a real database: every answer of the contract, each held against the description.
+//! The control endpoint over real HTTP and a real database: every answer of the contract, each held against
+//! the description.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use nyc311::{
-    config::Settings,
-    store::{
-        Store,
-        polls::{PollError, PollState},
-    },
-    supervision::{StageState, StageStatus, Stalled},
-};
+use nyc311::config::Settings;
+use nyc311::store::Store;
+use nyc311::store::polls::{PollError, PollState};
+use nyc311::supervision::{StageState, StageStatus, Stalled};
 use nyc311_testkit::{Endpoint, TestDatabase, http_client, stage};
 use serde_json::{Value, json};
 
-use crate::{
-    api_description::{check_problem, description},
-    asking::{Answer, Asking as _, id_of},
-};
+use crate::api_description::{check_problem, description};
+use crate::asking::{Answer, Asking as _, id_of};
 
 const TOKEN: &str = "correct-horse-battery-staple";
 const LEASE: Duration = Duration::from_secs(30);

@@ -2,11 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use nyc311::{
-    config::{DatabaseSettings, Secret},
-    store::{InstanceClaim, InstanceHold, InstanceOwner, InstanceRun, Store},
-};
-use nyc311_testkit::{Cut, Proxy, TestDatabase, source_rows::city};
+use nyc311::config::{DatabaseSettings, Secret};
+use nyc311::store::{InstanceClaim, InstanceHold, InstanceOwner, InstanceRun, Store};
+use nyc311_testkit::source_rows::city;
+use nyc311_testkit::{Cut, Proxy, TestDatabase};
 use serde_json::json;
 use uuid::Uuid;
 

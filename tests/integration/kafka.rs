@@ -1,16 +1,16 @@
 //! The Kafka layer against a real broker: the consumer thread, transactions, what is committed.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use nyc311::kafka::{
-    Committed, DerivedRecord, HeaderList, KafkaError, OffsetNote, RawRow, RecordBatch,
-    admin::LogEnds,
-    consumer::{Command, ConsumerThread, Event, InFlightLimit, ThreadSlot},
-    raw_producer::RawProducer,
-    transactional::{Opening, PartitionProducer, Transaction},
-};
-use nyc311_testkit::{Topics, eventually, topics::own_slot};
+use nyc311::kafka::admin::LogEnds;
+use nyc311::kafka::consumer::{Command, ConsumerThread, Event, InFlightLimit, ThreadSlot};
+use nyc311::kafka::raw_producer::RawProducer;
+use nyc311::kafka::transactional::{Opening, PartitionProducer, Transaction};
+use nyc311::kafka::{Committed, DerivedRecord, HeaderList, KafkaError, OffsetNote, RawRow, RecordBatch};
+use nyc311_testkit::topics::own_slot;
+use nyc311_testkit::{Topics, eventually};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 const LIMIT: InFlightLimit = InFlightLimit {

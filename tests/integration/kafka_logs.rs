@@ -3,16 +3,12 @@
 use std::time::Duration;
 
 use nyc311::kafka::{Admin, KafkaError, Mark, OffsetNote, topics};
-use nyc311_testkit::{
-    Topics, eventually,
-    source_rows::city,
-    topics::{delete, delete_records, names, own_names},
-};
-use rdkafka::{
-    ClientConfig, Offset, TopicPartitionList,
-    consumer::{BaseConsumer, Consumer},
-    producer::{BaseProducer, BaseRecord, Producer},
-};
+use nyc311_testkit::source_rows::city;
+use nyc311_testkit::topics::{delete, delete_records, names, own_names};
+use nyc311_testkit::{Topics, eventually};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde_json::json;
 
 use crate::PROGRAM;

@@ -1,7 +1,8 @@
 //! The topics: created as the contract says, and refused where they have another shape.
 
 use nyc311::kafka::{Admin, KafkaError, topics};
-use nyc311_testkit::{Topics, eventually, topics::own_names};
+use nyc311_testkit::topics::own_names;
+use nyc311_testkit::{Topics, eventually};
 use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
 
 #[tokio::test]

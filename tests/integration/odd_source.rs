@@ -2,19 +2,14 @@
 //! again; through the real binary to the tables. What takes more than one process or many polls is in the
 //! suite of the faults.
 
-use std::{
-    net::TcpListener,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
-};
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use nyc311::kafka::{HeaderList, Origin, RawRow, max_row_bytes, raw_producer::RawProducer};
-use nyc311_testkit::{
-    Topics,
-    source_rows::{row, simulate_lines, with_member},
-};
+use nyc311::kafka::raw_producer::RawProducer;
+use nyc311::kafka::{HeaderList, Origin, RawRow, max_row_bytes};
+use nyc311_testkit::Topics;
+use nyc311_testkit::source_rows::{row, simulate_lines, with_member};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

@@ -1,10 +1,8 @@
 //! The oracle itself: it must be able to fail.
 
-use nyc311_testkit::{
-    TestDatabase,
-    batches::{batch, incoming, request},
-    oracle::{assert_recounts, differences, is_zero, rollups, tables, tables_of},
-};
+use nyc311_testkit::TestDatabase;
+use nyc311_testkit::batches::{batch, incoming, request};
+use nyc311_testkit::oracle::{assert_recounts, differences, is_zero, rollups, tables, tables_of};
 
 /// A database with some requests in it.
 async fn filled() -> TestDatabase {

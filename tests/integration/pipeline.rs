@@ -1,16 +1,14 @@
 //! The whole path through the real binary: source, Kafka, PostgreSQL.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
 
-use nyc311::kafka::{
-    Admin, Record,
-    consumer::{Command, ConsumerThread, Event, InFlightLimit},
-};
-use nyc311_testkit::{
-    Service,
-    source_rows::{city, row, simulate_lines, versions},
-    topics::own_slot,
-};
+use nyc311::kafka::consumer::{Command, ConsumerThread, Event, InFlightLimit};
+use nyc311::kafka::{Admin, Record};
+use nyc311_testkit::Service;
+use nyc311_testkit::source_rows::{city, row, simulate_lines, versions};
+use nyc311_testkit::topics::own_slot;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

@@ -1,21 +1,15 @@
 //! The Socrata client against the simulator, over HTTP.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
-use nyc311::{
-    config::{Secret, SourceSettings},
-    socrata::{Cursor, Page, PageRequest, SocrataClient, SocrataError, WindowOn},
-};
+use nyc311::config::{Secret, SourceSettings};
+use nyc311::socrata::{Cursor, Page, PageRequest, SocrataClient, SocrataError, WindowOn};
 use nyc311_simulator::{Fault, FaultKind, Simulator, SimulatorOptions, serve};
-use nyc311_testkit::{
-    eventually,
-    source_rows::{file, plain_rows, row, simulate_lines},
-};
+use nyc311_testkit::eventually;
+use nyc311_testkit::source_rows::{file, plain_rows, row, simulate_lines};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -317,7 +311,8 @@ fn city(change: impl FnOnce(&mut SimulatorOptions)) -> Simulator {
     serve(&options).unwrap()
 }
 
-/// Polls as promise 1 has it: the durable cursor is the greatest time seen, but not past the answer's date less two hours.
+/// Polls as promise 1 has it: the durable cursor is the greatest time seen, but not past the answer's date
+/// less two hours.
 async fn poll(client: &SocrataClient, cursor: &mut Option<Timestamp>, seen: &mut HashMap<String, Value>) {
     let mut request = PageRequest { since: *cursor, ..page(97) };
     loop {

@@ -1,14 +1,11 @@
-//! Databases that would take most rows and refuse some, or say that all is well: refused before a row is written, or set right.
+//! Databases that would take most rows and refuse some, or say that all is well: refused before a row is
+//! written, or set right.
 
-use nyc311::{
-    config::DatabaseSettings,
-    store::{Store, StoreError},
-};
-use nyc311_testkit::{
-    Binary, TestDatabase,
-    batches::{batch, incoming, request},
-    topics::bootstrap_servers,
-};
+use nyc311::config::DatabaseSettings;
+use nyc311::store::{Store, StoreError};
+use nyc311_testkit::batches::{batch, incoming, request};
+use nyc311_testkit::topics::bootstrap_servers;
+use nyc311_testkit::{Binary, TestDatabase};
 use serde_json::json;
 
 use crate::PROGRAM;

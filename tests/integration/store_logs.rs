@@ -1,21 +1,18 @@
-//! What durable places say of Kafka's logs: ids, marks, losses that are noted once, statements that may be repeated.
+//! What durable places say of Kafka's logs: ids, marks, losses that are noted once, statements that may be
+//! repeated.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
-use nyc311::{
-    config::{DatabaseSettings, Secret},
-    kafka::{Acknowledged, Mark},
-    store::{
-        Claim, DeadLetter, FoundLogs, LogLoss, LostPlace, RawStart, Store, TakenUp,
-        polls::{LeaseError, NewPoll, PageRecord, PollState, Submitted, Trigger, Window, WindowOn},
-    },
+use nyc311::config::{DatabaseSettings, Secret};
+use nyc311::kafka::{Acknowledged, Mark};
+use nyc311::store::polls::{
+    LeaseError, NewPoll, PageRecord, PollState, Submitted, Trigger, Window, WindowOn,
 };
-use nyc311_testkit::{
-    Cut, Proxy, TestDatabase,
-    batches::{CLUSTER, TOPIC, advance, batch, dead_letter},
-    logs::{SOURCE, claim, commit, logs},
-};
+use nyc311::store::{Claim, DeadLetter, FoundLogs, LogLoss, LostPlace, RawStart, Store, TakenUp};
+use nyc311_testkit::batches::{CLUSTER, TOPIC, advance, batch, dead_letter};
+use nyc311_testkit::logs::{SOURCE, claim, commit, logs};
+use nyc311_testkit::{Cut, Proxy, TestDatabase};
 use serde_json::json;
 use uuid::Uuid;
 

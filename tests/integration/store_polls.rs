@@ -3,17 +3,13 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use nyc311::store::{
-    Store, StoreError,
-    polls::{
-        Cancel, Lease, LeaseError, LeasedPoll, NewPoll, PageRecord, Poll, PollError, PollState, Submitted,
-        Trigger, Window, WindowOn,
-    },
+use nyc311::store::polls::{
+    Cancel, Lease, LeaseError, LeasedPoll, NewPoll, PageRecord, Poll, PollError, PollState, Submitted,
+    Trigger, Window, WindowOn,
 };
-use nyc311_testkit::{
-    TestDatabase,
-    logs::{SOURCE, claim, logs},
-};
+use nyc311::store::{Store, StoreError};
+use nyc311_testkit::TestDatabase;
+use nyc311_testkit::logs::{SOURCE, claim, logs};
 use serde_json::json;
 
 const LEASE: Duration = Duration::from_secs(30);

@@ -1,14 +1,13 @@
-//! Versions to which the source gives no name: the content tells them apart, and what older rules stored without a name is one of them.
+//! Versions to which the source gives no name: the content tells them apart, and what older rules stored
+//! without a name is one of them.
 
 use std::sync::Arc;
 
 use nyc311::store::{IncomingRow, WriteSummary};
 use nyc311_domain::{CONTENT, enrich};
-use nyc311_testkit::{
-    TestDatabase,
-    batches::{batch, incoming, outcome},
-    oracle::{Tables, assert_recounts, tables},
-};
+use nyc311_testkit::TestDatabase;
+use nyc311_testkit::batches::{batch, incoming, outcome};
+use nyc311_testkit::oracle::{Tables, assert_recounts, tables};
 use serde_json::json;
 
 /// A raw row without `:version`: request 1 as it stood on a day of April.

@@ -2,10 +2,8 @@
 
 use nyc311::store::{IncomingRow, LetterSelection};
 use nyc311_domain::quality;
-use nyc311_testkit::{
-    TestDatabase,
-    batches::{batch, dead_letter, incoming, request},
-};
+use nyc311_testkit::TestDatabase;
+use nyc311_testkit::batches::{batch, dead_letter, incoming, request};
 use serde_json::json;
 
 async fn states(database: &TestDatabase) -> serde_json::Value {

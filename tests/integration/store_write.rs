@@ -1,23 +1,17 @@
-//! The write transaction: promise 6 (the tables are a function of the set of versions), promise 7 (rollups equal
-//! a recount), fencing, refused rows, counts.
+//! The write transaction: promise 6 (the tables are a function of the set of versions), promise 7 (rollups
+//! equal a recount), fencing, refused rows, counts.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use nyc311::{
-    config::DatabaseSettings,
-    store::{
-        DeadLetter, IncomingRow, Store, StoreError, WriteError,
-        polls::{NewPoll, Submitted, Trigger, Window, WindowOn},
-    },
-};
+use nyc311::config::DatabaseSettings;
+use nyc311::store::polls::{NewPoll, Submitted, Trigger, Window, WindowOn};
+use nyc311::store::{DeadLetter, IncomingRow, Store, StoreError, WriteError};
 use nyc311_domain::{QualityFlags, ServiceRequest};
-use nyc311_testkit::{
-    TestDatabase,
-    batches::{CLUSTER, TOPIC, advance, batch, dead_letter, incoming, outcome, request},
-    logs::claim,
-    oracle::{Tables, assert_recounts, tables},
-};
+use nyc311_testkit::TestDatabase;
+use nyc311_testkit::batches::{CLUSTER, TOPIC, advance, batch, dead_letter, incoming, outcome, request};
+use nyc311_testkit::logs::claim;
+use nyc311_testkit::oracle::{Tables, assert_recounts, tables};
 use serde_json::{Value, json};
 use uuid::Uuid;
 

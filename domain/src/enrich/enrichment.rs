@@ -8,7 +8,8 @@ use crate::json::{self, ObjectWriter};
 use crate::quality::QualityFlags;
 use crate::row::{Field, Row};
 
-/// A row on its way: the flags that it has earned so far, and what the city said where something else now stands.
+/// A row on its way: the flags that it has earned so far, and what the city said where something else now
+/// stands.
 pub(super) struct Enrichment<'a> {
     pub(super) raw: &'a [u8],
     pub(super) row: Row<'a>,

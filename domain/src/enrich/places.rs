@@ -1,22 +1,23 @@
-//! The rules of place: the stated value first, a computed one where it is missing, a flag where the two disagree.
+//! The rules of place: the stated value first, a computed one where it is missing, a flag where the two
+//! disagree.
 
 use std::borrow::Cow;
 
 use jiff::Timestamp;
 
 use super::enrichment::Enrichment;
-use crate::{
-    borough::Borough,
-    geography::{self, CouncilLines, Places},
-    place::{self, CommunityBoard, TaxLot, Zip},
-    quality::QualityFlags,
-    row::Field,
-};
+use crate::borough::Borough;
+use crate::geography::{self, CouncilLines, Places};
+use crate::place::{self, CommunityBoard, TaxLot, Zip};
+use crate::quality::QualityFlags;
+use crate::row::Field;
 
-/// Places that two boroughs may name as theirs: the borough whose polygon they lie in, their ZIP area, and the other borough.
+/// Places that two boroughs may name as theirs: the borough whose polygon they lie in, their ZIP area, and
+/// the other borough.
 ///
-/// Marble Hill is cut off from Manhattan by the Harlem River: it is Manhattan by law, and the Bronx for everything that the city does
-/// there. Rikers Island is the Bronx by law, and is reached and written to by way of Queens.
+/// Marble Hill is cut off from Manhattan by the Harlem River: it is Manhattan by law, and the Bronx for
+/// everything that the city does there. Rikers Island is the Bronx by law, and is reached and written to by
+/// way of Queens.
 const OF_TWO_BOROUGHS: [(Borough, &str, Borough); 2] =
     [(Borough::Manhattan, "10463", Borough::Bronx), (Borough::Bronx, "11370", Borough::Queens)];
 
@@ -124,8 +125,8 @@ impl<'a> Enrichment<'a> {
 
     /// Decides the council district by the lines that were in force when the request was created.
     ///
-    /// Where these are not at hand (before 2014) or not known (a placeholder of a created date), a stated district is held against none; a
-    /// missing one is filled in by the lines that are nearest in time.
+    /// Where these are not at hand (before 2014) or not known (a placeholder of a created date), a stated
+    /// district is held against none; a missing one is filled in by the lines that are nearest in time.
     pub(super) fn council_district(
         &mut self,
         places: &Places,
@@ -156,7 +157,8 @@ impl<'a> Enrichment<'a> {
         district
     }
 
-    /// Takes the stated number, or else the one that fills it, and flags which, and whether it disagrees with the one it is held against.
+    /// Takes the stated number, or else the one that fills it, and flags which, and whether it disagrees with
+    /// the one it is held against.
     pub(super) fn stated_or_computed(
         &mut self,
         field: Field,
@@ -197,7 +199,8 @@ impl<'a> Enrichment<'a> {
     }
 }
 
-/// Says whether two boroughs are one, or both right for the place. The point must lie there: a ZIP alone proves no place.
+/// Says whether two boroughs are one, or both right for the place. The point must lie there: a ZIP alone
+/// proves no place.
 fn are_one(one: Borough, other: Borough, places: &Places) -> bool {
     one == other
         || OF_TWO_BOROUGHS.iter().any(|(by_law, zcta, by_custom)| {

@@ -4,13 +4,11 @@ use jiff::Timestamp;
 use nyc311_json::Value;
 
 use super::enrichment::{Enrichment, as_stated, excerpt};
-use crate::{
-    quality::QualityFlags,
-    reading::Reading,
-    rejection::Rejection,
-    row::Field,
-    time::{self, Moment},
-};
+use crate::quality::QualityFlags;
+use crate::reading::Reading;
+use crate::rejection::Rejection;
+use crate::row::Field;
+use crate::time::{self, Moment};
 
 /// The times of a request.
 pub(super) struct Times {
@@ -108,7 +106,8 @@ impl Enrichment<'_> {
         closed: Option<Reading>,
         published: Option<Timestamp>,
     ) -> (Timestamp, Option<Timestamp>) {
-        // Both in the repeated hour, and closed by an earlier reading of the clock: the clock went back in between.
+        // Both in the repeated hour, and closed by an earlier reading of the clock: the clock went back in
+        // between.
         if let (Moment::Twice { first: created_at, .. }, Some(Moment::Twice { first, second: closed_at })) =
             (created.moment, closed.map(|closed| closed.moment))
             && first < created_at

@@ -1,7 +1,7 @@
 //! The lines of the council districts, which are drawn anew after each census, and when they were in force.
 //!
-//! New lines are in force from the first day of the council that was elected under them. `docs/geography.md` says how well the city's
-//! own rows agree.
+//! New lines are in force from the first day of the council that was elected under them. `docs/geography.md`
+//! says how well the city's own rows agree.
 
 use jiff::Timestamp;
 
@@ -13,7 +13,8 @@ pub enum CouncilLines {
 }
 
 impl CouncilLines {
-    /// Every set that there is, oldest first. Those of 2003, in force before, are in no source of the boundaries.
+    /// Every set that there is, oldest first. Those of 2003, in force before, are in no source of the
+    /// boundaries.
     pub const ALL: [Self; 2] = [Self::Of2013, Self::Of2023];
 
     /// Returns the moment from which they were in force: midnight in New York.

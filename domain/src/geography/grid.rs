@@ -14,9 +14,9 @@ const ORIGIN: (i32, i32) = (-742_700_000, 404_800_000);
 const COLUMNS: usize = 1_200;
 const ROWS: usize = 920;
 
-/// For each layer the code of the polygon that a place lies in, 0 for none. Codes combine by exclusive or: crossing an edge combines
-/// the codes of the polygons on its sides with the code here, which takes the one left out and puts the one entered in, in whatever
-/// order the edges come.
+/// For each layer the code of the polygon that a place lies in, 0 for none. Codes combine by exclusive or:
+/// crossing an edge combines the codes of the polygons on its sides with the code here, which takes the one
+/// left out and puts the one entered in, in whatever order the edges come.
 type Codes = [u32; LAYERS.len()];
 
 /// An edge within a cell, relative to the grid's origin.
@@ -152,8 +152,8 @@ fn lay_out(boundaries: &Boundaries) -> (Vec<Cell>, Vec<Edge>) {
     (cells, placed.into_iter().map(|(_, edge)| edge).collect())
 }
 
-/// Names each cell that an edge touches: row by row, from the edge's first to its last column there, and one more on either side for
-/// safety against rounding.
+/// Names each cell that an edge touches: row by row, from the edge's first to its last column there, and one
+/// more on either side for safety against rounding.
 fn for_each_cell(edge: &Edge, mut put: impl FnMut(u32)) {
     let (low, high) = if edge.from.1 <= edge.to.1 { (edge.from, edge.to) } else { (edge.to, edge.from) };
     let slope = f64::from(high.0 - low.0) / f64::from((high.1 - low.1).max(1));
@@ -188,7 +188,8 @@ fn cell_of(point: Point) -> Option<(usize, usize)> {
     }
 }
 
-/// Returns a cell's known place: near its centre, and between the whole numbers, so that no corner of a boundary lies on it.
+/// Returns a cell's known place: near its centre, and between the whole numbers, so that no corner of a
+/// boundary lies on it.
 #[inline]
 fn centre_of(column: usize, row: usize) -> Point {
     let middle = f64::from(CELL) / 2.0;
@@ -198,8 +199,9 @@ fn centre_of(column: usize, row: usize) -> Point {
     }
 }
 
-/// Says whether the walk from `start` to `end` crosses an edge. Each corner of a boundary is put on one side of the walk, those on the
-/// line on the right, by the same sum for both edges that meet there, so a walk through a corner crosses as often as it must.
+/// Says whether the walk from `start` to `end` crosses an edge. Each corner of a boundary is put on one side
+/// of the walk, those on the line on the right, by the same sum for both edges that meet there, so a walk
+/// through a corner crosses as often as it must.
 #[inline]
 fn crosses(edge: &Edge, start: Point, end: Point) -> bool {
     let from = Point { x: f64::from(edge.from.0), y: f64::from(edge.from.1) };
@@ -214,8 +216,9 @@ fn left_of(from: Point, to: Point, point: Point) -> bool {
 
 /// Gives polygons their codes, and codes their meaning.
 ///
-/// A code is the polygon's number and a hash of it, so that a combination of two codes is no third one. Two remain combined only where
-/// the source's polygons overlap, which they do by some centimetres in a few places; there the first of the two is the answer.
+/// A code is the polygon's number and a hash of it, so that a combination of two codes is no third one. Two
+/// remain combined only where the source's polygons overlap, which they do by some centimetres in a few
+/// places; there the first of the two is the answer.
 struct Decoder {
     polygons: [Vec<(u32, Place)>; LAYERS.len()],
 }
@@ -313,15 +316,18 @@ fn overlap(polygons: &[(u32, Place)], code: u32) -> Option<Place> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
+    use proptest::prelude::*;
+
     use super::*;
     use crate::geography::boundaries::compiled_in;
-    use proptest::prelude::*;
-    use std::sync::LazyLock;
 
     static BOUNDARIES: LazyLock<Boundaries> = LazyLock::new(|| compiled_in().unwrap());
     static GRID: LazyLock<Grid> = LazyLock::new(|| Grid::of(&BOUNDARIES));
 
-    /// Counts, for every polygon, the edges due west of a point: the textbook's way, with exact numbers, over all edges of the city.
+    /// Counts, for every polygon, the edges due west of a point: the textbook's way, with exact numbers, over
+    /// all edges of the city.
     fn by_counting(x: f64, y: f64) -> Places {
         let mut codes = Codes::default();
         for arc in &BOUNDARIES.arcs {

@@ -7,7 +7,8 @@ use crate::borough::Borough;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Places {
     pub borough: Option<Borough>,
-    /// The city's number of the district, joint-interest areas included: 310 is Brooklyn 10, 164 is Central Park.
+    /// The city's number of the district, joint-interest areas included: 310 is Brooklyn 10, 164 is Central
+    /// Park.
     pub community_district: Option<i16>,
     /// The council district by each of [`CouncilLines::ALL`]; [`Places::council_district`] chooses.
     pub council_districts: [Option<i16>; CouncilLines::ALL.len()],

@@ -1,14 +1,16 @@
 //! Which borough a ZIP lies in, and which ZIP area it belongs to.
 
-use std::{collections::HashMap, sync::LazyLock};
+use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use crate::borough::Borough;
 
 /// ZIP, its area and the boroughs that hold at least one percent of the area, built with the boundaries.
 const TABLE: &str = include_str!("../../geography/zips.csv");
 
-/// The first three digits of the ZIPs of each borough, for those without an area of their own (post boxes, single buildings). 110 is
-/// shared with Nassau County, so those not in the table are taken for its, but for 11002, the post boxes of Floral Park.
+/// The first three digits of the ZIPs of each borough, for those without an area of their own (post boxes,
+/// single buildings). 110 is shared with Nassau County, so those not in the table are taken for its, but for
+/// 11002, the post boxes of Floral Park.
 const PREFIXES: [(&str, Borough); 11] = [
     ("100", Borough::Manhattan),
     ("101", Borough::Manhattan),
@@ -25,7 +27,8 @@ const PREFIXES: [(&str, Borough); 11] = [
 
 struct Area {
     zcta: &'static str,
-    /// None where the area lies in two boroughs: Marble Hill and the Bronx (10463), East Elmhurst and Rikers Island (11370).
+    /// None where the area lies in two boroughs: Marble Hill and the Bronx (10463), East Elmhurst and Rikers
+    /// Island (11370).
     borough: Option<Borough>,
 }
 
@@ -51,7 +54,8 @@ pub fn is_zip_of_city(zip: &str) -> bool {
     area(zip).is_some() || by_prefix(zip).is_some()
 }
 
-/// Says whether a ZIP belongs to a ZIP area; `None` for post boxes and single buildings, which are counted to no area.
+/// Says whether a ZIP belongs to a ZIP area; `None` for post boxes and single buildings, which are counted to
+/// no area.
 pub fn zip_lies_in(zip: &str, zcta: &str) -> Option<bool> {
     match area(zip) {
         Some(area) => Some(area.zcta == zcta),

@@ -1,35 +1,36 @@
 //! Checks the rules over whole real files, against counts made here by other means.
 //!
-//! `NYC311_DATA=DIR cargo test --release -p nyc311-domain --test check_data -- --nocapture` reads every `.ndjson` and `.ndjson.gz` below
-//! DIR. Each row must come back from its JSON unchanged; each flag must occur as often as a plain reading of the row by `serde_json` says;
-//! and what the point says about borough, community district, council district and precinct must agree with what the city says. It prints
-//! the share of every flag, which `docs/quality.md` quotes.
+//! `NYC311_DATA=DIR cargo test --release -p nyc311-domain --test check_data -- --nocapture` reads every
+//! `.ndjson` and `.ndjson.gz` below DIR. Each row must come back from its JSON unchanged; each flag must
+//! occur as often as a plain reading of the row by `serde_json` says; and what the point says about borough,
+//! community district, council district and precinct must agree with what the city says. It prints the share
+//! of every flag, which `docs/quality.md` quotes.
 
 #![allow(clippy::expect_used, reason = "a test may end at the first surprise")]
 
 mod plain;
 
-use std::{
-    collections::BTreeMap,
-    fs::File,
-    io::{BufRead, BufReader, Read},
-    path::{Path, PathBuf},
-};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
 
 use nyc311_domain::{
     Borough, QualityFlags, ServiceRequest, enrich, geography, identity, peek, place, quality, words,
 };
 use serde_json::{Map, Value};
 
-use plain::{PARSED_FIELDS, PLAIN_FLAGS, TEXT_FIELDS, plain_flags, text};
+use self::plain::{PARSED_FIELDS, PLAIN_FLAGS, TEXT_FIELDS, plain_flags, text};
 
 type Row = Map<String, Value>;
 
-/// The least share of points whose borough must be the stated one, Marble Hill aside, in a file with enough of them.
+/// The least share of points whose borough must be the stated one, Marble Hill aside, in a file with enough
+/// of them.
 const LEAST_BOROUGH_ACCURACY: f64 = 0.998;
 const ENOUGH_POINTS: u64 = 4_000;
 
-/// The council district that the source's own server computes of the point. Its numbers are those of the server's table.
+/// The council district that the source's own server computes of the point. Its numbers are those of the
+/// server's table.
 const COUNCIL_REGION: &str = ":@computed_region_92fq_4b7q";
 
 #[test]
@@ -57,7 +58,8 @@ struct Counts {
     /// The same by a plain reading.
     recounted: BTreeMap<&'static str, u64>,
     accuracy: BTreeMap<&'static str, Accuracy>,
-    /// For each council district that the source's own server names by a number of its own, the districts of the points, by our lines.
+    /// For each council district that the source's own server names by a number of its own, the districts of
+    /// the points, by our lines.
     regions: BTreeMap<(&'static str, String), BTreeMap<i16, u64>>,
     changed: Vec<String>,
 }
@@ -103,7 +105,8 @@ impl Counts {
         self.compare_places(&row, &request);
     }
 
-    /// What is written must read back, and enriching again must give the same; nothing that the row has may be lost.
+    /// What is written must read back, and enriching again must give the same; nothing that the row has may
+    /// be lost.
     fn keeps_its_shape(&mut self, raw: &[u8], row: &Row, request: &ServiceRequest<'_>) {
         let mut json = Vec::new();
         request.write_json(&mut json);

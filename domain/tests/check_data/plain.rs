@@ -38,8 +38,8 @@ pub const PLAIN_FLAGS: [&str; 30] = [
     "created_at_noon",
 ];
 
-/// Names the flags of [`PLAIN_FLAGS`] that a row should have. Times are compared as text, which is right for readings of one clock; rows
-/// in the two odd hours of a year are too few to be in the files.
+/// Names the flags of [`PLAIN_FLAGS`] that a row should have. Times are compared as text, which is right for
+/// readings of one clock; rows in the two odd hours of a year are too few to be in the files.
 pub fn plain_flags(row: &Row) -> Vec<&'static str> {
     let get = |name: &str| text(row, name).filter(|value| !value.is_empty());
     let texts = || {
@@ -167,7 +167,8 @@ pub fn plain_flags(row: &Row) -> Vec<&'static str> {
                     "STATEN ISLAND" => 3,
                     _ => 0,
                 };
-                // Joint-interest areas have two digits above all boards, and are listed in DATA.md's sources by name.
+                // Joint-interest areas have two digits above all boards, and are listed in DATA.md's sources
+                // by name.
                 !unspecified
                     && !number.parse().is_ok_and(|number: u8| (1..=last).contains(&number) || number > 25)
             }),

@@ -9,7 +9,8 @@ mod values;
 
 use nyc311_domain::{ServiceRequest, enrich, quality};
 
-/// A row of the usual shape with some fields replaced, added, or (with an empty replacement) left out. Values are JSON.
+/// A row of the usual shape with some fields replaced, added, or (with an empty replacement) left out. Values
+/// are JSON.
 fn row(changes: &[(&str, &str)]) -> Vec<u8> {
     let usual = [
         ("unique_key", r#""70000001""#),

@@ -161,8 +161,9 @@ fn midnight_and_noon_with_an_offset_are_midnight_and_noon() {
 }
 
 proptest! {
-    /// Every form of a moment that the parser accepts is judged alike, whichever date of the request is written so: by its moment, its
-    /// day in New York and its year. Whole hours of the writer's clock may be one more midnight or noon, so the minutes are odd ones.
+    /// Every form of a moment that the parser accepts is judged alike, whichever date of the request is
+    /// written so: by its moment, its day in New York and its year. Whole hours of the writer's clock may be
+    /// one more midnight or noon, so the minutes are odd ones.
     #[test]
     fn dates_are_judged_by_what_they_say_and_not_by_how_they_are_written(
         second in -2_200_000_000_i64..1_900_000_000, field in 0..4_usize, form in 0..OFFSETS.len(),

@@ -253,8 +253,9 @@ fn has_gap(day: i64) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::collections::HashMap;
+
+    use super::*;
 
     #[test]
     fn the_order_is_the_sources_order() {

@@ -1,12 +1,13 @@
-//! What a reader decides about its partitions: when one is opened, closed, opened anew or given up, and whose word
-//! about it still counts. Pure: it knows no Kafka, no actor and no clock; the actor does what the steps say.
+//! What a reader decides about its partitions: when one is opened, closed, opened anew or given up, and whose
+//! word about it still counts. Pure: it knows no Kafka, no actor and no clock; the actor does what the steps
+//! say.
 //!
 //! Three numbers tell old answers from new ones, and each is unique over all partitions and assignments:
 //!
 //! - the *assignment* under which the group gave the partition, counted by the consumer's thread;
 //! - the *attempt* to open it: of several, only the last one has a say;
-//! - the *opening* under which batches are read: answers to batches of an earlier one change nothing but what is in
-//!   flight.
+//! - the *opening* under which batches are read: answers to batches of an earlier one change nothing but what
+//!   is in flight.
 //!
 //! | event | when | what follows |
 //! |---|---|---|
@@ -44,8 +45,8 @@ use crate::kafka::{Mark, Partition};
 use crate::messages::BatchError;
 use crate::retry::{Delays, OPENING};
 
-/// A partition whose batches failed so often in a row, over some seconds, is not mended by opening it again. A rebalance
-/// or a neighbour that is rebuilt costs one or two.
+/// A partition whose batches failed so often in a row, over some seconds, is not mended by opening it again.
+/// A rebalance or a neighbour that is rebuilt costs one or two.
 const MAX_FAILURES: u32 = 6;
 
 /// A batch whose answer is awaited.
@@ -119,10 +120,12 @@ pub(super) struct Assigned<T> {
     attempt: u64,
     /// Batches without an answer, of all openings: a drain waits for them.
     unanswered: usize,
-    /// When Kafka appended the first record of each batch of this opening in flight, in milliseconds since 1970.
+    /// When Kafka appended the first record of each batch of this opening in flight, in milliseconds
+    /// since 1970.
     appended_at_ms: VecDeque<Option<i64>>,
     opened_at: i64,
-    /// The position behind everything that is done, and the last record before it that was read in this opening.
+    /// The position behind everything that is done, and the last record before it that was read in this
+    /// opening.
     next_offset: i64,
     last: Option<Mark>,
     delays: Delays,

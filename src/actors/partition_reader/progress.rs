@@ -1,20 +1,23 @@
-//! The watch over a reader's progress: how far its partitions are behind, whether they move, and what is done where they
-//! do not.
+//! The watch over a reader's progress: how far its partitions are behind, whether they move, and what is done
+//! where they do not.
 
-use std::{collections::HashMap, sync::Arc, time::Instant};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
 
 use actix::prelude::*;
 
-use super::{Destination, PartitionReader, assigned::Change};
-use crate::{
-    kafka::{Partition, admin::LogEnds},
-    supervision::{Remedy, StageError, end_hung},
-    telemetry::{labels::OfPartition, metrics::metrics},
-};
+use super::assigned::Change;
+use super::{Destination, PartitionReader};
+use crate::kafka::Partition;
+use crate::kafka::admin::LogEnds;
+use crate::supervision::{Remedy, StageError, end_hung};
+use crate::telemetry::labels::OfPartition;
+use crate::telemetry::metrics::metrics;
 
 impl<D: Destination> PartitionReader<D> {
-    /// Measures lag and age of the partitions that this process owns (others have no say about them), and looks whether
-    /// they move.
+    /// Measures lag and age of the partitions that this process owns (others have no say about them), and
+    /// looks whether they move.
     pub(super) fn measure(&mut self, context: &mut Context<Self>) {
         self.look_for_place(context);
         let now_ms = jiff::Timestamp::now().as_millisecond();
@@ -56,8 +59,8 @@ impl<D: Destination> PartitionReader<D> {
         metrics().stalled_partitions.of(D::STAGE).set(stalled);
     }
 
-    /// Looks, for a consumer without partitions, whether others have them: a group that has given out less than there is
-    /// waits for somebody, and librdkafka can lose its place in one without a word.
+    /// Looks, for a consumer without partitions, whether others have them: a group that has given out less
+    /// than there is waits for somebody, and librdkafka can lose its place in one without a word.
     fn look_for_place(&mut self, context: &mut Context<Self>) {
         let settings = &self.environment.settings;
         let topics = D::topics(settings);

@@ -13,8 +13,8 @@ use crate::actors::environment::Environment;
 use crate::kafka::RawRow;
 use crate::socrata::{Cursor, Page, salvaged};
 
-/// A row with a longer `:id` is none to go on from: the next question would have to quote it, and an address has an
-/// end. The city's have 19 bytes.
+/// A row with a longer `:id` is none to go on from: the next question would have to quote it, and an address
+/// has an end. The city's have 19 bytes.
 const MAX_ROW_ID_BYTES: usize = 1000;
 
 /// A page with what was found in its rows.

@@ -220,8 +220,9 @@ enum Again {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use nyc311_domain::peek;
+
+    use super::*;
 
     const ONE: &str = "2026-05-01T01:36:00.000001Z";
     const TWO: &str = "2026-05-01T01:36:00.000002Z";

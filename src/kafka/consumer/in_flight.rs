@@ -1,7 +1,8 @@
-//! How much of a consumer is in flight, and when its partitions are paused over it. Pure: it knows no librdkafka.
+//! How much of a consumer is in flight, and when its partitions are paused over it. Pure: it knows no
+//! librdkafka.
 //!
-//! A batch is in flight from the moment it is handed on until the actor says that it is done, whatever became of it,
-//! or its partition is closed. What happens, and what follows:
+//! A batch is in flight from the moment it is handed on until the actor says that it is done, whatever became
+//! of it, or its partition is closed. What happens, and what follows:
 //!
 //! | event | counts | what follows |
 //! |---|---|---|
@@ -12,8 +13,8 @@
 //! | a batch of an earlier opening is done, or of a partition that is closed | as they are: closing has taken it off | |
 //! | a partition is closed, revoked or opened anew | all of its batches and their bytes less | |
 //!
-//! The limit is reached (*full*) when the bytes of all partitions are, or when one partition has as many batches in
-//! flight as it may and its next batch is full as well. At each look:
+//! The limit is reached (*full*) when the bytes of all partitions are, or when one partition has as many
+//! batches in flight as it may and its next batch is full as well. At each look:
 //!
 //! | full | since | paused | what follows |
 //! |---|---|---|---|
@@ -45,7 +46,8 @@ pub struct InFlightLimit {
     pub linger: Duration,
 }
 
-/// How long the limit may be reached before the partitions are paused, which throws away what was fetched ahead.
+/// How long the limit may be reached before the partitions are paused, which throws away what was fetched
+/// ahead.
 const PAUSE_AFTER: Duration = Duration::from_secs(2);
 
 /// What is unanswered of one partition.
@@ -88,7 +90,8 @@ impl InFlight {
         Self { limit, partitions: HashMap::new(), bytes: 0, paused: false, full_since: None }
     }
 
-    /// A partition is opened. Returns whether it has to be paused: a new one must not flow while the others stand still.
+    /// A partition is opened. Returns whether it has to be paused: a new one must not flow while the others
+    /// stand still.
     #[must_use]
     pub(super) fn open(&mut self, partition: Partition, opening: u64) -> bool {
         self.close(&partition);
@@ -129,7 +132,8 @@ impl InFlight {
         }
     }
 
-    /// Returns whether the limit is reached. `next_is_full` says of a partition whether its next batch is full.
+    /// Returns whether the limit is reached. `next_is_full` says of a partition whether its next batch is
+    /// full.
     pub(super) fn is_full(&self, next_is_full: impl Fn(&Partition) -> bool) -> bool {
         self.bytes >= self.limit.bytes
             || self
@@ -241,7 +245,8 @@ mod tests {
 
     #[test]
     fn the_limit_is_reached_by_bytes_or_by_a_partition_whose_next_batch_is_full_too() {
-        // Batches of partition 0 in flight and their bytes, whether its next batch is full; whether the limit is reached.
+        // Batches of partition 0 in flight and their bytes, whether its next batch is full; whether the limit
+        // is reached.
         for (batches, bytes, next_is_full, full) in [
             (0, 0, true, false),
             (1, 10, true, false),

@@ -1,19 +1,13 @@
 //! The slot of a consumer: who has it, and how the next one gets it.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::{
-    kafka::group_member::SESSION_TIMEOUT,
-    supervision::{Beat, Watchdog, end_hung},
-};
+use crate::kafka::group_member::SESSION_TIMEOUT;
+use crate::supervision::{Beat, Watchdog, end_hung};
 
 /// The slot of a consumer: one incarnation at a time, because two members of one name would fence each other.
 pub struct ThreadSlot {
@@ -38,8 +32,8 @@ impl ThreadSlot {
         Self { watchdog, taken: Mutex::new(None), renewed: AtomicBool::new(false) }
     }
 
-    /// Lets the session of the present member end before the next one begins. A member with a stable name that returns
-    /// within its session gets what it had, also where that was nothing.
+    /// Lets the session of the present member end before the next one begins. A member with a stable name
+    /// that returns within its session gets what it had, also where that was nothing.
     pub fn renew(&self) {
         self.renewed.store(true, Ordering::Relaxed);
     }

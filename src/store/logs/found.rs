@@ -29,8 +29,8 @@ pub struct FoundLogs<'a> {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RawStart {
     pub start_offset: i64,
-    /// A commit that is known to be worthless: its offset with the note beside it, because a log that grows again may
-    /// well reach the same offset.
+    /// A commit that is known to be worthless: its offset with the note beside it, because a log that grows
+    /// again may well reach the same offset.
     pub superseded_commit: Option<String>,
 }
 

@@ -4,10 +4,8 @@ use tokio_postgres::Transaction;
 use uuid::Uuid;
 
 use super::found::{FoundLog, FoundLogs, LogLoss, LostPlace};
-use crate::{
-    kafka::Committed,
-    store::{Position, StoreError},
-};
+use crate::kafka::Committed;
+use crate::store::{Position, StoreError};
 
 /// What was sent back to the source.
 pub(in crate::store) struct SentBack {
@@ -29,8 +27,8 @@ impl SentBack {
     }
 }
 
-/// Sets what Kafka acknowledged back to what is stored: the source is read again from there, the poll under way starts again
-/// from its beginning, and no poll goes on at a cursor whose rows may be gone.
+/// Sets what Kafka acknowledged back to what is stored: the source is read again from there, the poll under
+/// way starts again from its beginning, and no poll goes on at a cursor whose rows may be gone.
 pub(in crate::store) async fn send_back(
     transaction: &Transaction<'_>,
     source: &str,
@@ -80,7 +78,8 @@ pub(in crate::store) async fn send_back(
     Ok(SentBack { active, others: ended + queued + sources })
 }
 
-/// Lets the poll `p` begin again: what it fetches from now on is counted anew, and what has arrived until now is not taken for it.
+/// Lets the poll `p` begin again: what it fetches from now on is counted anew, and what has arrived until now
+/// is not taken for it.
 pub(super) const RESTART_COUNTS: &str = "
     cursor_updated_at = null, cursor_row_id = null, pages = 0, fetched = 0, published = 0,
     newest_source_updated_at = null, newest_created_at = null,
@@ -88,8 +87,8 @@ pub(super) const RESTART_COUNTS: &str = "
         select coalesce(sum(n.stored + n.duplicate + n.reenriched + n.dead_lettered), 0)
         from nyc311.poll_partition n where n.poll_id = p.poll_id)";
 
-/// Starts a new log at its beginning: a position that an older topic of the same name has left would skip rows as soon as
-/// the new log is longer.
+/// Starts a new log at its beginning: a position that an older topic of the same name has left would skip
+/// rows as soon as the new log is longer.
 pub(super) async fn restart_positions(
     transaction: &Transaction<'_>,
     cluster_id: &str,
@@ -107,8 +106,8 @@ pub(super) async fn restart_positions(
     Ok(())
 }
 
-/// As [`restart_positions`], for the raw log. Kafka forgets the offsets of a deleted topic a moment later than the topic:
-/// until then they are known to be worthless.
+/// As [`restart_positions`], for the raw log. Kafka forgets the offsets of a deleted topic a moment later
+/// than the topic: until then they are known to be worthless.
 pub(super) async fn restart_raw(
     transaction: &Transaction<'_>,
     found: &FoundLogs<'_>,

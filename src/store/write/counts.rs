@@ -6,8 +6,7 @@ use tokio_postgres::{Row, Transaction};
 use uuid::Uuid;
 
 use super::statements::COUNT_BY_POLL;
-use crate::store::DeadLetter;
-use crate::store::StoreError;
+use crate::store::{DeadLetter, StoreError};
 
 /// What became of rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
