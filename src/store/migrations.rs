@@ -40,6 +40,7 @@ const MIGRATIONS: &[Migration] = migrations![
     7 "0007_create_has_flag",
     8 "0008_name_kafka_logs",
     9 "0009_create_instance",
+    10 "0010_mark_duplicates_by_index",
 ];
 
 /// Any number that nothing else in the database uses as an advisory lock.

@@ -195,8 +195,9 @@ impl Store {
         encoded: &Encoded,
         chosen: &[usize],
     ) -> Result<(), StoreError> {
-        // the triggers leave the rollups to the end of this transaction
-        transaction.batch_execute("set local nyc311.writing = on").await?;
+        // The triggers leave the rollups to the end of this transaction. And no table is read whole because it is
+        // small yet, or the planner believes so: the temporary ones alone have no index.
+        transaction.batch_execute("set local nyc311.writing = on; set local enable_seqscan = off").await?;
         let copy = async {
             let sink = transaction.copy_in::<_, Bytes>(&*statements::COPY_INCOMING).await?;
             futures_util::pin_mut!(sink);

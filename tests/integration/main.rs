@@ -25,6 +25,7 @@ mod pipeline;
 mod socrata;
 mod store_fitness;
 mod store_logs;
+mod store_plans;
 mod store_polls;
 mod store_versions;
 mod store_views;
