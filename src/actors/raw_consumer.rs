@@ -188,9 +188,9 @@ impl Destination for ToEnrichers {
         InFlightLimit {
             batch_rows: 1_000,
             batch_bytes: 2 << 20,
-            batches_per_partition: 3,
+            batches_per_partition: 8,
             // Each is held three times: as read, as derived, and in the producer's queue.
-            bytes: 8 << 20,
+            bytes: 16 << 20,
             linger: Duration::from_millis(5),
         }
     }

@@ -66,6 +66,15 @@ pub struct Transaction {
     pub group: Option<Arc<GroupMetadata>>,
 }
 
+impl Transaction {
+    /// Takes over what follows in the partition.
+    fn append(&mut self, next: Self) {
+        let Self { records, next_offset, note, group } = next;
+        self.records.extend(records);
+        (self.next_offset, self.note, self.group) = (next_offset, note, group);
+    }
+}
+
 /// What a producer is opened for.
 #[derive(Debug, Clone)]
 pub struct Opening {
@@ -209,7 +218,14 @@ impl Worker {
     }
 
     fn run(self, mut queue: mpsc::Receiver<Job>) {
-        while let Some(Job::Publish(work, done)) = queue.blocking_recv() {
+        while let Some(Job::Publish(mut work, done)) = queue.blocking_recv() {
+            let mut waiting = vec![done];
+            // What was queued while the last transaction ran is the next one: its cost is mostly that of its end, whatever
+            // it holds.
+            while let Ok(Job::Publish(next, done)) = queue.try_recv() {
+                work.append(next);
+                waiting.push(done);
+            }
             let outcome = if self.settings.transactions { self.transact(&work) } else { self.flush(&work) };
             let end = match &outcome {
                 Ok(()) => TransactionEnd::Committed,
@@ -218,8 +234,10 @@ impl Worker {
             };
             events::transaction_ended(end);
             let failed = outcome.is_err();
-            // Nobody waits when the partition was closed meanwhile.
-            let _ = done.send(outcome);
+            for done in waiting {
+                // Nobody waits when the partition was closed meanwhile.
+                let _ = done.send(outcome.clone());
+            }
             if failed {
                 // What was queued behind belongs to a window that is dropped: the next opening starts afresh.
                 return;
