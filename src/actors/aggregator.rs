@@ -153,13 +153,20 @@ impl Aggregator {
 
     /// Writes the batch at the head if it is full, or old enough, or another one waits behind it.
     fn write_ripe(&mut self, context: &mut Context<Self>) {
+        self.write_head(context, false);
+    }
+
+    /// Writes the batch at the head if it is ripe, or `waited` for a transaction that has ended: what came meanwhile is
+    /// the next batch, so that no timer stands in the way of a pipeline under load.
+    fn write_head(&mut self, context: &mut Context<Self>, waited: bool) {
         if self.writing {
             return;
         }
         let settings = self.settings();
         let Some(head) = self.queue.front() else { return };
         let age = head.since.elapsed();
-        let ripe = self.queue.len() > 1
+        let ripe = waited
+            || self.queue.len() > 1
             || age >= settings.max_age
             || head.rows.len() + head.dead_letters.len() >= settings.max_rows
             || head.bytes >= settings.max_bytes;
@@ -200,7 +207,7 @@ impl Aggregator {
             }
             drop(in_flight);
             actor.writing = false;
-            actor.write_ripe(context);
+            actor.write_head(context, true);
         }));
     }
 }

@@ -60,7 +60,7 @@ impl Destination for ToAggregator {
         InFlightLimit {
             batch_rows: 2_000,
             batch_bytes: 4 << 20,
-            batches_per_partition: 4,
+            batches_per_partition: 12,
             bytes: 32 << 20,
             linger: Duration::from_millis(10),
         }
