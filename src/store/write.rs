@@ -22,9 +22,9 @@
 //! 2. The positions, locked in the order of their keys and compared with the batch.
 //! 3. The facts, in the order of their keys. Triggers keep what is replaced and collect what it means
 //!    for the rollups.
-//! 4. In a statement of its own, so that it sees what 3 did: every version of the batch that is not
-//!    current goes to the history. From 3 on each key of the batch is locked, by which every access to
-//!    the history of a key is in turn.
+//! 4. In a statement of its own, so that it sees what 3 did: every version of the batch that is not current
+//!    goes to the history; nothing is left for it where 3 found all keys new. From 3 on each key of the batch
+//!    is locked, by which every access to the history of a key is in turn.
 //! 5. The marks of likely duplicates. From here to the commit writers take turns, so that of two twins that
 //!    come at the same time the later writer sees the other one.
 //! 6. The rollups, each in one upsert in the order of its cells.
@@ -48,6 +48,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::SinkExt;
+use nyc311_domain::CONTENT;
 use tokio_postgres::Transaction;
 
 pub use self::batch::{IncomingRow, PositionAdvance, WriteBatch, WriteSummary};
@@ -161,7 +162,7 @@ impl Store {
             self.copy_incoming(&transaction, &plan.encoded, &plan.chosen).await?;
             advance_positions(&transaction, plan.batch).await?;
             let mut counts = plan.counts.clone();
-            counts.add_placed(&store_incoming(&transaction).await?);
+            plan.count_placed(&mut counts, store_incoming(&transaction, plan.all_new()).await?);
             transaction.execute("select nyc311.mark_duplicates()", &[]).await?;
             apply_rollups(&transaction).await?;
             dead_letters::insert(&transaction, &plan.dead_letters).await?;
@@ -195,8 +196,8 @@ impl Store {
         encoded: &Encoded,
         chosen: &[usize],
     ) -> Result<(), StoreError> {
-        // The triggers leave the rollups to the end of this transaction. And no table is read whole because it is
-        // small yet, or the planner believes so: the temporary ones alone have no index.
+        // The triggers leave the rollups to the end of this transaction. And no table is read whole because
+        // it is small yet, or the planner believes so: the temporary ones alone have no index.
         transaction.batch_execute("set local nyc311.writing = on; set local enable_seqscan = off").await?;
         let copy = async {
             let sink = transaction.copy_in::<_, Bytes>(&*statements::COPY_INCOMING).await?;
@@ -259,6 +260,28 @@ impl<'a> Plan<'a> {
         self.dead_letters.extend(dead_letters);
     }
 
+    /// Returns how many keys have to be new for all rows to be; none where a row could stand for a version in
+    /// the history even so: one that its content tells takes the place of one without a name.
+    fn all_new(&self) -> Option<usize> {
+        let mut rows = self.chosen.iter().filter_map(|index| self.row(*index));
+        let has_name = |row: &IncomingRow| {
+            let version = &*row.identity.source_version;
+            !version.is_empty() && !version.starts_with(CONTENT)
+        };
+        rows.all(has_name).then_some(self.chosen.len())
+    }
+
+    fn count_placed(&self, counts: &mut Counts, placed: Placed) {
+        match placed {
+            Placed::Counted(rows) => counts.add_placed(&rows),
+            Placed::AllNew => {
+                for row in self.chosen.iter().filter_map(|index| self.row(*index)) {
+                    counts.of(row.poll_id, row.raw_partition).stored += 1;
+                }
+            }
+        }
+    }
+
     fn row(&self, index: usize) -> Option<&IncomingRow> {
         self.batch.rows.get(self.encoded.rows().get(index)?.source)
     }
@@ -316,11 +339,23 @@ async fn advance_positions(transaction: &Transaction<'_>, batch: &WriteBatch) ->
     Ok(())
 }
 
-/// Moves what was copied into the facts and the history; returns the outcomes by poll and partition.
-async fn store_incoming(transaction: &Transaction<'_>) -> Result<Vec<tokio_postgres::Row>, StoreError> {
+/// What became of the rows that were copied.
+enum Placed {
+    /// Each is the first version of its key.
+    AllNew,
+    /// The outcomes by poll and partition.
+    Counted(Vec<tokio_postgres::Row>),
+}
+
+/// Moves what was copied into the facts and the history. Where as many keys are new as `all_new` says,
+/// nothing is left to place: no version was superseded, and none is known.
+async fn store_incoming(transaction: &Transaction<'_>, all_new: Option<usize>) -> Result<Placed, StoreError> {
     // these are planned anew each time: a plan that was made for an empty table must not be kept
-    transaction.execute(&*statements::UPSERT_NEWEST, &[]).await?;
-    Ok(transaction.query(&*statements::PLACE_SUPERSEDED, &[]).await?)
+    let inserted: i64 = transaction.query_one(&*statements::UPSERT_NEWEST, &[]).await?.get("inserted");
+    if all_new.is_some_and(|rows| usize::try_from(inserted) == Ok(rows)) {
+        return Ok(Placed::AllNew);
+    }
+    Ok(Placed::Counted(transaction.query(&*statements::PLACE_SUPERSEDED, &[]).await?))
 }
 
 async fn apply_rollups(transaction: &Transaction<'_>) -> Result<(), StoreError> {

@@ -44,7 +44,7 @@ impl Store {
         self.bounded(async {
             let transaction = client.transaction().await?;
             self.copy_incoming(&transaction, encoded, chosen).await?;
-            super::store_incoming(&transaction).await?;
+            super::store_incoming(&transaction, None).await?;
             super::apply_rollups(&transaction).await?;
             transaction.rollback().await?;
             Ok(())
