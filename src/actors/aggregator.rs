@@ -156,8 +156,8 @@ impl Aggregator {
         self.write_head(context, false);
     }
 
-    /// Writes the batch at the head if it is ripe, or `waited` for a transaction that has ended: what came meanwhile is
-    /// the next batch, so that no timer stands in the way of a pipeline under load.
+    /// Writes the batch at the head if it is ripe, or `waited` for a transaction that has ended: what came
+    /// meanwhile is the next batch, so that no timer stands in the way of a pipeline under load.
     fn write_head(&mut self, context: &mut Context<Self>, waited: bool) {
         if self.writing {
             return;

@@ -58,9 +58,9 @@ impl Destination for ToAggregator {
     fn in_flight_limit(_: &Settings) -> InFlightLimit {
         // Enough for one transaction that is written and one that fills meanwhile.
         InFlightLimit {
-            batch_rows: 2_000,
-            batch_bytes: 4 << 20,
-            batches_per_partition: 12,
+            batch_rows: 5_000,
+            batch_bytes: 8 << 20,
+            batches_per_partition: 3,
             bytes: 32 << 20,
             linger: Duration::from_millis(10),
         }

@@ -80,6 +80,7 @@ impl Handler<PublishEnriched> for EnrichedPublisher {
         events::batch_seen(StageName::EnrichedPublisher, rows);
         let transaction = Transaction {
             records: batch.records,
+            from: batch.from,
             next_offset: batch.next_offset,
             note: batch.note,
             group: batch.group,

@@ -129,8 +129,8 @@ impl Handler<RawBatch> for Enricher {
         let records =
             batch.records.iter().map(|record| self.derive(batch.partition, record, &mut tally)).collect();
         tally.report();
-        let (partition, next_offset) = (batch.partition, batch.to);
-        let message = PublishEnriched { partition, opening, records, next_offset, note, group };
+        let (partition, from, next_offset) = (batch.partition, batch.from, batch.to);
+        let message = PublishEnriched { partition, opening, records, from, next_offset, note, group };
         // Asked before this returns, so the publisher gets the batches in the order of the partition.
         let published = self.publisher.ask(message);
         Box::pin(async move { published.await? })

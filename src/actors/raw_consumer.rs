@@ -183,12 +183,12 @@ impl Destination for ToEnrichers {
     }
 
     fn in_flight_limit(_: &Settings) -> InFlightLimit {
-        // A transaction of 500 records takes about 15 ms, most of it fixed; 1,000 rows of 1.3 KB fill one
-        // well.
+        // A transaction takes about 15 ms, most of it fixed, and takes all that is queued for the partition.
+        // The mailbox of the publisher keeps the order of 15 batches: three for each borough.
         InFlightLimit {
-            batch_rows: 1_000,
-            batch_bytes: 2 << 20,
-            batches_per_partition: 8,
+            batch_rows: 3_000,
+            batch_bytes: 4 << 20,
+            batches_per_partition: 3,
             // Each is held three times: as read, as derived, and in the producer's queue.
             bytes: 16 << 20,
             linger: Duration::from_millis(5),

@@ -17,7 +17,8 @@ settings! {
             "Batches in flight are held in memory; one must hold the largest record \
              (kafka.raw_max_record_bytes).";
         max_age: Duration = millis(100), Span(millis(1)..=minutes(1)),
-            "How long a row waits for others before it is written.",
+            "How long a row waits for others before it is written, while no transaction runs; what comes during one \
+             is written right behind it.",
             "Above a minute polls would wait for their own last rows.";
     }
 }

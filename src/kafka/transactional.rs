@@ -1,7 +1,9 @@
 //! The transactional producer of one raw partition: raw to enriched exactly once.
 //!
 //! Delivery argument. One transaction holds the derived records of a batch (enriched and dead letters) and
-//! the raw offset after it. Readers of the derived topics use `read_committed`, so:
+//! the raw offset after it; where several batches of the partition are queued, those of all, and the offset
+//! after the last. A batch that does not begin where the one before it ended is refused, and the partition
+//! opened anew. Readers of the derived topics use `read_committed`, so:
 //! - a crash before the commit leaves an open transaction; the next owner initialises the same transactional
 //!   id, which aborts it, and reads the batch again from the committed offset: no record of it is ever seen;
 //! - a crash after the commit finds the committed offset behind the batch: nothing is read again;
@@ -61,6 +63,8 @@ const JOB_LIMIT: Duration = Duration::from_secs(20);
 /// One transaction's worth of work.
 pub struct Transaction {
     pub records: Vec<DerivedRecord>,
+    /// The raw offset of the first record, and the one behind the last.
+    pub from: i64,
     pub next_offset: i64,
     pub note: OffsetNote,
     pub group: Option<Arc<GroupMetadata>>,
@@ -69,7 +73,7 @@ pub struct Transaction {
 impl Transaction {
     /// Takes over what follows in the partition.
     fn append(&mut self, next: Self) {
-        let Self { records, next_offset, note, group } = next;
+        let Self { records, next_offset, note, group, .. } = next;
         self.records.extend(records);
         (self.next_offset, self.note, self.group) = (next_offset, note, group);
     }
@@ -218,15 +222,21 @@ impl Worker {
     }
 
     fn run(self, mut queue: mpsc::Receiver<Job>) {
+        let mut position = None;
         while let Some(Job::Publish(mut work, done)) = queue.blocking_recv() {
             let mut waiting = vec![done];
-            // What was queued while the last transaction ran is the next one: its cost is mostly that of its end, whatever
-            // it holds.
+            let mut in_order = self.follows(position, &work);
+            // What was queued while the last transaction ran is the next one: its cost is mostly that of its
+            // end, whatever it holds.
             while let Ok(Job::Publish(next, done)) = queue.try_recv() {
+                in_order = in_order.and_then(|()| self.follows(Some(work.next_offset), &next));
                 work.append(next);
                 waiting.push(done);
             }
-            let outcome = if self.settings.transactions { self.transact(&work) } else { self.flush(&work) };
+            position = Some(work.next_offset);
+            let outcome = in_order.and_then(|()| {
+                if self.settings.transactions { self.transact(&work) } else { self.flush(&work) }
+            });
             let end = match &outcome {
                 Ok(()) => TransactionEnd::Committed,
                 Err(KafkaError::Fenced { .. }) => TransactionEnd::Fenced,
@@ -242,6 +252,18 @@ impl Worker {
                 // What was queued behind belongs to a window that is dropped: the next opening starts afresh.
                 return;
             }
+        }
+    }
+
+    /// Refuses a batch that does not begin where the one before it ended: its offset would be committed over
+    /// a later or an earlier one, and rows would be enriched twice or never.
+    fn follows(&self, position: Option<i64>, next: &Transaction) -> Result<(), KafkaError> {
+        match position {
+            Some(position) if position != next.from => Err(KafkaError::other(format!(
+                "partition {}: a batch from {} does not follow the one that ended at {position}",
+                self.partition, next.from
+            ))),
+            _ => Ok(()),
         }
     }
 

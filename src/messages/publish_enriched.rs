@@ -16,6 +16,8 @@ pub struct PublishEnriched {
     pub partition: i32,
     pub opening: u64,
     pub records: Vec<DerivedRecord>,
+    /// The raw offset at which this batch begins.
+    pub from: i64,
     /// The raw offset from which the partition goes on after this batch.
     pub next_offset: i64,
     /// What stands beside it: the log that it speaks of.

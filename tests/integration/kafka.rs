@@ -271,8 +271,13 @@ async fn a_transaction_that_fails_with_records_queued_is_given_up_at_once() {
     let producer = PartitionProducer::open(kafka.clone(), opening(None)).await.unwrap();
     let mut records: Vec<_> = (0..5_000).map(derived).collect();
     records.push(DerivedRecord { value: Bytes::from(vec![b' '; 8 << 20]), ..derived(5_000) });
-    let transaction =
-        |records, group| Transaction { records, next_offset: batch.to, group, note: OffsetNote::default() };
+    let transaction = |records, group| Transaction {
+        records,
+        from: batch.from,
+        next_offset: batch.to,
+        group,
+        note: OffsetNote::default(),
+    };
     let began = std::time::Instant::now();
     let refused = producer.publish(transaction(records, metadata.clone())).await;
     assert!(matches!(refused, Err(KafkaError::TooLarge)), "{refused:?}");
@@ -314,15 +319,19 @@ async fn records_and_offsets_are_committed_together_and_the_old_owner_is_fenced(
 
     let first = PartitionProducer::open(kafka.clone(), opening(None)).await.unwrap();
     let transaction = |numbers: std::ops::Range<usize>, next_offset| Transaction {
+        from: numbers.start as i64,
         records: numbers.map(derived).collect(),
         next_offset,
         note: OffsetNote::default(),
         group: metadata.clone(),
     };
     first.publish(transaction(0..50, batch.to)).await.unwrap();
-    let committed =
-        topics.admin.committed(&group, &kafka.raw_topic, &[2], Duration::from_secs(10)).await.unwrap();
-    assert_eq!(committed, [Some(Committed { next_offset: 50, note: OffsetNote::default() })]);
+    let committed = async || {
+        let patience = Duration::from_secs(10);
+        let all = topics.admin.committed(&group, &kafka.raw_topic, &[2], patience).await.unwrap();
+        all[0].clone().unwrap()
+    };
+    assert_eq!(committed().await, Committed { next_offset: 50, note: OffsetNote::default() });
 
     let second = PartitionProducer::open(kafka.clone(), opening(None)).await.unwrap();
     let fenced = first.publish(transaction(50..60, 60)).await;
@@ -330,10 +339,20 @@ async fn records_and_offsets_are_committed_together_and_the_old_owner_is_fenced(
     second.publish(transaction(60..61, 61)).await.unwrap();
     // The end that is given to a lost transaction leaves no record and moves no offset.
     let third = PartitionProducer::open(kafka.clone(), opening(Some(group.clone()))).await.unwrap();
-    let committed =
-        topics.admin.committed(&group, &kafka.raw_topic, &[2], Duration::from_secs(10)).await.unwrap();
-    assert_eq!(committed[0].as_ref().unwrap().next_offset, 61);
-    third.publish(transaction(61..62, 62)).await.unwrap();
+    assert_eq!(committed().await.next_offset, 61);
+    // What is queued together is one transaction or several, in its order.
+    let queued = [(61..62, 62), (62..70, 70), (70..80, 80), (80..95, 95)];
+    let queued = queued.map(|(numbers, next_offset)| third.publish(transaction(numbers, next_offset)));
+    for outcome in futures_util::future::join_all(queued).await {
+        outcome.unwrap();
+    }
+    // What does not follow is refused, and moves nothing.
+    let astray = third.publish(transaction(96..97, 97)).await.unwrap_err();
+    assert!(
+        astray.to_string().contains("a batch from 96 does not follow the one that ended at 95"),
+        "{astray}"
+    );
+    assert_eq!(committed().await.next_offset, 95);
 
     let slot = own_slot();
     let (reader, mut derived_events) = start(&topics, &slot, &kafka.enriched_topic, "derived");
@@ -354,7 +373,7 @@ async fn records_and_offsets_are_committed_together_and_the_old_owner_is_fenced(
             bytes: batch.bytes,
         });
     }
-    let expected: Vec<_> = (0..50).chain(60..62).map(|number| number.to_string()).collect();
+    let expected: Vec<_> = (0..50).chain(60..95).map(|number| number.to_string()).collect();
     assert_eq!(seen, expected);
     topics.delete().await;
 }
