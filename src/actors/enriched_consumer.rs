@@ -61,7 +61,7 @@ impl Destination for ToAggregator {
             batch_rows: 5_000,
             batch_bytes: 8 << 20,
             batches_per_partition: 3,
-            bytes: 32 << 20,
+            bytes: 24 << 20,
             linger: Duration::from_millis(10),
         }
     }

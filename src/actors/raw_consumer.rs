@@ -190,7 +190,7 @@ impl Destination for ToEnrichers {
             batch_bytes: 4 << 20,
             batches_per_partition: 3,
             // Each is held three times: as read, as derived, and in the producer's queue.
-            bytes: 16 << 20,
+            bytes: 10 << 20,
             linger: Duration::from_millis(5),
         }
     }
