@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo build run test test-faults test-all bench services services-stop check-data fmt lint deny clean
+.PHONY: help demo build run test test-faults test-all bench bench-path services services-stop check-data fmt lint deny clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,8 +25,11 @@ test-faults: ## Run the suite of the faults: it kills, freezes, cuts, and takes 
 test-all: ## Run both in one go
 	@scripts/test all $(ARGS)
 
-bench: ## Measure
+bench: ## Measure the parts, with the servers of `make services` and what it prints
 	cargo bench --workspace $(ARGS)
+
+bench-path: ## Measure the whole path with servers of its own, for two minutes. ROWS=1000000; FEED=FILE
+	@ROWS="$(ROWS)" FEED="$(FEED)" scripts/bench_path
 
 services: ## Start a PostgreSQL and an Apache Kafka that stay, and print their addresses as settings
 	@scripts/services start
@@ -43,12 +46,12 @@ fmt: ## Format the code
 lint: ## Check format and lints, warnings denied
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
-	cargo clippy --workspace --test faults -- -D warnings
+	cargo clippy --workspace --test faults --bench path -- -D warnings
 
 deny: ## Check licences, bans and sources of all dependencies, and that each is used
 	@scripts/deny
 
 clean: ## Stop the private servers and delete their data and all builds
-	@for name in services demo test check; do scripts/services destroy --name $$name; done
+	@for name in services demo test check bench; do scripts/services destroy --name $$name; done
 	rm -rf .services
 	cargo clean

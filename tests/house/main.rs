@@ -16,7 +16,8 @@ use std::path::{Path, PathBuf};
 use self::imports::Graph;
 
 /// The folders with the sources of the crates, and those of the test suites.
-const CRATES: [&str; 9] = [
+const CRATES: [&str; 10] = [
+    "benches/path",
     "domain/src",
     "json/src",
     "notation/src",

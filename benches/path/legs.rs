@@ -1,0 +1,65 @@
+//! The leg from the raw topic to the tables: all rows are in Kafka before the process that takes them on
+//! begins.
+
+use jiff::Timestamp;
+use nyc311_testkit::{Program, Service};
+use serde_json::json;
+
+use crate::polling::{arrived, count, now, seconds, time, until};
+use crate::report::{Leg, Report};
+use crate::source::Source;
+use crate::usage::{Meter, peak_mib};
+
+/// The last change of a row comes 1,000 nights after its first day.
+const ALL_CHANGES: &str = "1100days";
+
+/// Measures it for rows that are new, then for those that change later.
+pub async fn measure(program: Program, meter: &Meter, source: &Source, report: &mut Report) {
+    let mut service = program.service(&source.url, &[]).await;
+    leg(&mut service, meter, source, "new rows", report).await;
+    source.move_clock(json!({ "advance": ALL_CHANGES })).await;
+    leg(&mut service, meter, source, "updates", report).await;
+}
+
+async fn leg(service: &mut Service, meter: &Meter, source: &Source, rows: &str, report: &mut Report) {
+    service.spawn(&["run", "--roles", "control"], &[]);
+    service.ready().await;
+    let control = service.process_id();
+    let before = meter.read(&[control], Some(source.process_id()));
+    let id = service.submit(json!({})).await;
+    let poll = until(service, &id, "storing").await;
+    let used = meter.read(&[control], Some(source.process_id())).since(before);
+    let published = count(&poll, "published");
+    report.legs.push(Leg {
+        name: format!("source to raw topic, {rows}"),
+        rows: published,
+        seconds: seconds(time(&poll, "created_at"), time(&poll, "storing_at")),
+        cpu: Some(used),
+        peak_mib: Some(peak_mib(control)),
+    });
+
+    // A process of its own takes the rows on; from when it is ready, and what it did before does not count.
+    service.listen_elsewhere();
+    let name = format!("{}-worker", service.settings.instance.id);
+    service.spawn(&["run", "--roles", "enricher,writer"], &[("NYC311_INSTANCE__ID", &name)]);
+    service.ready().await;
+    let processes = [control, service.process_id()];
+    let before = meter.read(&processes, None);
+    let already = arrived(&now(service, &id).await);
+    let began = Timestamp::now();
+    let poll = until(service, &id, "succeeded").await;
+    let used = meter.read(&processes, None).since(before);
+    assert_eq!(arrived(&poll), published, "{poll:#}");
+    assert!(already < published, "all rows had arrived before the measurement began, take more ROWS");
+    report.legs.push(Leg {
+        name: format!("raw topic to tables, {rows}"),
+        rows: published - already,
+        seconds: seconds(began, time(&poll, "finished_at")),
+        cpu: Some(used),
+        peak_mib: Some(peak_mib(processes[1])),
+    });
+    for _ in processes {
+        assert_eq!(service.terminate().await, 0, "{}", service.log());
+    }
+    service.database.execute("checkpoint").await;
+}
