@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::{SinkExt as _, TryStreamExt as _};
 use nyc311_testkit::{Service, TestDatabase};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -16,7 +16,7 @@ use crate::usage::Meter;
 const BATCH_ROWS: usize = 10_000;
 /// Signature, flags and the length of an extension that nobody has.
 const COPY_HEADER_BYTES: usize = 19;
-const COPY_TRAILER: [u8; 2] = (-1_i16).to_be_bytes();
+const COPY_TRAILER: [u8; 2] = [0xff; 2];
 
 /// A table like the program's, with the same key and indexes and without what the program adds to it.
 const TABLE: &str = "
@@ -29,16 +29,18 @@ pub async fn copy(database: &TestDatabase, meter: &Meter) -> Leg {
     database.execute(TABLE).await;
     let client = database.client().await.unwrap();
     let rows = client.copy_out("copy nyc311.service_request to stdout (format binary)").await.unwrap();
-    let rows: Vec<Bytes> = rows.try_collect().await.unwrap();
-    let rows = rows.concat();
-    let (batches, count) = batches(&rows);
+    let mut copied: BytesMut = rows.try_collect().await.unwrap();
+    let header = copied.split_to(COPY_HEADER_BYTES).freeze();
+    let (batches, count) = batches(&copied.freeze());
     database.execute("checkpoint").await;
     let before = meter.read(&[], None);
     let began = Instant::now();
     for batch in batches {
         let sink = client.copy_in("copy reference.service_request from stdin (format binary)").await.unwrap();
         let mut sink = std::pin::pin!(sink);
-        sink.send(batch).await.unwrap();
+        for part in [header.clone(), batch, Bytes::from_static(&COPY_TRAILER)] {
+            sink.send(part).await.unwrap();
+        }
         sink.finish().await.unwrap();
     }
     Leg {
@@ -50,16 +52,15 @@ pub async fn copy(database: &TestDatabase, meter: &Meter) -> Leg {
     }
 }
 
-/// Parts one COPY of many rows into several of a batch each, and counts the rows. A row is the number of its
-/// fields, then each field behind its length; a null has the length -1 and nothing behind it.
-fn batches(copied: &[u8]) -> (Vec<Bytes>, u64) {
-    let (header, rows) = copied.split_at(COPY_HEADER_BYTES);
+/// Parts the rows of a COPY into batches, and counts them. A row is the number of its fields, then each field
+/// behind its length; a null has the length -1 and nothing behind it. The trailer stands where a row would.
+fn batches(rows: &Bytes) -> (Vec<Bytes>, u64) {
     let mut found = Vec::new();
     let (mut begin, mut at, mut in_batch, mut count) = (0, 0, 0, 0);
     loop {
         let fields = i16::from_be_bytes(rows[at..at + 2].try_into().unwrap());
         if (fields < 0 && in_batch > 0) || in_batch == BATCH_ROWS {
-            found.push(Bytes::from([header, &rows[begin..at], &COPY_TRAILER].concat()));
+            found.push(rows.slice(begin..at));
             (begin, in_batch) = (at, 0);
         }
         if fields < 0 {

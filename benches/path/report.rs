@@ -118,9 +118,9 @@ fn percent(value: Option<f64>) -> String {
 
 /// Writes the first cell to the left and the others to the right.
 fn line(f: &mut fmt::Formatter<'_>, first: &str, cells: &[String]) -> fmt::Result {
-    write!(f, "{first:<42}")?;
+    write!(f, "{first:<40}")?;
     for cell in cells {
-        write!(f, " {cell:>11}")?;
+        write!(f, " {cell:>10}")?;
     }
     writeln!(f)
 }
@@ -185,15 +185,27 @@ impl fmt::Display for Report {
         )?;
         writeln!(f, "which the transaction of rows and rollups moves; a poll a second; over 20 s)")?;
 
-        head(f, "space, tables with their indexes", &["rows", "MiB", "bytes/row"])?;
-        for space in &self.space {
+        head(f, "space, tables with their indexes", &["rows", "MiB", "bytes/row", "bytes/row"])?;
+        line(f, "", &["", "", "of its own", "of source"].map(str::to_owned))?;
+        let (large, small): (Vec<_>, Vec<_>) =
+            self.space.iter().partition(|space| space.kind == "topic" || space.bytes >= 1 << 20);
+        for space in large {
             let cells = [
                 grouped(space.rows),
                 format!("{:.1}", space.bytes as f64 / 1_048_576.0),
                 grouped(space.bytes / space.rows),
+                grouped(space.bytes / self.rows),
             ];
             line(f, &format!("{} {}", space.kind, space.name), &cells)?;
         }
+        let bytes: u64 = small.iter().map(|space| space.bytes).sum();
+        let cells = [
+            grouped(small.iter().map(|space| space.rows).sum()),
+            format!("{:.1}", bytes as f64 / 1_048_576.0),
+            "-".to_owned(),
+            grouped(bytes / self.rows),
+        ];
+        line(f, &format!("{} tables of less than 1 MiB", small.len()), &cells)?;
         writeln!(f)
     }
 }
