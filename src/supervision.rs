@@ -45,6 +45,6 @@ pub use self::exit::{ExitReason, StageError};
 pub use self::group::Group;
 pub use self::policy::RestartPolicy;
 pub use self::root::Root;
-pub use self::stage::{Life, Stage, StageGone, StageRef, install_panic_hook};
+pub use self::stage::{KEPT_IN_ORDER, Life, Stage, StageGone, StageRef, install_panic_hook};
 pub use self::stalls::{Remedy, Stalled, Stalls};
 pub use self::watchdog::{Beat, Watchdog, end_hung};

@@ -16,7 +16,7 @@ use super::aggregator::Aggregator;
 use super::cluster::Cluster;
 use super::environment::Environment;
 use super::kafka_loss::{Found, another_log};
-use super::partition_reader::{Destination, OpenPosition, PartitionReader};
+use super::partition_reader::{Destination, OpenPosition, PartitionReader, batches_per_partition};
 use crate::config::Settings;
 use crate::kafka::consumer::{InFlightLimit, ReadBatch};
 use crate::kafka::groups::writer_group;
@@ -55,12 +55,12 @@ impl Destination for ToAggregator {
         ]
     }
 
-    fn in_flight_limit(_: &Settings) -> InFlightLimit {
+    fn in_flight_limit(settings: &Settings) -> InFlightLimit {
         // Enough for one transaction that is written and one that fills meanwhile.
         InFlightLimit {
             batch_rows: 5_000,
             batch_bytes: 8 << 20,
-            batches_per_partition: 3,
+            batches_per_partition: batches_per_partition(settings),
             bytes: 24 << 20,
             linger: Duration::from_millis(10),
         }

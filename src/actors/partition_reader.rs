@@ -28,11 +28,19 @@ use super::drain::past_saving;
 use super::environment::Environment;
 use crate::config::Settings;
 use crate::kafka::consumer::{Command, ConsumerThread, Event, InFlightLimit, ReadBatch, ThreadSlot};
-use crate::kafka::{OffsetNote, Partition};
+use crate::kafka::{OffsetNote, Partition, PartitionMap};
 use crate::messages::BatchError;
-use crate::supervision::{Drain, Life, StageError, Stalls};
+use crate::supervision::{Drain, KEPT_IN_ORDER, Life, StageError, Stalls};
 use crate::telemetry::events;
 use crate::telemetry::labels::{Dependency, OfPartition, StageName, WaitsOn};
+
+/// Batches of one partition that may be unanswered: one is in work, one waits behind it, and one is made
+/// ready. But all partitions share the mailbox of the next stage but one, so more partitions have fewer each;
+/// a partition with one keeps its order whatever the mailbox does.
+pub(super) fn batches_per_partition(settings: &Settings) -> usize {
+    let partitions = PartitionMap::new(settings.kafka.partitions_per_borough).partitions();
+    (KEPT_IN_ORDER / usize::try_from(partitions).unwrap_or(usize::MAX)).clamp(1, 3)
+}
 
 /// What differs between the consumers: whose group, and what opening and handing on mean.
 pub trait Destination: Unpin + 'static {
@@ -342,5 +350,18 @@ impl<D: Destination> Handler<Drain> for PartitionReader<D> {
                 _ = past_saving(&life, &environment, D::NEEDS) => {}
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partitions_together_send_no_more_than_a_mailbox_keeps_in_order_or_one_each() {
+        for (per_borough, batches) in [("1", 3), ("2", 1), ("3", 1), ("20", 1)] {
+            let settings = Settings::with(&[("kafka.partitions_per_borough", per_borough)]).unwrap();
+            assert_eq!(batches_per_partition(&settings), batches, "{per_borough} partitions a borough");
+        }
     }
 }

@@ -22,7 +22,7 @@ use super::enriched_publisher::EnrichedPublisher;
 use super::enricher::Enricher;
 use super::environment::Environment;
 use super::kafka_loss::{Found, another_log};
-use super::partition_reader::{Destination, OpenPosition, PartitionReader};
+use super::partition_reader::{Destination, OpenPosition, PartitionReader, batches_per_partition};
 use crate::config::Settings;
 use crate::kafka::consumer::{InFlightLimit, ReadBatch};
 use crate::kafka::groups::{COMMITTED_PATIENCE, enricher_group};
@@ -182,13 +182,12 @@ impl Destination for ToEnrichers {
         vec![Arc::from(settings.kafka.raw_topic.as_str())]
     }
 
-    fn in_flight_limit(_: &Settings) -> InFlightLimit {
+    fn in_flight_limit(settings: &Settings) -> InFlightLimit {
         // A transaction takes about 15 ms, most of it fixed, and takes all that is queued for the partition.
-        // The mailbox of the publisher keeps the order of 15 batches: three for each borough.
         InFlightLimit {
             batch_rows: 3_000,
             batch_bytes: 4 << 20,
-            batches_per_partition: 3,
+            batches_per_partition: batches_per_partition(settings),
             // Each is held three times: as read, as derived, and in the producer's queue.
             bytes: 10 << 20,
             linger: Duration::from_millis(5),

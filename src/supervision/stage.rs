@@ -16,6 +16,9 @@ use super::child::{Child, Drain, StageFault};
 use super::exit::{ExitReason, StageError, panic_text, remember_panic_location};
 use crate::telemetry::labels::Dependency;
 
+/// How many unanswered messages of one sender a mailbox keeps in their order; with more some overtake others.
+pub const KEPT_IN_ORDER: usize = 15;
+
 /// How long an answer of a dependency may take before the stage says that it waits.
 const SLOW_AFTER: Duration = Duration::from_secs(5);
 
