@@ -16,7 +16,7 @@ settings! {
             "Bytes in one write transaction at most.",
             "Batches in flight are held in memory; one must hold the largest record \
              (kafka.raw_max_record_bytes).";
-        max_age: Duration = millis(100), Span(millis(1)..=minutes(1)),
+        max_age: Duration = millis(20), Span(millis(1)..=minutes(1)),
             "How long a row waits for others before it is written, while no transaction runs; what comes during one \
              is written right behind it.",
             "Above a minute polls would wait for their own last rows.";

@@ -18,7 +18,7 @@ fn defaults_are_valid_and_as_promised() {
     assert!(settings.kafka.transactions);
     assert_eq!(settings.http.listen.to_string(), "127.0.0.1:8311");
     assert_eq!(settings.poll.interval, None);
-    assert_eq!(settings.write.max_age, Duration::from_millis(100));
+    assert_eq!(settings.write.max_age, Duration::from_millis(20));
     assert_eq!(settings.supervision.drain_timeout, Duration::from_secs(25));
     assert!(settings.instance.stable && settings.instance.id.ends_with("-8311"));
 }
