@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use nyc311_testkit::TestDatabase;
 use serde_json::{Value, json};
 
-use crate::usage::Meter;
+use crate::usage::{Meter, kib_of, value_of};
 
 /// The servers and the rows to measure with.
 pub struct Environment {
@@ -96,19 +96,4 @@ impl fmt::Display for Machine {
         writeln!(f, "machine  {cores} cores ({processor}), {memory_gib:.1} GiB of memory")?;
         writeln!(f, "servers  PostgreSQL {postgres} with fsync, Apache Kafka {kafka}, on the same machine")
     }
-}
-
-/// Returns what a file of the kernel says behind a name.
-pub fn value_of(file: &str, name: &str) -> Option<String> {
-    let text = std::fs::read_to_string(file).ok()?;
-    text.lines().find_map(|line| {
-        let (found, value) = line.split_once(':')?;
-        (found.trim() == name).then(|| value.trim().to_owned())
-    })
-}
-
-/// Returns a size that a file of the kernel tells in kB, which are 1,024 bytes there.
-pub fn kib_of(file: &str, name: &str) -> f64 {
-    let value = value_of(file, name).unwrap_or_else(|| panic!("{file} has no {name}"));
-    value.trim_end_matches(" kB").parse().unwrap()
 }

@@ -16,8 +16,8 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::polling::{seconds, until};
-use crate::references::each_record;
 use crate::source::PacedRows;
+use crate::topic::each_record;
 
 /// The first polls find what had gathered before them, and connections that nobody has used.
 const WARM_UP: Duration = Duration::from_secs(4);

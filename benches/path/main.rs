@@ -14,6 +14,7 @@ mod references;
 mod report;
 mod source;
 mod space;
+mod topic;
 mod usage;
 mod whole;
 

@@ -1,15 +1,13 @@
 //! What the servers do without the program: the same rows by a plain COPY, the same topic by a bare consumer.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{SinkExt as _, TryStreamExt as _};
 use nyc311_testkit::{Service, TestDatabase};
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::KafkaError;
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::report::Leg;
+use crate::topic::each_record;
 use crate::usage::Meter;
 
 /// As many as the program writes in a transaction at most.
@@ -89,35 +87,5 @@ pub async fn consume(service: &Service, meter: &Meter) -> Leg {
         seconds: began.elapsed().as_secs_f64(),
         cpu: Some(meter.read(&[], None).since(before)),
         peak_mib: None,
-    }
-}
-
-/// Reads a topic from its beginning to its end, in a thread that does nothing else.
-pub fn each_record(
-    service: &Service,
-    topic: &str,
-    mut act: impl FnMut(rdkafka::message::BorrowedMessage<'_>),
-) {
-    const SILENCE: Duration = Duration::from_secs(30);
-    let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", &service.settings.kafka.bootstrap_servers)
-        .set("group.id", "bench")
-        .set("enable.auto.commit", "false")
-        .set("enable.partition.eof", "true")
-        .create()
-        .unwrap();
-    let metadata = consumer.fetch_metadata(Some(topic), SILENCE).unwrap();
-    let mut partitions = TopicPartitionList::new();
-    for partition in metadata.topics()[0].partitions() {
-        partitions.add_partition_offset(topic, partition.id(), Offset::Beginning).unwrap();
-    }
-    consumer.assign(&partitions).unwrap();
-    let mut unfinished = partitions.count();
-    while unfinished > 0 {
-        match consumer.poll(SILENCE).expect("a broker that answers") {
-            Ok(record) => act(record),
-            Err(KafkaError::PartitionEOF(_)) => unfinished -= 1,
-            Err(error) => panic!("{topic} cannot be read: {error}"),
-        }
     }
 }

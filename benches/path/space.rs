@@ -5,7 +5,7 @@ use std::path::Path;
 use nyc311_testkit::{Service, topics};
 
 use crate::environment::Environment;
-use crate::references::each_record;
+use crate::topic::each_record;
 
 /// A topic or a table, and what it takes up.
 pub struct Space {

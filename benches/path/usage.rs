@@ -5,8 +5,6 @@ use std::path::Path;
 use nyc311_testkit::TestDatabase;
 use serde_json::{Value, json};
 
-use crate::environment::kib_of;
-
 /// Linux tells CPU time in hundredths of a second, whatever the kernel's own clock.
 const TICKS_PER_SECOND: f64 = 100.0;
 
@@ -132,4 +130,19 @@ impl Meter {
 /// Returns the most memory that a process has held, in MiB.
 pub fn peak_mib(process: u32) -> f64 {
     kib_of(&format!("/proc/{process}/status"), "VmHWM") / 1024.0
+}
+
+/// Returns what a file of the kernel says behind a name.
+pub fn value_of(file: &str, name: &str) -> Option<String> {
+    let text = std::fs::read_to_string(file).ok()?;
+    text.lines().find_map(|line| {
+        let (found, value) = line.split_once(':')?;
+        (found.trim() == name).then(|| value.trim().to_owned())
+    })
+}
+
+/// Returns a size that a file of the kernel tells in kB, which are 1,024 bytes there.
+pub fn kib_of(file: &str, name: &str) -> f64 {
+    let value = value_of(file, name).unwrap_or_else(|| panic!("{file} has no {name}"));
+    value.trim_end_matches(" kB").parse().unwrap()
 }

@@ -1,0 +1,35 @@
+//! Reads a topic whole, as fast as a consumer can.
+
+use std::time::Duration;
+
+use nyc311_testkit::Service;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaError;
+use rdkafka::message::BorrowedMessage;
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+
+/// Reads a topic from its beginning to its end, on the thread that calls it.
+pub fn each_record(service: &Service, topic: &str, mut act: impl FnMut(BorrowedMessage<'_>)) {
+    const SILENCE: Duration = Duration::from_secs(30);
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", &service.settings.kafka.bootstrap_servers)
+        .set("group.id", "bench")
+        .set("enable.auto.commit", "false")
+        .set("enable.partition.eof", "true")
+        .create()
+        .unwrap();
+    let metadata = consumer.fetch_metadata(Some(topic), SILENCE).unwrap();
+    let mut partitions = TopicPartitionList::new();
+    for partition in metadata.topics()[0].partitions() {
+        partitions.add_partition_offset(topic, partition.id(), Offset::Beginning).unwrap();
+    }
+    consumer.assign(&partitions).unwrap();
+    let mut unfinished = partitions.count();
+    while unfinished > 0 {
+        match consumer.poll(SILENCE).expect("a broker that answers") {
+            Ok(record) => act(record),
+            Err(KafkaError::PartitionEOF(_)) => unfinished -= 1,
+            Err(error) => panic!("{topic} cannot be read: {error}"),
+        }
+    }
+}
