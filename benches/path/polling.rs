@@ -28,7 +28,7 @@ pub async fn until(service: &Service, id: &str, state: &str) -> Value {
 }
 
 /// Returns the poll as it is.
-pub async fn now(service: &Service, id: &str) -> Value {
+async fn now(service: &Service, id: &str) -> Value {
     service.wait_for("the service answers", async || service.get(&format!("/v1/polls/{id}")).await).await
 }
 
