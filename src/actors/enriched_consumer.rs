@@ -56,7 +56,7 @@ impl Destination for ToAggregator {
     }
 
     fn in_flight_limit(settings: &Settings) -> InFlightLimit {
-        // Enough for one transaction that is written and one that fills meanwhile.
+        // One transaction that is written, and most of the next one that fills meanwhile.
         InFlightLimit {
             batch_rows: 5_000,
             batch_bytes: 8 << 20,

@@ -40,7 +40,7 @@ impl Prepared {
         let mut succession = Succession::after(walk.request.after.as_ref());
         for value in page.rows() {
             let salvage = salvage_of(&value);
-            let head = peek(salvage.as_deref().unwrap_or(&value));
+            let head = head_of(salvage.as_deref().unwrap_or(&value));
             succession.note(&head);
             newest_updated_at = newest_updated_at.max(head.updated_at);
             newest_created_at = newest_created_at.max(head.created_at);
@@ -77,12 +77,17 @@ fn salvage_of(value: &Bytes) -> Option<Vec<u8>> {
     (peek(value) == RawHead::default()).then(|| salvaged(value))
 }
 
+/// Reads what the walk needs of a row. An `:id` that no question could quote counts as none.
+fn head_of(row: &[u8]) -> RawHead<'_> {
+    let head = peek(row);
+    RawHead { row_id: head.row_id.filter(|row_id| row_id.len() <= MAX_ROW_ID_BYTES), ..head }
+}
+
 /// Returns where the walk goes on behind a row that can be gone on from.
 fn cursor_behind(value: &Bytes) -> Option<Cursor> {
     let salvage = salvage_of(value);
-    let head = peek(salvage.as_deref().unwrap_or(value));
-    let row_id = head.row_id.filter(|row_id| row_id.len() <= MAX_ROW_ID_BYTES)?;
-    Some(Cursor::of_row(head.updated_at?, &row_id, value))
+    let head = head_of(salvage.as_deref().unwrap_or(value));
+    Some(Cursor::of_row(head.updated_at?, &head.row_id?, value))
 }
 
 /// Rounds down to what PostgreSQL can hold: a durable cursor above the row that it comes from would pass over
