@@ -16,11 +16,11 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use nyc311_domain::{
-    Borough, QualityFlags, ServiceRequest, enrich, geography, identity, peek, place, quality, words,
+    Borough, QualityFlags, ServiceRequest, enrich, geography, identity, peek, place, quality,
 };
 use serde_json::{Map, Value};
 
-use self::plain::{PARSED_FIELDS, PLAIN_FLAGS, TEXT_FIELDS, plain_flags, text};
+use self::plain::{PLAIN_FLAGS, plain_flags, text};
 
 type Row = Map<String, Value>;
 

@@ -1,5 +1,6 @@
 //! A plain reading of a row: what `serde_json` and comparisons of texts say about it.
 
+use nyc311_domain::words;
 use serde_json::Value;
 
 use super::Row;
