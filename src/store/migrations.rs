@@ -41,6 +41,7 @@ const MIGRATIONS: &[Migration] = migrations![
     8 "0008_name_kafka_logs",
     9 "0009_create_instance",
     10 "0010_mark_duplicates_by_index",
+    11 "0011_collect_changes_once",
 ];
 
 /// Any number that nothing else in the database uses as an advisory lock.
