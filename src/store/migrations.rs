@@ -42,6 +42,7 @@ const MIGRATIONS: &[Migration] = migrations![
     9 "0009_create_instance",
     10 "0010_mark_duplicates_by_index",
     11 "0011_collect_changes_once",
+    12 "0012_mark_duplicates_at_once",
 ];
 
 /// Any number that nothing else in the database uses as an advisory lock.
