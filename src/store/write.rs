@@ -64,6 +64,13 @@ use crate::telemetry::labels::{SetAside, StageName};
 
 /// A transaction that meets a conflict is tried this often.
 const ATTEMPTS: u32 = 6;
+/// The triggers leave the rollups to the end of this transaction. No table is read whole because it is small
+/// yet, or the planner believes so: the temporary ones alone have no index. What a statement has changed,
+/// some ten megabytes, is read by several triggers, and stays in memory for them.
+const SETTINGS: &str = "
+    set local nyc311.writing = on;
+    set local enable_seqscan = off;
+    set local work_mem = '32MB'";
 /// A batch is searched for refused rows this often: a row may hide behind another one's refusal.
 const SEARCHES: u32 = 3;
 
@@ -196,9 +203,7 @@ impl Store {
         encoded: &Encoded,
         chosen: &[usize],
     ) -> Result<(), StoreError> {
-        // The triggers leave the rollups to the end of this transaction. And no table is read whole because
-        // it is small yet, or the planner believes so: the temporary ones alone have no index.
-        transaction.batch_execute("set local nyc311.writing = on; set local enable_seqscan = off").await?;
+        transaction.batch_execute(SETTINGS).await?;
         let copy = async {
             let sink = transaction.copy_in::<_, Bytes>(&*statements::COPY_INCOMING).await?;
             futures_util::pin_mut!(sink);
