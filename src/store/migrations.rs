@@ -43,6 +43,7 @@ const MIGRATIONS: &[Migration] = migrations![
     10 "0010_mark_duplicates_by_index",
     11 "0011_collect_changes_once",
     12 "0012_mark_duplicates_at_once",
+    13 "0013_mark_duplicates_last",
 ];
 
 /// Any number that nothing else in the database uses as an advisory lock.

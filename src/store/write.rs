@@ -25,12 +25,21 @@
 //! 4. In a statement of its own, so that it sees what 3 did: every version of the batch that is not current
 //!    goes to the history; nothing is left for it where 3 found all keys new. From 3 on each key of the batch
 //!    is locked, by which every access to the history of a key is in turn.
-//! 5. The marks of likely duplicates. From here to the commit writers take turns, so that of two twins that
-//!    come at the same time the later writer sees the other one.
-//! 6. The rollups, each in one upsert in the order of its cells.
-//! 7. Dead letters, the counts of polls and the words of the source, in the order of their keys.
+//! 5. The rollups, each in one upsert in the order of its cells; the one whose cells all writers share comes
+//!    last. Until the commit a cell is locked.
+//! 6. Dead letters, the counts of polls and the words of the source, in the order of their keys.
+//! 7. The marks of likely duplicates. From here to the commit writers take turns, so it comes last: all else
+//!    is done side by side.
 //!
-//! All writers take all locks in the same order, so they wait for each other and do not deadlock; but for 5,
+//! Why the marks are right: one lock of the transaction's, the turn, is taken before the look at the requests
+//! of the seconds that the batch touched, and let go by the commit. Of two batches that touch one second, the
+//! one that has the turn later looks after the other's commit, in a statement that begins then, so that it
+//! sees all of it, and marks all requests of the second anew. Nothing of a second can be committed between a
+//! look at it and the commit of the marks, for whoever touches it needs the turn first. A batch that touches
+//! no second needs no turn: what it changes decides no mark. So each commit leaves the marks of the seconds
+//! that it touched equal to a recount, whichever writer comes first.
+//!
+//! All writers take all locks in the same order, so they wait for each other and do not deadlock; but for 7,
 //! which may find a twin that another writer is about to change. PostgreSQL reports such a conflict, and the
 //! transaction is tried again.
 //!
@@ -170,12 +179,12 @@ impl Store {
             advance_positions(&transaction, plan.batch).await?;
             let mut counts = plan.counts.clone();
             plan.count_placed(&mut counts, store_incoming(&transaction, plan.all_new()).await?);
-            transaction.execute("select nyc311.mark_duplicates()", &[]).await?;
             apply_rollups(&transaction).await?;
             dead_letters::insert(&transaction, &plan.dead_letters).await?;
             resolve_dead_letters(&transaction, plan).await?;
             counts.write(&transaction).await?;
             let new_terms = self.note_terms(&transaction, &plan.terms).await?;
+            transaction.execute("select nyc311.mark_duplicates()", &[]).await?;
             fault_point!("writer:commit:before");
             transaction.commit().await?;
             self.terms_noted(&plan.terms, &new_terms);

@@ -27,6 +27,7 @@ mod store_fitness;
 mod store_logs;
 mod store_plans;
 mod store_polls;
+mod store_twins;
 mod store_versions;
 mod store_views;
 mod store_write;
