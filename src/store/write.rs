@@ -23,8 +23,8 @@
 //! 3. The facts, in the order of their keys. Triggers keep what is replaced and collect what it means
 //!    for the rollups.
 //! 4. In a statement of its own, so that it sees what 3 did: every version of the batch that is not current
-//!    goes to the history; nothing is left for it where 3 found all keys new. From 3 on each key of the batch
-//!    is locked, by which every access to the history of a key is in turn.
+//!    goes to the history; nothing is left for it where 3 wrote all rows as versions of their own. From 3 on
+//!    each key of the batch is locked, by which every access to the history of a key is in turn.
 //! 5. The rollups, each in one upsert in the order of its cells; the one whose cells all writers share comes
 //!    last. Until the commit a cell is locked.
 //! 6. Dead letters, the counts of polls and the words of the source, in the order of their keys.
@@ -178,7 +178,7 @@ impl Store {
             self.copy_incoming(&transaction, &plan.encoded, &plan.chosen).await?;
             advance_positions(&transaction, plan.batch).await?;
             let mut counts = plan.counts.clone();
-            plan.count_placed(&mut counts, store_incoming(&transaction, plan.all_new()).await?);
+            plan.count_placed(&mut counts, store_incoming(&transaction, plan.all_named()).await?);
             apply_rollups(&transaction).await?;
             dead_letters::insert(&transaction, &plan.dead_letters).await?;
             resolve_dead_letters(&transaction, plan).await?;
@@ -274,9 +274,9 @@ impl<'a> Plan<'a> {
         self.dead_letters.extend(dead_letters);
     }
 
-    /// Returns how many keys have to be new for all rows to be; none where a row could stand for a version in
-    /// the history even so: one that its content tells takes the place of one without a name.
-    fn all_new(&self) -> Option<usize> {
+    /// Returns how many rows there are; none where one could stand for a version in the history without being
+    /// it: one that its content tells takes the place of one without a name.
+    fn all_named(&self) -> Option<usize> {
         let mut rows = self.chosen.iter().filter_map(|index| self.row(*index));
         let has_name = |row: &IncomingRow| {
             let version = &*row.identity.source_version;
@@ -288,7 +288,7 @@ impl<'a> Plan<'a> {
     fn count_placed(&self, counts: &mut Counts, placed: Placed) {
         match placed {
             Placed::Counted(rows) => counts.add_placed(&rows),
-            Placed::AllNew => {
+            Placed::AllStored => {
                 for row in self.chosen.iter().filter_map(|index| self.row(*index)) {
                     counts.of(row.poll_id, row.raw_partition).stored += 1;
                 }
@@ -355,19 +355,25 @@ async fn advance_positions(transaction: &Transaction<'_>, batch: &WriteBatch) ->
 
 /// What became of the rows that were copied.
 enum Placed {
-    /// Each is the first version of its key.
-    AllNew,
+    /// Each is now the version of its key, and was not known before.
+    AllStored,
     /// The outcomes by poll and partition.
     Counted(Vec<tokio_postgres::Row>),
 }
 
-/// Moves what was copied into the facts and the history. Where as many keys are new as `all_new` says,
-/// nothing is left to place: no version was superseded, and none is known.
-async fn store_incoming(transaction: &Transaction<'_>, all_new: Option<usize>) -> Result<Placed, StoreError> {
+/// Moves what was copied into the facts and the history. Where as many rows were written as `all_named` says,
+/// and none in place of the same version, nothing is left to place: none is late, and none is known.
+async fn store_incoming(
+    transaction: &Transaction<'_>,
+    all_named: Option<usize>,
+) -> Result<Placed, StoreError> {
     // these are planned anew each time: a plan that was made for an empty table must not be kept
-    let inserted: i64 = transaction.query_one(&*statements::UPSERT_NEWEST, &[]).await?.get("inserted");
-    if all_new.is_some_and(|rows| usize::try_from(inserted) == Ok(rows)) {
-        return Ok(Placed::AllNew);
+    let written: i64 = transaction.query_one(&*statements::UPSERT_NEWEST, &[]).await?.get("written");
+    if all_named.is_some_and(|rows| usize::try_from(written) == Ok(rows)) {
+        let in_place = "select exists (select from pg_temp.reenriched)";
+        if !transaction.query_one(in_place, &[]).await?.get::<_, bool>(0) {
+            return Ok(Placed::AllStored);
+        }
     }
     Ok(Placed::Counted(transaction.query(&*statements::PLACE_SUPERSEDED, &[]).await?))
 }

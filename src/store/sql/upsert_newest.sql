@@ -17,7 +17,6 @@ with written as (
         end
     where (excluded.source_updated_at, excluded.source_version, excluded.rules_revision)
         > (s.source_updated_at, s.source_version, s.rules_revision)
-    -- a row that was inserted, not updated, has no deleter
-    returning s.xmax = 0 as is_new
+    returning 1
 )
-select count(*) filter (where is_new) as inserted from written
+select count(*) as written from written
