@@ -19,14 +19,14 @@ const COPY_TRAILER: [u8; 2] = [0xff; 2];
 /// A table like the program's, with the same key and indexes and without what the program adds to it.
 const TABLE: &str = "
     create schema reference;
-    create table reference.service_request (like nyc311.service_request including defaults including indexes)
-        with (fillfactor = 75);";
+    create table reference.service_request (like nyc311.service_request_row including defaults including indexes)
+        with (fillfactor = 80);";
 
 /// Copies the rows that the program has stored into a table of the same shape, a transaction for each batch.
 pub async fn copy(database: &TestDatabase, meter: &Meter) -> Leg {
     database.execute(TABLE).await;
     let client = database.client().await.unwrap();
-    let rows = client.copy_out("copy nyc311.service_request to stdout (format binary)").await.unwrap();
+    let rows = client.copy_out("copy nyc311.service_request_row to stdout (format binary)").await.unwrap();
     let mut copied: BytesMut = rows.try_collect().await.unwrap();
     let header = copied.split_to(COPY_HEADER_BYTES).freeze();
     let (batches, count) = batches(&copied.freeze());

@@ -6,11 +6,13 @@
 //! 4. State, from the status alone; the response time, only where state and times make sense together.
 //! 5. Place: stated first, computed where missing, flagged where the two disagree (`enrich/places.rs`).
 //!
-//! What a rule replaces is kept in `stated` under the field's name, what has no column in `details`, and each
-//! rule that did or doubted something leaves its flag. Nothing here looks at a clock: the same bytes give the
+//! What a rule replaces is kept in `stated` under the field's name, blanks aside; what has no column, and does
+//! not follow from the columns (`enrich/implied.rs`), in `details`; and each rule that did or doubted something
+//! leaves its flag. Nothing here looks at a clock: the same bytes give the
 //! same request for ever.
 
 mod enrichment;
+mod implied;
 mod places;
 mod times;
 
@@ -20,6 +22,7 @@ use jiff::Timestamp;
 use nyc311_json::Value;
 
 use self::enrichment::{Enrichment, as_stated, excerpt};
+pub use self::implied::Implied;
 use self::times::Times;
 use crate::category::{self, ComplaintType};
 use crate::json::{self, ObjectWriter};
@@ -90,6 +93,7 @@ impl<'a> Enrichment<'a> {
             QualityFlags::POLICE_PRECINCT_DIFFERS_FROM_POINT,
         );
         let bbl = self.bbl(borough, &places);
+        let implied = self.implied(borough, latitude, longitude);
 
         Ok(ServiceRequest {
             unique_key,
@@ -137,7 +141,15 @@ impl<'a> Enrichment<'a> {
             police_precinct,
             nta2020: places.nta2020.map(Cow::Borrowed),
             zcta: places.zcta.map(Cow::Borrowed),
-            quality_flags: self.flags,
+            source_row_id: self.verbatim(Field::RowId),
+            address_type: self.verbatim(Field::AddressType),
+            zip_region: self.region(Field::ZipRegion),
+            community_district_region: self.region(Field::CommunityDistrictRegion),
+            borough_region: self.region(Field::BoroughRegion),
+            council_district_region: self.region(Field::CouncilDistrictRegion),
+            police_precinct_region: self.region(Field::PolicePrecinctRegion),
+            implied,
+            quality_flags: self.flags.union(self.row.flags),
             stated: self.stated.finish(),
             details: self.row.details.finish(),
         })
@@ -273,7 +285,9 @@ impl<'a> Enrichment<'a> {
         let value = self.row.get(field);
         let cleaned = words::clean(value)?;
         self.flags.insert(cleaned.flags);
-        if !cleaned.flags.is_empty() && !cleaned.text.is_empty() && !words::says_nothing(&cleaned.text) {
+        // Blanks say nothing: their flag is enough.
+        let is_other = !cleaned.flags.without(QualityFlags::BLANKS_COLLAPSED).is_empty();
+        if is_other && !cleaned.text.is_empty() && !words::says_nothing(&cleaned.text) {
             // NUL is not kept: PostgreSQL cannot hold it there either.
             if let Some(stated) = json::scalar_text(value) {
                 self.keep_stated(field, &stated);

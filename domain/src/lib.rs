@@ -32,7 +32,7 @@ mod vocabulary;
 pub mod words;
 
 pub use self::borough::Borough;
-pub use self::enrich::enrich;
+pub use self::enrich::{Implied, enrich};
 pub use self::json::Json;
 pub use self::quality::QualityFlags;
 pub use self::rejection::Rejection;

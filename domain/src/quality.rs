@@ -49,6 +49,10 @@ impl QualityFlags {
         Self(self.0 | other.0)
     }
 
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     /// Returns the flag with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         ALL.iter().find(|flag| flag.name == name).map(|flag| Self(1 << flag.bit))

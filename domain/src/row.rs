@@ -13,7 +13,7 @@ use crate::time;
 
 macro_rules! fields {
     ($($field:ident $name:literal,)*) => {
-        /// A field of the source that has a column here.
+        /// A field of the source that has a column here, or whose value may follow from the columns.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub(crate) enum Field { $($field,)* }
 
@@ -26,6 +26,14 @@ macro_rules! fields {
             }
         }
     };
+}
+
+impl Field {
+    /// Says whether a rule decides, once all columns are known, if the field's value has a place among them
+    /// or goes to the details ([`crate::enrich`]).
+    const fn is_looked_at_whole(self) -> bool {
+        self as usize >= Self::AddressType as usize
+    }
 }
 
 fields! {
@@ -64,10 +72,20 @@ fields! {
     Version ":version",
     CreatedAt ":created_at",
     UpdatedAt ":updated_at",
+    AddressType "address_type",
+    ParkFacilityName "park_facility_name",
+    ParkBorough "park_borough",
+    Location "location",
+    RowId ":id",
+    ZipRegion ":@computed_region_efsh_h5xi",
+    CommunityDistrictRegion ":@computed_region_f5dn_yrer",
+    BoroughRegion ":@computed_region_yeji_bk3q",
+    CouncilDistrictRegion ":@computed_region_92fq_4b7q",
+    PolicePrecinctRegion ":@computed_region_sbqj_enih",
 }
 
 /// All field names in the order in which the source writes them.
-const ORDER: [&str; 49] = [
+const ORDER: [&str; 54] = [
     "unique_key",
     "created_date",
     "closed_date",
@@ -117,9 +135,14 @@ const ORDER: [&str; 49] = [
     ":created_at",
     ":updated_at",
     ":sid",
+    ":@computed_region_efsh_h5xi",
+    ":@computed_region_f5dn_yrer",
+    ":@computed_region_yeji_bk3q",
+    ":@computed_region_92fq_4b7q",
+    ":@computed_region_sbqj_enih",
 ];
 
-/// The field of each name of [`ORDER`]; those without a column here go to the details.
+/// The field of each name of [`ORDER`]; those without one go to the details.
 const FIELDS: [Option<Field>; ORDER.len()] = [
     Some(Field::UniqueKey),
     Some(Field::CreatedDate),
@@ -137,7 +160,7 @@ const FIELDS: [Option<Field>; ORDER.len()] = [
     Some(Field::CrossStreet2),
     Some(Field::IntersectionStreet1),
     Some(Field::IntersectionStreet2),
-    None,
+    Some(Field::AddressType),
     Some(Field::City),
     Some(Field::Landmark),
     None,
@@ -153,8 +176,8 @@ const FIELDS: [Option<Field>; ORDER.len()] = [
     Some(Field::XStatePlane),
     Some(Field::YStatePlane),
     Some(Field::OpenDataChannelType),
-    None,
-    None,
+    Some(Field::ParkFacilityName),
+    Some(Field::ParkBorough),
     None,
     None,
     None,
@@ -164,12 +187,17 @@ const FIELDS: [Option<Field>; ORDER.len()] = [
     None,
     Some(Field::Latitude),
     Some(Field::Longitude),
-    None,
-    None,
+    Some(Field::Location),
+    Some(Field::RowId),
     Some(Field::Version),
     Some(Field::CreatedAt),
     Some(Field::UpdatedAt),
     None,
+    Some(Field::ZipRegion),
+    Some(Field::CommunityDistrictRegion),
+    Some(Field::BoroughRegion),
+    Some(Field::CouncilDistrictRegion),
+    Some(Field::PolicePrecinctRegion),
 ];
 
 /// How many names are tried before a key is looked up: enough to pass over the columns that most rows leave
@@ -205,7 +233,7 @@ impl<'a> Row<'a> {
             }
             match (field, member.value) {
                 // An array or an object fits no column; it is kept where everything unexpected is.
-                (Some(_), Value::Nested(_)) => {
+                (Some(field), Value::Nested(_)) if !field.is_looked_at_whole() => {
                     row.flags.insert(QualityFlags::VALUE_UNREADABLE);
                     row.keep(&member, members.wide_numbers());
                 }
@@ -238,6 +266,22 @@ impl<'a> Row<'a> {
         }
     }
 
+    /// Keeps the value of a field in the details after all, under its name.
+    pub(crate) fn keep_field(&mut self, field: Field) {
+        let name = field.name();
+        match self.get(field) {
+            Value::Null => {}
+            Value::Text(token) if !token.escaped => {
+                self.details.push_member(&format!("\"{name}\":\"{}\"", token.raw));
+            }
+            Value::Text(token) => self.keep_cleaned(&format!("\"{name}\":\"{}\"", token.raw)),
+            Value::Bool(value) => self.details.push_member(&format!("\"{name}\":{value}")),
+            Value::Number(text) | Value::Nested(text) => {
+                self.keep_cleaned(&format!("\"{name}\":{}", json::quote_wide_numbers(text)));
+            }
+        }
+    }
+
     fn keep_cleaned(&mut self, text: &str) {
         let (clean, cleaned) = json::clean_for_postgres(text);
         if cleaned.nul {
@@ -252,10 +296,6 @@ impl<'a> Row<'a> {
 
 /// Finds the name of a member in [`ORDER`].
 fn find(member: &Member<'_>) -> Option<usize> {
-    // There are many computed regions, and new ones appear; none has a column.
-    if member.key.raw.starts_with(":@") {
-        return None;
-    }
     ORDER.iter().position(|name| json::key_is(&member.key, name))
 }
 

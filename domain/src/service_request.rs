@@ -138,8 +138,20 @@ columns! {
     zcta: Option<Cow<'a, str>>,
     /// What the city said, by the name of its field, for each value that was replaced.
     stated: Option<Json<'a>>,
-    /// Every field of the row that has no column.
+    /// Every field of the row that has no column and does not follow from the columns.
     details: Option<Json<'a>>,
+    /// `:id` of the row.
+    source_row_id: Option<Cow<'a, str>>,
+    /// As stated.
+    address_type: Option<Cow<'a, str>>,
+    /// The portal's own number of the ZIP area that it found the point in, as the four below.
+    zip_region: Option<i32>,
+    community_district_region: Option<i16>,
+    borough_region: Option<i16>,
+    council_district_region: Option<i16>,
+    police_precinct_region: Option<i16>,
+    /// Which fields of the row follow from the columns ([`crate::Implied`]); none where it is no field.
+    implied: Option<i16>,
 }
 
 /// Reads which version an enriched value is, without the rest of it.
@@ -412,6 +424,8 @@ mod tests {
             (bbl, x_state_plane, y_state_plane, community_board, community_district) in (any::<Option<i64>>(), any::<Option<i32>>(), any::<Option<i32>>(), text(), any::<Option<i16>>()),
             (council_district, police_precinct, nta2020, zcta) in (any::<Option<i16>>(), any::<Option<i16>>(), text(), text()),
             (stated, details) in (object(), object()),
+            (source_row_id, address_type, zip_region, implied) in (text(), text(), any::<Option<i32>>(), any::<Option<i16>>()),
+            (community_district_region, borough_region, council_district_region, police_precinct_region) in (any::<Option<i16>>(), any::<Option<i16>>(), any::<Option<i16>>(), any::<Option<i16>>()),
         ) -> ServiceRequest<'static> {
             ServiceRequest {
                 unique_key, source_updated_at, source_version: source_version.into(), rules_revision, source_created_at, created_at, closed_at, due_at,
@@ -420,6 +434,8 @@ mod tests {
                 open_data_channel_type, resolution_description, borough, incident_zip, city, incident_address, street_name, cross_street_1,
                 cross_street_2, intersection_street_1, intersection_street_2, landmark, bbl, latitude, longitude, x_state_plane, y_state_plane,
                 community_board, community_district, council_district, police_precinct, nta2020, zcta, stated, details,
+                source_row_id, address_type, zip_region, community_district_region, borough_region, council_district_region,
+                police_precinct_region, implied,
             }
         }
     }

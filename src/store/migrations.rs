@@ -44,6 +44,7 @@ const MIGRATIONS: &[Migration] = migrations![
     11 "0011_collect_changes_once",
     12 "0012_mark_duplicates_at_once",
     13 "0013_mark_duplicates_last",
+    14 "0014_store_lean_rows",
 ];
 
 /// Any number that nothing else in the database uses as an advisory lock.

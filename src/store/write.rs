@@ -20,15 +20,17 @@
 //! 1. COPY into a temporary table. A writer that stops in the middle of this holds no lock that another
 //!    waits for, and no statement timeout of the server's applies; ours does.
 //! 2. The positions, locked in the order of their keys and compared with the batch.
-//! 3. The facts, in the order of their keys. Triggers keep what is replaced and collect what it means
+//! 3. The texts that many rows share, in the order of their numbers; a writer that brings a new one waits for
+//!    another that brings the same.
+//! 4. The facts, in the order of their keys. Triggers keep what is replaced and collect what it means
 //!    for the rollups.
-//! 4. In a statement of its own, so that it sees what 3 did: every version of the batch that is not current
-//!    goes to the history; nothing is left for it where 3 wrote all rows as versions of their own. From 3 on
+//! 5. In a statement of its own, so that it sees what 4 did: every version of the batch that is not current
+//!    goes to the history; nothing is left for it where 4 wrote all rows as versions of their own. From 4 on
 //!    each key of the batch is locked, by which every access to the history of a key is in turn.
-//! 5. The rollups, each in one upsert in the order of its cells; the one whose cells all writers share comes
+//! 6. The rollups, each in one upsert in the order of its cells; the one whose cells all writers share comes
 //!    last. Until the commit a cell is locked.
-//! 6. Dead letters, the counts of polls and the words of the source, in the order of their keys.
-//! 7. The marks of likely duplicates. From here to the commit writers take turns, so it comes last: all else
+//! 7. Dead letters, the counts of polls and the words of the source, in the order of their keys.
+//! 8. The marks of likely duplicates. From here to the commit writers take turns, so it comes last: all else
 //!    is done side by side.
 //!
 //! Why the marks are right: one lock of the transaction's, the turn, is taken before the look at the requests
@@ -39,7 +41,7 @@
 //! no second needs no turn: what it changes decides no mark. So each commit leaves the marks of the seconds
 //! that it touched equal to a recount, whichever writer comes first.
 //!
-//! All writers take all locks in the same order, so they wait for each other and do not deadlock; but for 7,
+//! All writers take all locks in the same order, so they wait for each other and do not deadlock; but for 8,
 //! which may find a twin that another writer is about to change. PostgreSQL reports such a conflict, and the
 //! transaction is tried again.
 //!
@@ -51,6 +53,7 @@ mod bisect;
 mod counts;
 mod encode;
 mod statements;
+mod texts;
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -63,6 +66,7 @@ use tokio_postgres::Transaction;
 pub use self::batch::{IncomingRow, PositionAdvance, WriteBatch, WriteSummary};
 use self::counts::Counts;
 use self::encode::Encoded;
+use self::texts::Texts;
 use super::dead_letters::{self, DeadLetter};
 use super::drift::Terms;
 use super::{Store, StoreError};
@@ -128,6 +132,7 @@ struct Plan<'a> {
     refused: u64,
     unreadable: u64,
     terms: Terms,
+    texts: Texts,
 }
 
 impl Store {
@@ -177,6 +182,7 @@ impl Store {
             let transaction = client.transaction().await?;
             self.copy_incoming(&transaction, &plan.encoded, &plan.chosen).await?;
             advance_positions(&transaction, plan.batch).await?;
+            plan.texts.store(&transaction).await?;
             let mut counts = plan.counts.clone();
             plan.count_placed(&mut counts, store_incoming(&transaction, plan.all_named()).await?);
             apply_rollups(&transaction).await?;
@@ -253,6 +259,7 @@ impl<'a> Plan<'a> {
             refused: 0,
             unreadable,
             terms: read.terms,
+            texts: read.texts,
         }
     }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use jiff::{Timestamp, ToSpan};
 use nyc311::store::{DeadLetter, IncomingRow, PositionAdvance, WriteBatch, WriteSummary};
 use nyc311::telemetry::labels::StageName;
-use nyc311_domain::{Identity, QualityFlags, ServiceRequest};
+use nyc311_domain::{Identity, Implied, QualityFlags, ServiceRequest};
 
 /// The cluster that the records come from.
 pub const CLUSTER: &str = "cluster";
@@ -73,6 +73,14 @@ pub fn request(key: i64, version: i64, revision: i16) -> ServiceRequest<'static>
         zcta: None,
         stated: None,
         details: Some(nyc311_domain::Json(r#"{"taxi":"x"}"#.into())),
+        source_row_id: Some(format!("row-{key}").into()),
+        address_type: None,
+        zip_region: Some(12_420),
+        community_district_region: None,
+        borough_region: Some(2),
+        council_district_region: None,
+        police_precinct_region: None,
+        implied: Some(Implied::LOCATION),
     }
 }
 

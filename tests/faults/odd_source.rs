@@ -141,19 +141,19 @@ async fn windows_on_creation_that_meet_miss_no_row_when_clocks_change() {
     for (since, until) in
         [("2024-11-03T05:00:00Z", "2024-11-03T06:00:00Z"), ("2024-03-10T07:00:00Z", "2024-03-10T08:00:00Z")]
     {
-        service.database.execute("truncate nyc311.service_request, nyc311.service_request_history").await;
+        service.database.execute("truncate nyc311.service_request_row, nyc311.service_request_history").await;
         window(&service, since, until).await;
         let placed = format!(
             "select count(*) from nyc311.service_request where created_at >= '{since}' and created_at < '{until}'"
         );
         let found = service.database.number(&placed).await;
-        service.database.execute("truncate nyc311.service_request, nyc311.service_request_history").await;
+        service.database.execute("truncate nyc311.service_request_row, nyc311.service_request_history").await;
         window(&service, "2024-01-01T00:00:00Z", "2025-01-01T00:00:00Z").await;
         let all = service.database.number(&placed).await;
         assert!(all > 0 && found == all, "{since}: {found} of {all}");
     }
     // Windows that meet bring all rows.
-    service.database.execute("truncate nyc311.service_request, nyc311.service_request_history").await;
+    service.database.execute("truncate nyc311.service_request_row, nyc311.service_request_history").await;
     for day in ["2024-11-03", "2024-03-10"] {
         for hour in 4..11 {
             window(&service, &format!("{day}T{hour:02}:00:00Z"), &format!("{day}T{:02}:00:00Z", hour + 1))

@@ -33,7 +33,7 @@ async fn sample_city() -> TestDatabase {
             "insert into nyc311.source_term (kind, value, known) values ('status', 'Escalated', false);
              insert into nyc311.dead_letter (payload_sha256, payload, stage, reason, rejected_by, first_seen_at)
              values (sha256('x'), 'x', 'enricher', 'not_an_object', '0', now());
-             analyze nyc311.service_request, nyc311.service_request_history",
+             analyze nyc311.service_request_row, nyc311.service_request_history",
         )
         .await;
     database

@@ -24,6 +24,7 @@ mod oracle;
 mod pipeline;
 mod socrata;
 mod store_fitness;
+mod store_lean;
 mod store_logs;
 mod store_plans;
 mod store_polls;

@@ -52,7 +52,8 @@ async fn a_changed_row_of_any_table_changes_what_the_tables_say() {
     let before = tables(&database).await;
     let mut client = database.client().await.unwrap();
     for (table, change) in [
-        ("service_request", "set resolution_description = 'by hand' where unique_key = 3"),
+        ("service_request", "set landmark = 'by hand' where unique_key = 3"),
+        ("source_text", "set value = 'by hand'"),
         ("rollup_daily", "set opened = opened + 1 where opened > 0"),
         ("rollup_response_monthly", "set by_opened = by_opened + 1 where by_opened > 0"),
         ("rollup_quality_daily", "set requests = requests + 1"),

@@ -1,6 +1,6 @@
 -- Invented requests in the shape that the program stores: enough of each kind that every example of the documents has an answer.
 -- ROWS and DAYS are put in by whoever runs it. They end on 2026-04-20.
-insert into nyc311.service_request
+insert into nyc311.service_request_row
     (unique_key, source_updated_at, source_version, rules_revision, source_created_at, created_at, closed_at, response_hours,
      quality_flags, status, state, is_open, agency, agency_name, complaint_type, category, descriptor, location_type,
      open_data_channel_type, resolution_description, borough, incident_zip, city, incident_address, street_name, cross_street_1,

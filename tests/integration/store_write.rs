@@ -184,7 +184,7 @@ async fn rows_changed_by_hand_keep_the_rollups_right() {
         database.number("select count(*) from nyc311.service_request where withdrawn_at is not null").await,
         0
     );
-    database.execute("truncate nyc311.service_request").await;
+    database.execute("truncate nyc311.service_request_row").await;
     assert_eq!(database.count("rollup_daily").await, 0);
     assert_eq!(database.count("rollup_response_monthly").await, 0);
 }

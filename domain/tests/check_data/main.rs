@@ -16,7 +16,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use nyc311_domain::{
-    Borough, QualityFlags, ServiceRequest, enrich, geography, identity, peek, place, quality,
+    Borough, Implied, QualityFlags, ServiceRequest, enrich, geography, identity, peek, place, quality,
 };
 use serde_json::{Map, Value};
 
@@ -129,6 +129,7 @@ impl Counts {
         for (name, value) in row {
             let kept = stated.get(name) == Some(value)
                 || details.get(name) == Some(value)
+                || implied(name, request).is_some_and(|implied| implied == *value)
                 || written.get(column_of(name)).is_some_and(|column| says_the_same(name, column, value));
             if !kept {
                 self.changed.push(format!("{} lost {name} {value}", request.unique_key));
@@ -248,6 +249,12 @@ fn column_of(field: &str) -> &str {
         "resolution_action_updated_date" => "resolution_updated_at",
         "x_coordinate_state_plane" => "x_state_plane",
         "y_coordinate_state_plane" => "y_state_plane",
+        ":id" => "source_row_id",
+        ":@computed_region_efsh_h5xi" => "zip_region",
+        ":@computed_region_f5dn_yrer" => "community_district_region",
+        ":@computed_region_yeji_bk3q" => "borough_region",
+        COUNCIL_REGION => "council_district_region",
+        ":@computed_region_sbqj_enih" => "police_precinct_region",
         ":version" => "source_version",
         ":created_at" => "source_created_at",
         ":updated_at" => "source_updated_at",
@@ -255,7 +262,26 @@ fn column_of(field: &str) -> &str {
     }
 }
 
-/// Says whether a column holds what the field states: the same text, the same number, or a time.
+/// Makes a field again that was left out because it follows from the columns.
+fn implied(field: &str, request: &ServiceRequest<'_>) -> Option<Value> {
+    let follows = |bit| request.implied.is_some_and(|implied| implied & bit != 0);
+    match field {
+        "location" if follows(Implied::LOCATION) => {
+            let degrees = |degrees: Option<f64>| degrees.map(|degrees| degrees.to_string());
+            Some(serde_json::json!({
+                "latitude": degrees(request.latitude),
+                "longitude": degrees(request.longitude),
+                "human_address": r#"{"address": "", "city": "", "state": "", "zip": ""}"#,
+            }))
+        }
+        "park_borough" if follows(Implied::PARK_BOROUGH) => request.borough.as_deref().map(Value::from),
+        "park_facility_name" if follows(Implied::PARK_FACILITY) => Some("Unspecified".into()),
+        _ => None,
+    }
+}
+
+/// Says whether a column holds what the field states: the same text but for blanks, the same number, or a
+/// time.
 fn says_the_same(field: &str, column: &Value, stated: &Value) -> bool {
     let stated = match stated {
         Value::String(stated) => stated.clone(),
@@ -264,6 +290,7 @@ fn says_the_same(field: &str, column: &Value, stated: &Value) -> bool {
     match column {
         Value::String(column) => {
             *column == stated
+                || column.split_whitespace().eq(stated.split_whitespace())
                 || field == "borough" && column.eq_ignore_ascii_case(&stated)
                 || field.ends_with("_date") && column.ends_with('Z')
                 || field.starts_with(':')

@@ -33,7 +33,7 @@ with placed as materialized (
     -- offset 0: by the index, row by row, whatever the planner believes about a table that grows fast
     left join lateral (
         select r.source_updated_at, r.source_version, r.last_changed_at, r.xmin
-        from nyc311.service_request r
+        from nyc311.service_request_row r
         where r.unique_key = i.unique_key
         offset 0
     ) s on true

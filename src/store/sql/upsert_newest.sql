@@ -1,7 +1,7 @@
 -- In the order of their keys, so that writers that share keys wait for each other in one order: COPY has
 -- brought the rows in that order, and a temporary table is read in the order in which it was filled.
 with written as (
-    insert into nyc311.service_request as s ({columns}, first_seen_at, last_changed_at)
+    insert into nyc311.service_request_row as s ({columns}, first_seen_at, last_changed_at)
     select {columns}, now(), now()
     from pg_temp.incoming
     where newest

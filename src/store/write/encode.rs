@@ -12,7 +12,8 @@ use nyc311_domain::{Identity, Json, QualityFlags, ServiceRequest};
 use uuid::Uuid;
 
 use super::batch::IncomingRow;
-use super::statements::COLUMNS;
+use super::statements::{COLUMNS, NUMBERS};
+use super::texts::Texts;
 use crate::store::DeadLetter;
 use crate::store::drift::Terms;
 use crate::telemetry::labels::{SetAside, StageName};
@@ -26,7 +27,7 @@ const TRAILER: &[u8] = &[0xff, 0xff];
 const POSTGRES_EPOCH_US: i64 = 946_684_800_000_000;
 /// One message to the server: large enough to cost nothing, small enough to bound what is in flight.
 const MESSAGE_BYTES: usize = 256 * 1024;
-/// The columns of `incoming` that `service_request` has not: poll, raw partition, newest.
+/// The columns of `incoming` that `service_request_row` has not: poll, raw partition, newest.
 const OWN_COLUMNS: usize = 3;
 
 /// The rows of a batch that could be read, ready to be copied.
@@ -52,6 +53,8 @@ pub(super) struct Read {
     pub(super) folded: Vec<usize>,
     /// The words of the rows.
     pub(super) terms: Terms,
+    /// The texts of which the rows have the numbers.
+    pub(super) texts: Texts,
 }
 
 /// Reads and encodes the rows of a batch, which are sorted by identity.
@@ -62,6 +65,7 @@ pub(super) fn encode(cluster_id: &str, rows: &[IncomingRow]) -> Read {
     let mut unreadable = Vec::new();
     let mut folded = Vec::new();
     let mut terms = Terms::default();
+    let mut texts = Texts::default();
     for (source, row) in rows.iter().enumerate() {
         let request = match ServiceRequest::from_json(&row.value) {
             Ok(request) => request,
@@ -83,11 +87,11 @@ pub(super) fn encode(cluster_id: &str, rows: &[IncomingRow]) -> Read {
         last_identity = Some(&row.identity);
         terms.add(&request);
         let start = bytes.len();
-        put_row(&mut bytes, &request, row);
+        put_row(&mut bytes, &mut texts, &request, row);
         encoded.push(EncodedRow { range: start..bytes.len(), unique_key: request.unique_key, source });
     }
     mark_newest(&mut bytes, encoded.iter().map(|row| (row.unique_key, row.range.end)));
-    Read { encoded: Encoded { bytes: bytes.freeze(), rows: encoded }, unreadable, folded, terms }
+    Read { encoded: Encoded { bytes: bytes.freeze(), rows: encoded }, unreadable, folded, terms, texts }
 }
 
 impl Encoded {
@@ -134,8 +138,8 @@ fn mark_newest(bytes: &mut BytesMut, rows: impl Iterator<Item = (i64, usize)>) {
     }
 }
 
-/// Appends one row: the columns in the order of [`COLUMNS`], then those of `incoming` alone.
-fn put_row(out: &mut BytesMut, request: &ServiceRequest<'_>, row: &IncomingRow) {
+/// Appends one row: the columns in the order of [`COLUMNS`], then [`NUMBERS`], then those of `incoming` alone.
+fn put_row(out: &mut BytesMut, texts: &mut Texts, request: &ServiceRequest<'_>, row: &IncomingRow) {
     // a list without `..`: a column that is added to the domain is an error here
     let ServiceRequest {
         unique_key,
@@ -184,13 +188,24 @@ fn put_row(out: &mut BytesMut, request: &ServiceRequest<'_>, row: &IncomingRow) 
         zcta,
         stated,
         details,
+        source_row_id,
+        address_type,
+        zip_region,
+        community_district_region,
+        borough_region,
+        council_district_region,
+        police_precinct_region,
+        implied,
     } = request;
+    // Of a text that has a number, its column has nothing.
+    let (agency_name, agency_name_id) = texts.of(agency_name.as_deref());
+    let (resolution_description, resolution_description_id) = texts.of(resolution_description.as_deref());
     macro_rules! put {
         ($($column:ident)*) => {{
             const NAMES: &[&str] = &[$(stringify!($column)),*];
             const { assert!(same_columns(NAMES), "a row is encoded in the order of COLUMNS") };
             // the number of columns is known and small
-            out.put_i16((NAMES.len() + OWN_COLUMNS) as i16);
+            out.put_i16((NAMES.len() + NUMBERS.len() + OWN_COLUMNS) as i16);
             $($column.put(out);)*
         }};
     }
@@ -200,7 +215,10 @@ fn put_row(out: &mut BytesMut, request: &ServiceRequest<'_>, row: &IncomingRow) 
         resolution_description borough incident_zip city incident_address street_name cross_street_1
         cross_street_2 intersection_street_1 intersection_street_2 landmark bbl latitude longitude
         x_state_plane y_state_plane community_board community_district council_district police_precinct
-        nta2020 zcta stated details);
+        nta2020 zcta stated details source_row_id address_type zip_region community_district_region borough_region
+        council_district_region police_precinct_region implied);
+    agency_name_id.put(out);
+    resolution_description_id.put(out);
     row.poll_id.put(out);
     row.raw_partition.put(out);
     false.put(out);
@@ -283,6 +301,12 @@ impl Field for QualityFlags {
 }
 
 impl Field for Cow<'_, str> {
+    fn put(&self, out: &mut BytesMut) {
+        put_bytes(out, &[], self.as_bytes());
+    }
+}
+
+impl Field for &str {
     fn put(&self, out: &mut BytesMut) {
         put_bytes(out, &[], self.as_bytes());
     }

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use nyc311_domain::CONTENT;
 
-/// The columns of `service_request` that a row itself decides, in the order in which it is encoded.
+/// The columns of `service_request_row` that a row itself decides, in the order in which it is encoded.
 pub(super) const COLUMNS: &[(&str, &str)] = &[
     ("unique_key", "bigint not null"),
     ("source_updated_at", "timestamptz not null"),
@@ -52,30 +52,70 @@ pub(super) const COLUMNS: &[(&str, &str)] = &[
     ("zcta", "text"),
     ("stated", "jsonb"),
     ("details", "jsonb"),
+    ("source_row_id", "text"),
+    ("address_type", "text"),
+    ("zip_region", "integer"),
+    ("community_district_region", "smallint"),
+    ("borough_region", "smallint"),
+    ("council_district_region", "smallint"),
+    ("police_precinct_region", "smallint"),
+    ("implied", "smallint"),
 ];
+
+/// The columns of `service_request_row` in which the number of a text stands, in the order in which they are
+/// encoded behind those above.
+pub(super) const NUMBERS: [&str; 2] = ["agency_name_id", "resolution_description_id"];
 
 /// Makes the session's temporary tables, once.
 pub(super) static CREATE_INCOMING: LazyLock<String> = LazyLock::new(|| {
-    let definitions = joined(|(name, definition)| format!("{name} {definition}"));
-    include_str!("../sql/create_incoming.sql").replace("{definitions}", &definitions)
+    let columns = COLUMNS.iter().map(|(name, definition)| format!("{name} {definition}"));
+    let numbers = NUMBERS.iter().map(|name| format!("{name} bigint"));
+    include_str!("../sql/create_incoming.sql").replace("{definitions}", &joined(columns.chain(numbers)))
 });
 
 pub(super) static COPY_INCOMING: LazyLock<String> = LazyLock::new(|| {
-    let columns = joined(|(name, _)| (*name).to_owned());
+    let columns = joined(names());
     format!("copy pg_temp.incoming ({columns}, poll_id, raw_partition, newest) from stdin (format binary)")
 });
 
 pub(super) static UPSERT_NEWEST: LazyLock<String> = LazyLock::new(|| {
-    let columns = joined(|(name, _)| (*name).to_owned());
-    let assignments = joined(|(name, _)| format!("{name} = excluded.{name}"));
     include_str!("../sql/upsert_newest.sql")
-        .replace("{columns}", &columns)
-        .replace("{assignments}", &assignments)
+        .replace("{columns}", &joined(names()))
+        .replace("{assignments}", &joined(names().map(|name| format!("{name} = excluded.{name}"))))
         .replace("{content}", CONTENT)
 });
 
 pub(super) static PLACE_SUPERSEDED: LazyLock<String> =
     LazyLock::new(|| include_str!("../sql/place_superseded.sql").replace("{content}", CONTENT));
+
+/// Stores texts by their numbers, in one order for all writers.
+pub(super) const STORE_TEXTS: &str = "
+    insert into nyc311.source_text (text_id, value)
+    select t.text_id, t.value
+    from unnest($1::bigint[], $2::text[]) as t (text_id, value)
+    order by t.text_id
+    on conflict (text_id) do nothing";
+
+/// Finds the numbers under which another text stands. By the index, whatever the planner believes of the table.
+pub(super) const TAKEN_NUMBERS: &str = "
+    select t.text_id
+    from unnest($1::bigint[], $2::text[]) as t (text_id, value)
+    cross join lateral (
+        select s.value from nyc311.source_text s where s.text_id = t.text_id offset 0
+    ) s
+    where s.value <> t.value";
+
+pub(super) const KEEP_AGENCY_NAMES: &str = "
+    update pg_temp.incoming i
+    set agency_name = t.value, agency_name_id = null
+    from unnest($1::bigint[], $2::text[]) as t (text_id, value)
+    where i.agency_name_id = t.text_id";
+
+pub(super) const KEEP_RESOLUTIONS: &str = "
+    update pg_temp.incoming i
+    set resolution_description = t.value, resolution_description_id = null
+    from unnest($1::bigint[], $2::text[]) as t (text_id, value)
+    where i.resolution_description_id = t.text_id";
 
 /// Locks the positions that a batch covers, in one order for all writers.
 pub(super) const LOCK_POSITIONS: &str = "
@@ -120,6 +160,11 @@ pub(super) const COUNT_BY_POLL: &str = "
         reenriched = n.reenriched + excluded.reenriched,
         dead_lettered = n.dead_lettered + excluded.dead_lettered";
 
-fn joined(text: impl Fn(&(&str, &str)) -> String) -> String {
-    COLUMNS.iter().map(text).collect::<Vec<_>>().join(", ")
+/// Names all columns that come from the row.
+fn names() -> impl Iterator<Item = String> {
+    COLUMNS.iter().map(|(name, _)| *name).chain(NUMBERS).map(str::to_owned)
+}
+
+fn joined(parts: impl Iterator<Item = String>) -> String {
+    parts.collect::<Vec<_>>().join(", ")
 }
