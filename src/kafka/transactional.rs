@@ -57,6 +57,8 @@ const JOB_TIMEOUT: Duration = TRANSACTION_TIMEOUT;
 const ABORT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long giving up what was queued may take. It needs no broker.
 const PURGE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a look at the reports of records takes: the client looks for all of this time.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
 /// After how long without a word of the thread it is left behind: each of its calls has ended by then.
 const JOB_LIMIT: Duration = Duration::from_secs(20);
 
@@ -175,6 +177,10 @@ impl Worker {
             .set("compression.type", "lz4")
             // A commit flushes at once; waiting for more would only add to it.
             .set("linger.ms", "1")
+            // A transaction that begins while the end of the one before it is still on its way to the partitions
+            // is told to come again, after a few milliseconds. What is refused for longer is asked for ever more
+            // seldom.
+            .set("retry.backoff.ms", "5")
             .set("batch.size", "1000000")
             .set("queue.buffering.max.kbytes", "16384");
         if settings.transactions {
@@ -285,7 +291,7 @@ impl Worker {
         self.producer.purge(PurgeConfig::default().queue().inflight());
         let began = Instant::now();
         while self.producer.in_flight_count() > 0 && began.elapsed() < PURGE_TIMEOUT {
-            self.producer.poll(Duration::from_millis(5));
+            self.producer.poll(LOOK_EVERY);
         }
         if matches!(
             failure,
@@ -310,9 +316,20 @@ impl Worker {
         position.set_offset(Offset::Offset(transaction.next_offset))?;
         position.set_metadata(transaction.note.to_string());
         self.producer.send_offsets_to_transaction(&positions, group, left_until(deadline)?)?;
+        self.settle(deadline)?;
         fault_point!("enriched_publisher:commit:before");
         self.commit(deadline)?;
         fault_point!("enriched_publisher:commit:after");
+        Ok(())
+    }
+
+    /// Waits for the report of each record. The client's own flush, which a commit begins with, would do so by
+    /// looks that take 100 ms each.
+    fn settle(&self, deadline: Instant) -> Result<(), KafkaError> {
+        while self.producer.in_flight_count() > 0 {
+            left_until(deadline)?;
+            self.producer.poll(LOOK_EVERY);
+        }
         Ok(())
     }
 
@@ -330,7 +347,7 @@ impl Worker {
 
     fn flush(&self, transaction: &Transaction) -> Result<(), KafkaError> {
         self.produce(&transaction.records, Instant::now() + JOB_TIMEOUT)?;
-        self.producer.flush(CALL_TIMEOUT)?;
+        self.settle(Instant::now() + CALL_TIMEOUT)?;
         if let Some(failure) = self.producer.context().0.lock().take() {
             return Err(failure);
         }
@@ -358,7 +375,7 @@ impl Worker {
                     Err((ClientError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
                         message = back;
                         left_until(deadline)?;
-                        self.producer.poll(Duration::from_millis(5));
+                        self.producer.poll(LOOK_EVERY);
                     }
                     Err((error, _)) => return Err(error.into()),
                 }
