@@ -22,6 +22,8 @@ pub(super) struct BatchBuilder {
     since: Instant,
     appended_at_ms: Option<i64>,
     last: Option<Mark>,
+    /// Records and bytes of the batch before: the next one is likely to be like it.
+    likely: (usize, usize),
 }
 
 /// A record whose key and value lie in the buffer.
@@ -44,6 +46,7 @@ impl BatchBuilder {
             since: Instant::now(),
             appended_at_ms: None,
             last: None,
+            likely: (0, 0),
         }
     }
 
@@ -64,6 +67,9 @@ impl BatchBuilder {
         if self.records.is_empty() {
             self.since = Instant::now();
             self.appended_at_ms = appended_at_ms;
+            let (records, bytes) = self.likely;
+            self.records.reserve(records);
+            self.buffer.reserve(bytes);
         }
         let start = self.buffer.len();
         let key_end = key.map(|key| {
@@ -106,6 +112,7 @@ impl BatchBuilder {
     pub(super) fn cut(&mut self, (topic, partition): &Partition) -> RecordBatch {
         let Self { from, to, buffer, records, appended_at_ms, last, .. } =
             std::mem::replace(self, Self::at(self.to));
+        self.likely = (records.len(), buffer.len());
         let buffer = Bytes::from(buffer);
         let records = records.into_iter().map(|record| Record {
             offset: record.offset,

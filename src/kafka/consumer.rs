@@ -135,6 +135,19 @@ impl ConsumerThread {
     }
 }
 
+/// How many records are taken at once where they are at hand, before anything else is looked at.
+const RECORDS_AT_ONCE: usize = 500;
+
+/// What a poll brought.
+enum Polled {
+    /// The consumer cannot go on.
+    Ended,
+    NoRecord,
+    Record,
+    /// A record that makes its batch full.
+    FullBatch,
+}
+
 struct Opened {
     opening: u64,
     batch: BatchBuilder,
@@ -177,13 +190,18 @@ impl Reader {
             let full = self.full();
             self.hold_back(full);
             if full {
-                if self.in_flight.is_paused() && !self.poll(Duration::ZERO) {
+                if self.in_flight.is_paused() && matches!(self.poll(Duration::ZERO), Polled::Ended) {
                     return;
                 }
                 continue;
             }
-            if !self.poll(self.patience()) {
-                return;
+            let mut patience = self.patience();
+            for _ in 0..RECORDS_AT_ONCE {
+                match self.poll(patience) {
+                    Polled::Ended => return,
+                    Polled::Record => patience = Duration::ZERO,
+                    Polled::NoRecord | Polled::FullBatch => break,
+                }
             }
             self.flush_ripe();
         }
@@ -311,20 +329,26 @@ impl Reader {
         }
     }
 
-    /// Polls once; returns false when the consumer cannot go on.
-    fn poll(&mut self, patience: Duration) -> bool {
+    /// Polls once.
+    fn poll(&mut self, patience: Duration) -> Polled {
+        let limit = self.limit;
         let taken = match self.consumer.poll(patience) {
-            None => Ok(()),
-            Some(Ok(message)) => take(&mut self.opened, &mut self.last_origin, &message),
-            Some(Err(ClientError::PartitionEOF(_))) => self.step_over_control_records(),
-            Some(Err(error)) if !self.took_error(&error) => return false,
-            Some(Err(_)) => Ok(()),
+            None => Ok(Polled::NoRecord),
+            Some(Ok(message)) => take(&mut self.opened, &mut self.last_origin, &message).map(|batch| {
+                let full = batch.is_full(limit.batch_rows, limit.batch_bytes);
+                if full { Polled::FullBatch } else { Polled::Record }
+            }),
+            Some(Err(ClientError::PartitionEOF(_))) => {
+                self.step_over_control_records().map(|()| Polled::NoRecord)
+            }
+            Some(Err(error)) if !self.took_error(&error) => return Polled::Ended,
+            Some(Err(_)) => Ok(Polled::NoRecord),
         };
-        if let Err(broken) = taken
-            && !self.goes_on_without(&broken)
-        {
-            return false;
-        }
+        let polled = match taken {
+            Ok(polled) => polled,
+            Err(broken) if self.goes_on_without(&broken) => Polled::NoRecord,
+            Err(_) => return Polled::Ended,
+        };
         let rebalances = std::mem::take(&mut *self.consumer.context().events.lock());
         for rebalance in rebalances {
             match rebalance {
@@ -344,7 +368,7 @@ impl Reader {
                 }
             }
         }
-        true
+        polled
     }
 
     fn took_error(&self, error: &ClientError) -> bool {
@@ -432,14 +456,16 @@ impl Reader {
     }
 }
 
-/// Appends a record to the batch under construction.
-fn take(
-    opened: &mut HashMap<Partition, Opened>,
+/// Appends a record to the batch under construction, and returns that batch.
+fn take<'a>(
+    opened: &'a mut HashMap<Partition, Opened>,
     last_origin: &mut Option<Arc<Origin>>,
     message: &BorrowedMessage<'_>,
-) -> Result<(), BrokenAssumption> {
+) -> Result<&'a BatchBuilder, BrokenAssumption> {
     let (topic, partition, offset) = (message.topic(), message.partition(), message.offset());
-    let Some(opened) = opened.get_mut(&(Arc::<str>::from(topic), partition)) else {
+    // There are few: to look them through costs less than the key of a look-up.
+    let found = opened.iter_mut().find(|((name, number), _)| *number == partition && **name == *topic);
+    let Some((_, opened)) = found else {
         let topic = topic.to_owned();
         return Err(BrokenAssumption::RecordOfClosedPartition { topic, partition, offset });
     };
@@ -460,7 +486,7 @@ fn take(
     let value = message.payload().unwrap_or_default();
     opened.batch.push(offset, message.key(), value, headers, message.timestamp().to_millis());
     if read {
-        return Ok(());
+        return Ok(&opened.batch);
     }
     // The record counts, and is in the batch.
     Err(BrokenAssumption::UnreadableHeaders { topic: topic.to_owned(), partition, offset })
