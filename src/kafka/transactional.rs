@@ -57,7 +57,7 @@ const JOB_TIMEOUT: Duration = TRANSACTION_TIMEOUT;
 const ABORT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long giving up what was queued may take. It needs no broker.
 const PURGE_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long a look at the reports of records takes: the client looks for all of this time.
+/// How often the reports of records are looked at while they are waited for.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 /// After how long without a word of the thread it is left behind: each of its calls has ended by then.
 const JOB_LIMIT: Duration = Duration::from_secs(20);
@@ -182,7 +182,9 @@ impl Worker {
             // seldom.
             .set("retry.backoff.ms", "5")
             .set("batch.size", "1000000")
-            .set("queue.buffering.max.kbytes", "16384");
+            .set("queue.buffering.max.kbytes", "16384")
+            // Nobody asks about a record that was delivered.
+            .set("delivery.report.only.error", "true");
         if settings.transactions {
             let id = format!("{}-{}-{partition}", settings.group_prefix, settings.raw_topic);
             config
@@ -291,7 +293,7 @@ impl Worker {
         self.producer.purge(PurgeConfig::default().queue().inflight());
         let began = Instant::now();
         while self.producer.in_flight_count() > 0 && began.elapsed() < PURGE_TIMEOUT {
-            self.producer.poll(LOOK_EVERY);
+            self.look();
         }
         if matches!(
             failure,
@@ -328,9 +330,16 @@ impl Worker {
     fn settle(&self, deadline: Instant) -> Result<(), KafkaError> {
         while self.producer.in_flight_count() > 0 {
             left_until(deadline)?;
-            self.producer.poll(LOOK_EVERY);
+            self.look();
         }
         Ok(())
+    }
+
+    /// Takes the reports that are there, and waits a moment for more. The client's own wait would keep the
+    /// processor busy for the last millisecond.
+    fn look(&self) {
+        self.producer.poll(Duration::ZERO);
+        std::thread::sleep(LOOK_EVERY);
     }
 
     fn commit(&self, deadline: Instant) -> Result<(), KafkaError> {
@@ -375,7 +384,7 @@ impl Worker {
                     Err((ClientError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
                         message = back;
                         left_until(deadline)?;
-                        self.producer.poll(LOOK_EVERY);
+                        self.look();
                     }
                     Err((error, _)) => return Err(error.into()),
                 }
