@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo build run test test-faults test-all bench bench-path services services-stop check-data fmt lint deny clean
+.PHONY: help demo build run test test-faults test-all bench bench-path bench-peers services services-stop check-data fmt lint deny clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ bench: ## Measure the parts, with the servers of `make services` and what it pri
 bench-path: ## Measure the whole path with servers of its own, for two minutes. ROWS=1000000; FEED=FILE
 	@ROWS="$(ROWS)" FEED="$(FEED)" scripts/bench_path
 
+bench-peers: ## Measure nyc311 beside Spark, Kafka Connect and Python, five minutes. ROWS=150000
+	@ROWS="$(ROWS)" scripts/bench_peers
+
 services: ## Start a PostgreSQL and an Apache Kafka that stay, and print their addresses as settings
 	@scripts/services start
 
@@ -52,6 +55,6 @@ deny: ## Check licences, bans and sources of all dependencies, and that each is 
 	@scripts/deny
 
 clean: ## Stop the private servers and delete their data and all builds
-	@for name in services demo test check bench; do scripts/services destroy --name $$name; done
+	@for name in services demo test check bench peers; do scripts/services destroy --name $$name; done
 	rm -rf .services
 	cargo clean
