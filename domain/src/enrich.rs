@@ -6,9 +6,9 @@
 //! 4. State, from the status alone; the response time, only where state and times make sense together.
 //! 5. Place: stated first, computed where missing, flagged where the two disagree (`enrich/places.rs`).
 //!
-//! What a rule replaces is kept in `stated` under the field's name, blanks aside; what has no column, and does
-//! not follow from the columns (`enrich/implied.rs`), in `details`; and each rule that did or doubted something
-//! leaves its flag. Nothing here looks at a clock: the same bytes give the
+//! What a rule replaces is kept in `stated` under the field's name, blanks aside; what has no column, and
+//! does not follow from the columns (`enrich/implied.rs`), in `details`; and each rule that did or doubted
+//! something leaves its flag. Nothing here looks at a clock: the same bytes give the
 //! same request for ever.
 
 mod enrichment;

@@ -177,9 +177,9 @@ impl Worker {
             .set("compression.type", "lz4")
             // A commit flushes at once; waiting for more would only add to it.
             .set("linger.ms", "1")
-            // A transaction that begins while the end of the one before it is still on its way to the partitions
-            // is told to come again, after a few milliseconds. What is refused for longer is asked for ever more
-            // seldom.
+            // A transaction that begins while the end of the one before it is still on its way to the
+            // partitions is told to come again, after a few milliseconds. What is refused for longer is asked
+            // for ever more seldom.
             .set("retry.backoff.ms", "5")
             .set("batch.size", "1000000")
             .set("queue.buffering.max.kbytes", "16384")
@@ -325,8 +325,8 @@ impl Worker {
         Ok(())
     }
 
-    /// Waits for the report of each record. The client's own flush, which a commit begins with, would do so by
-    /// looks that take 100 ms each.
+    /// Waits for the report of each record. The client's own flush, which a commit begins with, would do so
+    /// by looks that take 100 ms each.
     fn settle(&self, deadline: Instant) -> Result<(), KafkaError> {
         while self.producer.in_flight_count() > 0 {
             left_until(deadline)?;

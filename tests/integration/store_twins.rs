@@ -44,7 +44,7 @@ async fn twins_of_two_writers_at_the_same_time_are_marked_and_nobody_deadlocks()
     // Sessions tell of what they did when they end.
     drop(writers);
     eventually("all rows are counted", async || {
-        let inserted = "select n_tup_ins from pg_stat_user_tables where relname = 'service_request'";
+        let inserted = "select n_tup_ins from pg_stat_user_tables where relname = 'service_request_row'";
         (database.number(inserted).await == 2 * ROUNDS * SECONDS).then_some(())
     })
     .await;
