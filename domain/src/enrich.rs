@@ -8,8 +8,7 @@
 //!
 //! What a rule replaces is kept in `stated` under the field's name, blanks aside; what has no column, and
 //! does not follow from the columns (`enrich/implied.rs`), in `details`; and each rule that did or doubted
-//! something leaves its flag. Nothing here looks at a clock: the same bytes give the
-//! same request for ever.
+//! something leaves its flag. Nothing here looks at a clock: the same bytes give the same request for ever.
 
 mod enrichment;
 mod implied;

@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use crate::database::TestDatabase;
 
-/// The tables that are the program's own: positions, clocks, names of runs, and what the view `service_request`
-/// is made of, which is compared in their stead. Every other one is compared.
+/// The tables that are the program's own: positions, clocks, names of runs, and what the view
+/// `service_request` is made of, which is compared in their stead. Every other one is compared.
 const OWN_TABLES: [&str; 9] = [
     "consumer_position",
     "instance",

@@ -138,7 +138,8 @@ fn mark_newest(bytes: &mut BytesMut, rows: impl Iterator<Item = (i64, usize)>) {
     }
 }
 
-/// Appends one row: the columns in the order of [`COLUMNS`], then [`NUMBERS`], then those of `incoming` alone.
+/// Appends one row: the columns in the order of [`COLUMNS`], then [`NUMBERS`], then those of `incoming`
+/// alone.
 fn put_row(out: &mut BytesMut, texts: &mut Texts, request: &ServiceRequest<'_>, row: &IncomingRow) {
     // a list without `..`: a column that is added to the domain is an error here
     let ServiceRequest {

@@ -96,7 +96,8 @@ pub(super) const STORE_TEXTS: &str = "
     order by t.text_id
     on conflict (text_id) do nothing";
 
-/// Finds the numbers under which another text stands. By the index, whatever the planner believes of the table.
+/// Finds the numbers under which another text stands. By the index, whatever the planner believes of the
+/// table.
 pub(super) const TAKEN_NUMBERS: &str = "
     select t.text_id
     from unnest($1::bigint[], $2::text[]) as t (text_id, value)

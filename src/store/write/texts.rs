@@ -1,8 +1,8 @@
 //! Long texts that many rows repeat, each of which is stored once: a row has the number of the text instead.
 //!
 //! The number is the beginning of the text's SHA-256, so the encoder knows it without asking, and a database
-//! that was restored from a backup is not trusted to have what it had: each transaction brings the texts of its
-//! rows along.
+//! that was restored from a backup is not trusted to have what it had: each transaction brings the texts of
+//! its rows along.
 
 use std::collections::{BTreeMap, HashMap};
 
