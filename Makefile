@@ -31,7 +31,7 @@ bench: ## Measure the parts, with the servers of `make services` and what it pri
 bench-path: ## Measure the whole path with servers of its own, for two minutes. ROWS=1000000; FEED=FILE
 	@ROWS="$(ROWS)" FEED="$(FEED)" scripts/bench_path
 
-bench-peers: ## Measure nyc311 beside Spark, Kafka Connect and Python, five minutes. ROWS=150000
+bench-peers: ## Measure nyc311 beside Spark, Kafka Connect and Python, for three minutes. ROWS=150000
 	@ROWS="$(ROWS)" scripts/bench_peers
 
 services: ## Start a PostgreSQL and an Apache Kafka that stay, and print their addresses as settings
