@@ -47,9 +47,13 @@ with common as (
     order by requests desc, complaint_type
     limit 10
 ), response as (
-    select complaint_type, response_percentile(bucket, by_opened, 0.5) as median_hours
-    from rollup_response_monthly
-    where complaint_type in (select complaint_type from common)
+    select complaint_type, response_percentile(bucket, n, 0.5) as median_hours
+    from (
+        select complaint_type, bucket, sum(by_opened) as n
+        from rollup_response_monthly
+        where complaint_type in (select complaint_type from common)
+        group by complaint_type, bucket
+    ) histogram
     group by complaint_type
 )
 select complaint_type,

@@ -184,6 +184,24 @@ async fn percentiles_come_from_the_buckets() {
 }
 
 #[tokio::test]
+async fn percentiles_of_sums_by_bucket_are_those_of_the_cells() {
+    let database = TestDatabase::create().await;
+    database.write(&batch((1..=400).map(|key| incoming(&request(key, 0, 1))))).await.unwrap();
+    let by_agency = |histogram: &str| {
+        format!(
+            "select agency, nyc311.response_percentile(bucket, n, 0.5) as half,
+                    nyc311.response_percentile(bucket, n, 0.9) as nine_in_ten
+             from (select agency, bucket, {histogram}) h group by agency order by agency"
+        )
+    };
+    let cells = by_agency("by_opened as n from nyc311.rollup_response_monthly");
+    let sums = by_agency("sum(by_opened) as n from nyc311.rollup_response_monthly group by agency, bucket");
+    let expected = database.json(&cells).await;
+    assert_eq!(expected.as_array().unwrap().len(), 2, "{expected}");
+    assert_eq!(database.json(&sums).await, expected);
+}
+
+#[tokio::test]
 async fn placeholder_with_an_offset_counts_where_the_placeholder_does() {
     let tables = async |offset: &str| {
         let database = TestDatabase::create().await;
