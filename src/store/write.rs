@@ -180,17 +180,25 @@ impl Store {
         let mut client = self.writing_client().await?;
         let work = async {
             let transaction = client.transaction().await?;
-            self.copy_incoming(&transaction, &plan.encoded, &plan.chosen).await?;
+            // A batch that only moves positions, past control records, is spared the rest.
+            let writes = !plan.chosen.is_empty() || !plan.dead_letters.is_empty();
+            if writes {
+                self.copy_incoming(&transaction, &plan.encoded, &plan.chosen).await?;
+            }
             advance_positions(&transaction, plan.batch).await?;
-            plan.texts.store(&transaction).await?;
             let mut counts = plan.counts.clone();
-            plan.count_placed(&mut counts, store_incoming(&transaction, plan.all_named()).await?);
-            apply_rollups(&transaction).await?;
+            if writes {
+                plan.texts.store(&transaction).await?;
+                plan.count_placed(&mut counts, store_incoming(&transaction, plan.all_named()).await?);
+                apply_rollups(&transaction).await?;
+            }
             dead_letters::insert(&transaction, &plan.dead_letters).await?;
             resolve_dead_letters(&transaction, plan).await?;
             counts.write(&transaction).await?;
             let new_terms = self.note_terms(&transaction, &plan.terms).await?;
-            transaction.execute("select nyc311.mark_duplicates()", &[]).await?;
+            if writes {
+                transaction.execute("select nyc311.mark_duplicates()", &[]).await?;
+            }
             fault_point!("writer:commit:before");
             transaction.commit().await?;
             self.terms_noted(&plan.terms, &new_terms);

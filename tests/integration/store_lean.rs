@@ -149,3 +149,57 @@ async fn fields_that_follow_from_the_columns_are_made_again() {
         transaction.rollback().await.unwrap();
     }
 }
+
+/// Takes back what migration 14 did.
+const BEFORE: &str = "
+    drop function nyc311.source_details(nyc311.service_request);
+    drop view nyc311.service_request;
+    drop table nyc311.source_text;
+    alter table nyc311.service_request_row
+        drop column source_row_id, drop column address_type, drop column zip_region,
+        drop column community_district_region, drop column borough_region, drop column council_district_region,
+        drop column police_precinct_region, drop column implied, drop column agency_name_id,
+        drop column resolution_description_id;
+    alter table nyc311.service_request_row rename to service_request;
+    delete from nyc311.migration where version = 14;";
+
+#[tokio::test]
+async fn a_database_of_before_tells_the_same_and_grows_lean_by_what_is_written_anew() {
+    let database = TestDatabase::create().await;
+    database.execute(BEFORE).await;
+    database
+        .execute(&format!(
+            "grant select on nyc311.service_request to public;
+             insert into nyc311.service_request (unique_key, source_updated_at, source_version, rules_revision, created_at,
+                 state, is_open, agency, agency_name, complaint_type, resolution_description, details)
+             select key, r.source_updated_at::timestamptz, r.source_version, 1, now(), 'open', true, 'NYPD',
+                    'Department of Something', 'Noise', '{TEXT}', '{{\":id\": \"row-1\"}}'
+             from (values (1), (2)) k (key), (values ('{}', '{}')) r (source_updated_at, source_version)",
+            request(1, 0, 1).source_updated_at,
+            request(1, 0, 1).source_version
+        ))
+        .await;
+    let told_by =
+        "select unique_key, agency_name, resolution_description, nyc311.source_details(s) as details
+                   from nyc311.service_request s order by 1";
+    database.migrate().await.unwrap();
+    let expected = |key: i64| {
+        json!({
+            "unique_key": key, "agency_name": "Department of Something", "resolution_description": TEXT,
+            "details": { ":id": "row-1" },
+        })
+    };
+    assert_eq!(database.json(told_by).await, json!([expected(1), expected(2)]));
+    let granted = "select count(*) from information_schema.role_table_grants
+                   where grantee = 'PUBLIC' and table_name = 'service_request' and privilege_type = 'SELECT'";
+    assert_eq!(database.number(granted).await, 1);
+
+    let mut anew = request(1, 0, 2);
+    anew.agency_name = Some("Department of Something".into());
+    anew.resolution_description = Some(TEXT.into());
+    database.write(&batch([incoming(&anew)])).await.unwrap();
+    assert_recounts(&database).await;
+    assert_eq!(told(&database).await, json!([texts("Department of Something", TEXT)]));
+    let lean = "service_request_row where agency_name is null and resolution_description is null";
+    assert_eq!(database.count(lean).await, 1);
+}
