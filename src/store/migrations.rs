@@ -41,10 +41,10 @@ const MIGRATIONS: &[Migration] = migrations![
     8 "0008_name_kafka_logs",
     9 "0009_create_instance",
     10 "0010_mark_duplicates_by_index",
-    11 "0011_collect_changes_once",
-    12 "0012_mark_duplicates_at_once",
-    13 "0013_mark_duplicates_last",
-    14 "0014_store_lean_rows",
+    11 "0011_store_lean_rows",
+    12 "0012_collect_changes_once",
+    13 "0013_mark_duplicates_at_once",
+    14 "0014_mark_duplicates_last",
 ];
 
 /// Any number that nothing else in the database uses as an advisory lock.

@@ -1,6 +1,8 @@
 //! How rows are kept lean: texts that many share are stored once, and fields that follow from the columns are
 //! made again from them.
 
+use std::path::Path;
+
 use nyc311_domain::enrich;
 use nyc311_testkit::TestDatabase;
 use nyc311_testkit::batches::{batch, incoming, request};
@@ -150,23 +152,36 @@ async fn fields_that_follow_from_the_columns_are_made_again() {
     }
 }
 
-/// Takes back what migration 14 did.
-const BEFORE: &str = "
-    drop function nyc311.source_details(nyc311.service_request);
-    drop view nyc311.service_request;
-    drop table nyc311.source_text;
-    alter table nyc311.service_request_row
-        drop column source_row_id, drop column address_type, drop column zip_region,
-        drop column community_district_region, drop column borough_region, drop column council_district_region,
-        drop column police_precinct_region, drop column implied, drop column agency_name_id,
-        drop column resolution_description_id;
-    alter table nyc311.service_request_row rename to service_request;
-    delete from nyc311.migration where version = 14;";
+/// Makes the tables as the migrations up to the tenth made them.
+async fn of_before(database: &TestDatabase) {
+    database
+        .execute(
+            "create schema nyc311;
+             create table nyc311.migration (version integer primary key, name text not null, checksum bytea not null,
+                 applied_at timestamptz not null default now(), applied_by text not null)",
+        )
+        .await;
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
+    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
+    files.sort();
+    for (version, file) in (1..=10).zip(files) {
+        let sql = std::fs::read_to_string(&file).unwrap();
+        database.execute(&sql).await;
+        let client = database.client().await.unwrap();
+        client
+            .execute(
+                "insert into nyc311.migration (version, name, checksum, applied_by) values ($1, $2, sha256($3), 'before')",
+                &[&version, &file.file_stem().unwrap().to_str(), &sql.as_bytes()],
+            )
+            .await
+            .unwrap();
+    }
+}
 
 #[tokio::test]
 async fn a_database_of_before_tells_the_same_and_grows_lean_by_what_is_written_anew() {
-    let database = TestDatabase::create().await;
-    database.execute(BEFORE).await;
+    let database = TestDatabase::create_empty().await;
+    of_before(&database).await;
     database
         .execute(&format!(
             "grant select on nyc311.service_request to public;

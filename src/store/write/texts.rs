@@ -56,6 +56,7 @@ impl Texts {
         }
         let numbers: Vec<i64> = self.by_number.keys().copied().collect();
         let values: Vec<&str> = self.by_number.values().map(String::as_str).collect();
+        transaction.batch_execute(statements::LOCK_ROWS_FIRST).await?;
         transaction.execute(statements::STORE_TEXTS, &[&numbers, &values]).await?;
         let taken: Vec<i64> = transaction
             .query(statements::TAKEN_NUMBERS, &[&numbers, &values])

@@ -23,7 +23,7 @@ begin
     ), crowded as materialized (
         -- most seconds have one request, and no mark that would have to go
         select r.created_at
-        from nyc311.service_request r
+        from nyc311.service_request_row r
         where r.created_at = any (array(select created_at from touched))
         group by r.created_at
         having count(*) > 1 or count(r.duplicate_of) > 0
@@ -36,7 +36,7 @@ begin
                    nyc311.duplicate_place(
                        r.quality_flags, r.withdrawn_at, r.latitude, r.longitude, r.incident_zip,
                        r.incident_address, r.intersection_street_1, r.intersection_street_2) as place
-            from nyc311.service_request r
+            from nyc311.service_request_row r
             where r.created_at = any (array(select created_at from crowded))
             offset 0
         ) s
@@ -46,7 +46,7 @@ begin
         where duplicate_of is distinct from
               case when place is not null and first_key <> unique_key then first_key end
     )
-    update nyc311.service_request s
+    update nyc311.service_request_row s
     set duplicate_of = c.first_key
     from changed c
     where s.unique_key = c.unique_key;

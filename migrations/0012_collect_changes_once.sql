@@ -170,26 +170,26 @@ begin
 end
 $$;
 
-drop trigger b_rollup_daily_insert on nyc311.service_request;
-drop trigger b_rollup_daily_update on nyc311.service_request;
-drop trigger b_rollup_daily_delete on nyc311.service_request;
+drop trigger b_rollup_daily_insert on nyc311.service_request_row;
+drop trigger b_rollup_daily_update on nyc311.service_request_row;
+drop trigger b_rollup_daily_delete on nyc311.service_request_row;
 drop function nyc311.rollup_daily_collect();
-drop trigger b_rollup_response_monthly_insert on nyc311.service_request;
-drop trigger b_rollup_response_monthly_update on nyc311.service_request;
-drop trigger b_rollup_response_monthly_delete on nyc311.service_request;
+drop trigger b_rollup_response_monthly_insert on nyc311.service_request_row;
+drop trigger b_rollup_response_monthly_update on nyc311.service_request_row;
+drop trigger b_rollup_response_monthly_delete on nyc311.service_request_row;
 drop function nyc311.rollup_response_monthly_collect();
-drop trigger b_rollup_quality_daily_insert on nyc311.service_request;
-drop trigger b_rollup_quality_daily_update on nyc311.service_request;
-drop trigger b_rollup_quality_daily_delete on nyc311.service_request;
+drop trigger b_rollup_quality_daily_insert on nyc311.service_request_row;
+drop trigger b_rollup_quality_daily_update on nyc311.service_request_row;
+drop trigger b_rollup_quality_daily_delete on nyc311.service_request_row;
 drop function nyc311.rollup_quality_daily_collect();
 
-create trigger b_rollup_change_insert after insert on nyc311.service_request
+create trigger b_rollup_change_insert after insert on nyc311.service_request_row
     referencing new table as new_rows
     for each statement execute function nyc311.collect_rollup_changes();
-create trigger b_rollup_change_update after update on nyc311.service_request
+create trigger b_rollup_change_update after update on nyc311.service_request_row
     referencing old table as old_rows new table as new_rows
     for each statement execute function nyc311.collect_rollup_changes();
-create trigger b_rollup_change_delete after delete on nyc311.service_request
+create trigger b_rollup_change_delete after delete on nyc311.service_request_row
     referencing old table as old_rows
     for each statement execute function nyc311.collect_rollup_changes();
 
