@@ -1,6 +1,9 @@
 //! What a write reads: what the batch touches, by an index, never what a table holds.
 
-use nyc311::store::IncomingRow;
+use std::time::Duration;
+
+use nyc311::config::DatabaseSettings;
+use nyc311::store::{IncomingRow, Store};
 use nyc311_domain::QualityFlags;
 use nyc311_testkit::batches::{batch, incoming, request};
 use nyc311_testkit::{TestDatabase, eventually};
@@ -60,4 +63,22 @@ async fn no_table_is_read_whole_for_a_batch_whatever_the_planner_believes_of_it(
     assert_eq!(scanned(&database).await, json!([]), "rows read by scans of whole tables");
     let marked = "select count(*) from nyc311.service_request where duplicate_of is not null";
     assert_eq!(database.number(marked).await, ROWS, "there was nothing to mark");
+}
+
+#[tokio::test]
+async fn plan_that_a_session_made_for_a_small_update_serves_a_large_one() {
+    const MANY: i64 = 10_000;
+    let database = TestDatabase::create().await;
+    // A statement takes a tenth of this. Each row compared with each takes several times as long.
+    let settings =
+        DatabaseSettings { statement_timeout: Duration::from_secs(60), ..database.settings.clone() };
+    let store = Store::new(&settings).unwrap();
+    let rows = |keys: std::ops::RangeInclusive<i64>, version| {
+        batch(keys.map(|key| incoming(&request(key, version, 1))).collect::<Vec<_>>())
+    };
+    store.write(&rows(1..=MANY, 0)).await.unwrap();
+    for keys in [1..=40, 1..=MANY] {
+        let changed = store.write(&rows(keys.clone(), 2)).await.unwrap();
+        assert!(changed.stored > 0, "{changed:?}");
+    }
 }
