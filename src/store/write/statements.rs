@@ -88,8 +88,8 @@ pub(super) static UPSERT_NEWEST: LazyLock<String> = LazyLock::new(|| {
 pub(super) static PLACE_SUPERSEDED: LazyLock<String> =
     LazyLock::new(|| include_str!("../sql/place_superseded.sql").replace("{content}", CONTENT));
 
-/// Whoever locks the view `service_request` gets the rows before the texts; in another order the writer and they
-/// would wait for each other.
+/// Whoever locks the view `service_request` gets the rows before the texts; in another order the writer and
+/// they would wait for each other.
 pub(super) const LOCK_ROWS_FIRST: &str = "lock table nyc311.service_request_row in row exclusive mode";
 
 /// Stores texts by their numbers, in one order for all writers.
