@@ -8,7 +8,6 @@ set jit = off
 set enable_seqscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
-set enable_sort = off
 as $$
 begin
     if to_regclass('pg_temp.duplicate_second') is null then
@@ -53,12 +52,16 @@ begin
 end
 $$;
 
--- As in 0005, but that a second may be there more than once (the index is asked for each value once anyway), and
--- that the rows of an update are never compared each with each.
+-- As in 0005, but that a second may be there more than once: the index is asked for each value once anyway.
+--
+-- A trigger that is fired by the update in mark_duplicates() inherits what that function sets. So each of the
+-- two that join says what it needs: else a session that planned a join there, at first or after an analyze,
+-- compared each old row of a later statement with each new row, by a plan that it kept.
 create or replace function nyc311.collect_duplicates() returns trigger
 language plpgsql
 set jit = off
 set enable_nestloop = off
+set enable_hashjoin = on
 as $$
 begin
     if to_regclass('pg_temp.duplicate_second') is null then
@@ -74,8 +77,7 @@ begin
         select created_at from old_rows
         where nyc311.has_creation_second(quality_flags, withdrawn_at);
     else
-        -- Most updates change nothing of this. The two seconds of a pair are no join: that would be a nested loop,
-        -- which the planner is told to shun, and beside one that it cannot shun it takes no notice of another.
+        -- Most updates change nothing of this.
         insert into pg_temp.duplicate_second
         select t.created_at
         from (
@@ -100,3 +102,4 @@ begin
     return null;
 end
 $$;
+alter function nyc311.keep_superseded_version() set enable_hashjoin = on;
