@@ -268,18 +268,13 @@ impl<'a> Row<'a> {
 
     /// Keeps the value of a field in the details after all, under its name.
     pub(crate) fn keep_field(&mut self, field: Field) {
-        let name = field.name();
-        match self.get(field) {
-            Value::Null => {}
-            Value::Text(token) if !token.escaped => {
-                self.details.push_member(&format!("\"{name}\":\"{}\"", token.raw));
-            }
-            Value::Text(token) => self.keep_cleaned(&format!("\"{name}\":\"{}\"", token.raw)),
-            Value::Bool(value) => self.details.push_member(&format!("\"{name}\":{value}")),
-            Value::Number(text) | Value::Nested(text) => {
-                self.keep_cleaned(&format!("\"{name}\":{}", json::quote_wide_numbers(text)));
-            }
-        }
+        let value = match self.get(field) {
+            Value::Null => return,
+            Value::Text(token) => format!("\"{}\"", token.raw),
+            Value::Bool(value) => value.to_string(),
+            Value::Number(text) | Value::Nested(text) => json::quote_wide_numbers(text),
+        };
+        self.keep_cleaned(&format!("\"{}\":{value}", field.name()));
     }
 
     fn keep_cleaned(&mut self, text: &str) {

@@ -12,7 +12,7 @@ use nyc311_domain::{Identity, Json, QualityFlags, ServiceRequest};
 use uuid::Uuid;
 
 use super::batch::IncomingRow;
-use super::statements::{COLUMNS, NUMBERS};
+use super::statements::{COLUMNS, NUMBERED};
 use super::texts::Texts;
 use crate::store::DeadLetter;
 use crate::store::drift::Terms;
@@ -138,7 +138,7 @@ fn mark_newest(bytes: &mut BytesMut, rows: impl Iterator<Item = (i64, usize)>) {
     }
 }
 
-/// Appends one row: the columns in the order of [`COLUMNS`], then [`NUMBERS`], then those of `incoming`
+/// Appends one row: the columns in the order of [`COLUMNS`], then [`NUMBERED`], then those of `incoming`
 /// alone.
 fn put_row(out: &mut BytesMut, texts: &mut Texts, request: &ServiceRequest<'_>, row: &IncomingRow) {
     // a list without `..`: a column that is added to the domain is an error here
@@ -206,7 +206,7 @@ fn put_row(out: &mut BytesMut, texts: &mut Texts, request: &ServiceRequest<'_>, 
             const NAMES: &[&str] = &[$(stringify!($column)),*];
             const { assert!(same_columns(NAMES), "a row is encoded in the order of COLUMNS") };
             // the number of columns is known and small
-            out.put_i16((NAMES.len() + NUMBERS.len() + OWN_COLUMNS) as i16);
+            out.put_i16((NAMES.len() + NUMBERED.len() + OWN_COLUMNS) as i16);
             $($column.put(out);)*
         }};
     }
@@ -303,7 +303,7 @@ impl Field for QualityFlags {
 
 impl Field for Cow<'_, str> {
     fn put(&self, out: &mut BytesMut) {
-        put_bytes(out, &[], self.as_bytes());
+        (&**self).put(out);
     }
 }
 

@@ -62,14 +62,15 @@ pub(super) const COLUMNS: &[(&str, &str)] = &[
     ("implied", "smallint"),
 ];
 
-/// The columns of `service_request_row` in which the number of a text stands, in the order in which they are
-/// encoded behind those above.
-pub(super) const NUMBERS: [&str; 2] = ["agency_name_id", "resolution_description_id"];
+/// The columns of `service_request_row` whose texts may be kept elsewhere, each with the one in which the
+/// number of the text stands then, in the order in which these are encoded behind those above.
+pub(super) const NUMBERED: [(&str, &str); 2] =
+    [("agency_name", "agency_name_id"), ("resolution_description", "resolution_description_id")];
 
 /// Makes the session's temporary tables, once.
 pub(super) static CREATE_INCOMING: LazyLock<String> = LazyLock::new(|| {
     let columns = COLUMNS.iter().map(|(name, definition)| format!("{name} {definition}"));
-    let numbers = NUMBERS.iter().map(|name| format!("{name} bigint"));
+    let numbers = NUMBERED.iter().map(|(_, number)| format!("{number} bigint"));
     include_str!("../sql/create_incoming.sql").replace("{definitions}", &joined(columns.chain(numbers)))
 });
 
@@ -110,17 +111,15 @@ pub(super) const TAKEN_NUMBERS: &str = "
     ) s
     where s.value <> t.value";
 
-pub(super) const KEEP_AGENCY_NAMES: &str = "
-    update pg_temp.incoming i
-    set agency_name = t.value, agency_name_id = null
-    from unnest($1::bigint[], $2::text[]) as t (text_id, value)
-    where i.agency_name_id = t.text_id";
-
-pub(super) const KEEP_RESOLUTIONS: &str = "
-    update pg_temp.incoming i
-    set resolution_description = t.value, resolution_description_id = null
-    from unnest($1::bigint[], $2::text[]) as t (text_id, value)
-    where i.resolution_description_id = t.text_id";
+/// Puts texts back into a column of [`NUMBERED`], in the rows that have their numbers.
+pub(super) fn keep_texts((column, number): (&str, &str)) -> String {
+    format!(
+        "update pg_temp.incoming i
+         set {column} = t.value, {number} = null
+         from unnest($1::bigint[], $2::text[]) as t (text_id, value)
+         where i.{number} = t.text_id"
+    )
+}
 
 /// Locks the positions that a batch covers, in one order for all writers.
 pub(super) const LOCK_POSITIONS: &str = "
@@ -167,7 +166,8 @@ pub(super) const COUNT_BY_POLL: &str = "
 
 /// Names all columns that come from the row.
 fn names() -> impl Iterator<Item = String> {
-    COLUMNS.iter().map(|(name, _)| *name).chain(NUMBERS).map(str::to_owned)
+    let numbers = NUMBERED.iter().map(|(_, number)| *number);
+    COLUMNS.iter().map(|(name, _)| *name).chain(numbers).map(str::to_owned)
 }
 
 fn joined(parts: impl Iterator<Item = String>) -> String {

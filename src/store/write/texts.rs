@@ -67,8 +67,9 @@ impl Texts {
         if !taken.is_empty() {
             let values: Vec<&str> =
                 taken.iter().filter_map(|number| self.by_number.get(number)).map(String::as_str).collect();
-            transaction.execute(statements::KEEP_AGENCY_NAMES, &[&taken, &values]).await?;
-            transaction.execute(statements::KEEP_RESOLUTIONS, &[&taken, &values]).await?;
+            for columns in statements::NUMBERED {
+                transaction.execute(&statements::keep_texts(columns), &[&taken, &values]).await?;
+            }
         }
         Ok(())
     }
