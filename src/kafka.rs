@@ -10,6 +10,7 @@ mod batch_builder;
 mod client;
 pub mod consumer;
 mod error;
+mod flush;
 mod group_member;
 pub mod groups;
 mod headers;

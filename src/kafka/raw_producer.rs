@@ -24,7 +24,7 @@ use super::client::{Logged, base, overridden};
 use super::error::KafkaError;
 use super::headers::HeaderList;
 use super::record::{Acknowledged, PublishedPage, RawRow};
-use super::topics::max_row_bytes;
+use super::topics::{USUAL_OVERHEAD_BYTES, max_row_bytes};
 use crate::config::KafkaSettings;
 use crate::fault_point;
 use crate::retry::QUEUE_FULL;
@@ -34,6 +34,33 @@ const MESSAGE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How many seconds may pass without a single report while rows are on their way: past [`MESSAGE_TIMEOUT`]
 /// each has its report, so the threads that bring them stand still.
 const SILENT_SECONDS: u32 = 40;
+
+/// How long a row waits in the client's queue for others: for longer than it takes to queue a round.
+const LINGER: Duration = Duration::from_millis(10);
+
+/// What is queued at one time: of each partition as much as one request carries. While a request to a
+/// partition is under way, the client keeps a processor busy with what waits behind it.
+struct Round {
+    request_bytes: usize,
+    queued: BTreeMap<i32, usize>,
+}
+
+impl Round {
+    fn of(request_bytes: usize) -> Self {
+        Self { request_bytes, queued: BTreeMap::new() }
+    }
+
+    /// Adds a row, unless its partition has no room for it any more.
+    fn takes(&mut self, partition: i32, bytes: usize) -> bool {
+        let queued = self.queued.entry(partition).or_default();
+        let filled = *queued + bytes + USUAL_OVERHEAD_BYTES;
+        let fits = *queued == 0 || filled <= self.request_bytes;
+        if fits {
+            *queued = filled;
+        }
+        fits
+    }
+}
 
 /// Counts the acknowledgements of one page.
 struct Receipt {
@@ -94,6 +121,14 @@ impl Receipt {
         }
     }
 
+    /// Waits until each row that was queued has its answer.
+    async fn settled(&self) {
+        self.answered();
+        self.done.notified().await;
+        // Nothing is on its way that could count meanwhile.
+        self.outstanding.store(1, Ordering::Release);
+    }
+
     /// A row has its answer, or the publisher has queued them all.
     fn answered(&self) {
         self.reports.fetch_add(1, Ordering::Relaxed);
@@ -134,11 +169,14 @@ pub struct RawProducer {
     producer: Option<ThreadedProducer<Logged<Delivery>>>,
     topic: String,
     max_row_bytes: usize,
+    request_bytes: usize,
 }
 
 impl RawProducer {
     /// Creates the producer; no connection is needed yet.
     pub fn new(settings: &KafkaSettings) -> Result<Self, KafkaError> {
+        // A batch must not be larger than what the topic takes of a single record.
+        let request_bytes = settings.raw_max_record_bytes.min(1_000_000);
         let mut config = base(settings);
         config
             .set("enable.idempotence", "true")
@@ -146,9 +184,8 @@ impl RawProducer {
             .set("message.timeout.ms", MESSAGE_TIMEOUT.as_millis().to_string())
             .set("message.max.bytes", settings.raw_max_record_bytes.to_string())
             .set("compression.type", "lz4")
-            .set("linger.ms", "5")
-            // A batch must not be larger than what the topic takes of a single record.
-            .set("batch.size", settings.raw_max_record_bytes.min(1_000_000).to_string())
+            .set("linger.ms", LINGER.as_millis().to_string())
+            .set("batch.size", request_bytes.to_string())
             // One page of rows and some; the default would be a gigabyte.
             .set("queue.buffering.max.kbytes", "16384");
         let producer =
@@ -157,6 +194,7 @@ impl RawProducer {
             producer: Some(producer),
             topic: settings.raw_topic.clone(),
             max_row_bytes: max_row_bytes(settings),
+            request_bytes,
         })
     }
 
@@ -183,6 +221,7 @@ impl RawProducer {
     ) -> Result<PublishedPage, KafkaError> {
         let producer = self.producer.as_ref().ok_or_else(|| KafkaError::other("the producer is gone"))?;
         let headers = headers.to_kafka();
+        let mut round = Round::of(self.request_bytes);
         for (index, row) in rows.iter().enumerate() {
             if index == rows.len() / 2 {
                 fault_point!("raw_publisher:second_half:before");
@@ -190,6 +229,11 @@ impl RawProducer {
             if row.value.len() > self.max_row_bytes {
                 receipt.too_large.lock().push(index);
                 continue;
+            }
+            if !round.takes(row.partition, row.value.len()) {
+                receipt.settled().await;
+                round = Round::of(self.request_bytes);
+                round.takes(row.partition, row.value.len());
             }
             receipt.expect_one();
             let mut record = BaseRecord::<str, [u8], Box<Ticket>>::with_opaque_to(
@@ -223,8 +267,7 @@ impl RawProducer {
                 break;
             }
         }
-        receipt.answered();
-        receipt.done.notified().await;
+        receipt.settled().await;
         if let Some(failure) = receipt.failure.lock().take() {
             return Err(failure);
         }
@@ -317,6 +360,16 @@ mod tests {
         let began = tokio::time::Instant::now();
         receipt.silence().await;
         assert_eq!(began.elapsed(), Duration::from_secs(u64::from(SILENT_SECONDS)));
+    }
+
+    #[test]
+    fn a_round_has_one_request_for_each_partition() {
+        let row = 1000 - USUAL_OVERHEAD_BYTES;
+        let mut round = Round::of(2000);
+        assert!(round.takes(0, row) && round.takes(0, row));
+        assert!(!round.takes(0, 0), "the request of the partition is full");
+        assert!(round.takes(1, 5000), "a row that no request has room for goes alone");
+        assert!(!round.takes(1, 0));
     }
 
     #[test]

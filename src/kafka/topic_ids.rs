@@ -2,8 +2,7 @@
 //!
 //! A topic that was deleted and created again has its old name, and its offsets begin anew: what was
 //! remembered of the old log passes for a place in the new one. Only the id (Kafka 2.8 and later) tells them
-//! apart. rdkafka does not wrap the call that tells it, so this module talks to librdkafka itself, and is the
-//! only one that does.
+//! apart. rdkafka does not wrap the call that tells it, so this module talks to librdkafka itself.
 //!
 //! # Why the unsafe code is sound
 //!
@@ -187,6 +186,6 @@ fn ok(code: RDKafkaErrorCode) -> Result<(), KafkaError> {
     if code == RDKafkaErrorCode::NoError { Ok(()) } else { Err(ClientError::AdminOp(code).into()) }
 }
 
-fn milliseconds(duration: Duration) -> i32 {
+pub(super) fn milliseconds(duration: Duration) -> i32 {
     i32::try_from(duration.as_millis()).unwrap_or(i32::MAX)
 }

@@ -16,6 +16,9 @@ const DERIVED_GROWTH: usize = 4;
 /// poll's id or page.
 pub const RECORD_OVERHEAD_BYTES: usize = 1024;
 
+/// What a record has beside its value as a rule, at least as much: for estimates of a request's size.
+pub(super) const USUAL_OVERHEAD_BYTES: usize = 512;
+
 /// Returns the largest row that is sent to Kafka, in bytes: whatever its content, its record fits the topic.
 pub fn max_row_bytes(settings: &KafkaSettings) -> usize {
     settings.raw_max_record_bytes.saturating_sub(RECORD_OVERHEAD_BYTES)

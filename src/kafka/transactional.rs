@@ -38,9 +38,10 @@ use tokio::sync::{mpsc, oneshot};
 use super::client::{Logged, base, overridden};
 use super::consumer::GroupMetadata;
 use super::error::KafkaError;
+use super::flush;
 use super::offset_note::OffsetNote;
 use super::record::DerivedRecord;
-use super::topics::derived_max_bytes;
+use super::topics::{USUAL_OVERHEAD_BYTES, derived_max_bytes};
 use crate::config::KafkaSettings;
 use crate::fault_point;
 use crate::telemetry::events;
@@ -57,8 +58,15 @@ const JOB_TIMEOUT: Duration = TRANSACTION_TIMEOUT;
 const ABORT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long giving up what was queued may take. It needs no broker.
 const PURGE_TIMEOUT: Duration = Duration::from_secs(1);
-/// How often the reports of records are looked at while they are waited for.
-const LOOK_EVERY: Duration = Duration::from_millis(1);
+/// How often the reports of records that failed are looked at while all are waited for.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How long a record waits in the client's queue for others. A transaction flushes when it is whole, so that
+/// what it has for a partition goes out in one request. A shorter wait would send its first records alone,
+/// and while a request to a partition is under way the client keeps a processor busy with what waits behind
+/// it.
+const LINGER: Duration = Duration::from_millis(100);
+/// How much one request carries at most, in bytes before they are compressed.
+const REQUEST_BYTES: usize = 4 * 1024 * 1024;
 /// After how long without a word of the thread it is left behind: each of its calls has ended by then.
 const JOB_LIMIT: Duration = Duration::from_secs(20);
 
@@ -73,6 +81,11 @@ pub struct Transaction {
 }
 
 impl Transaction {
+    /// How much of a request it fills.
+    fn bytes(&self) -> usize {
+        self.records.iter().map(|record| record.value.len() + USUAL_OVERHEAD_BYTES).sum()
+    }
+
     /// Takes over what follows in the partition.
     fn append(&mut self, next: Self) {
         let Self { records, next_offset, note, group, .. } = next;
@@ -168,21 +181,22 @@ impl Worker {
         settings: Arc<KafkaSettings>,
         Opening { partition, withheld }: &Opening,
     ) -> Result<Self, KafkaError> {
+        let largest = derived_max_bytes(&settings);
         let mut config = base(&settings);
         config
             .set("enable.idempotence", "true")
             .set("acks", "all")
             .set("message.timeout.ms", CALL_TIMEOUT.as_millis().to_string())
-            .set("message.max.bytes", derived_max_bytes(&settings).to_string())
+            .set("message.max.bytes", largest.to_string())
             .set("compression.type", "lz4")
-            // A commit flushes at once; waiting for more would only add to it.
-            .set("linger.ms", "1")
+            .set("linger.ms", LINGER.as_millis().to_string())
             // A transaction that begins while the end of the one before it is still on its way to the
             // partitions is told to come again, after a few milliseconds. What is refused for longer is asked
             // for ever more seldom.
             .set("retry.backoff.ms", "5")
-            .set("batch.size", "1000000")
-            .set("queue.buffering.max.kbytes", "16384")
+            .set("batch.size", largest.min(REQUEST_BYTES).to_string())
+            // A transaction or two; the default would be a gigabyte.
+            .set("queue.buffering.max.kbytes", (largest.max(4 * REQUEST_BYTES) / 1024).to_string())
             // Nobody asks about a record that was delivered.
             .set("delivery.report.only.error", "true");
         if settings.transactions {
@@ -231,12 +245,19 @@ impl Worker {
 
     fn run(self, mut queue: mpsc::Receiver<Job>) {
         let mut position = None;
-        while let Some(Job::Publish(mut work, done)) = queue.blocking_recv() {
+        let mut left_over = None;
+        while let Some(Job::Publish(mut work, done)) = left_over.take().or_else(|| queue.blocking_recv()) {
             let mut waiting = vec![done];
             let mut in_order = self.follows(position, &work);
+            let mut bytes = work.bytes();
             // What was queued while the last transaction ran is the next one: its cost is mostly that of its
-            // end, whatever it holds.
+            // end, whatever it holds, as long as that fits one request.
             while let Ok(Job::Publish(next, done)) = queue.try_recv() {
+                bytes += next.bytes();
+                if bytes > REQUEST_BYTES {
+                    left_over = Some(Job::Publish(next, done));
+                    break;
+                }
                 in_order = in_order.and_then(|()| self.follows(Some(work.next_offset), &next));
                 work.append(next);
                 waiting.push(done);
@@ -294,6 +315,7 @@ impl Worker {
         let began = Instant::now();
         while self.producer.in_flight_count() > 0 && began.elapsed() < PURGE_TIMEOUT {
             self.look();
+            std::thread::sleep(Duration::from_millis(1));
         }
         if matches!(
             failure,
@@ -325,21 +347,20 @@ impl Worker {
         Ok(())
     }
 
-    /// Waits for the report of each record. The client's own flush, which a commit begins with, would do so
-    /// by looks that take 100 ms each.
+    /// Sends what is queued, and waits for the answer to each record. The wrapper's own flush waits for
+    /// reports, 100 ms at a time, and of a record that was delivered there is none.
     fn settle(&self, deadline: Instant) -> Result<(), KafkaError> {
         while self.producer.in_flight_count() > 0 {
             left_until(deadline)?;
+            flush::send_and_wait(&self.producer, LOOK_EVERY);
             self.look();
         }
         Ok(())
     }
 
-    /// Takes the reports that are there, and waits a moment for more. The client's own wait would keep the
-    /// processor busy for the last millisecond.
+    /// Takes the reports that are there.
     fn look(&self) {
         self.producer.poll(Duration::ZERO);
-        std::thread::sleep(LOOK_EVERY);
     }
 
     fn commit(&self, deadline: Instant) -> Result<(), KafkaError> {
@@ -384,6 +405,7 @@ impl Worker {
                     Err((ClientError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
                         message = back;
                         left_until(deadline)?;
+                        flush::send_and_wait(&self.producer, LOOK_EVERY);
                         self.look();
                     }
                     Err((error, _)) => return Err(error.into()),
