@@ -32,7 +32,7 @@ pub use self::logs::{FoundLog, FoundLogs, LogLoss, LostPlace, RawPosition, RawSt
 pub use self::migrations::Migrated;
 pub use self::positions::{Claim, Position, PositionRow};
 pub use self::replays::{LetterKey, LetterSelection, StoredLetter};
-pub use self::write::{IncomingRow, PositionAdvance, WriteBatch, WriteError, WriteSummary};
+pub use self::write::{Ended, IncomingRow, PositionAdvance, Turn, WriteBatch, WriteError, WriteSummary};
 use crate::config::DatabaseSettings;
 use crate::supervision::Watchdog;
 

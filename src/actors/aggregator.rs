@@ -59,6 +59,13 @@ impl Pending {
                 && self.bytes + batch.read.bytes <= settings.max_bytes)
     }
 
+    /// Tells whether it has this share of what a transaction may hold.
+    fn fills(&self, share: f64, settings: &WriteSettings) -> bool {
+        let of = |most: usize| most as f64 * share;
+        (self.rows.len() + self.dead_letters.len()) as f64 >= of(settings.max_rows)
+            || self.bytes as f64 >= of(settings.max_bytes)
+    }
+
     /// Notes the positions of a batch; they have to meet those that the batch before it left.
     fn advance(&mut self, batch: &EnrichedBatch) -> Result<(), BatchError> {
         let records = &batch.read;
@@ -94,22 +101,15 @@ pub struct Aggregator {
     writer: StageRef<Writer>,
     cluster: Option<Cluster>,
     queue: VecDeque<Pending>,
-    writing: bool,
+    /// How many batches the writer has.
+    writing: usize,
     /// Whether a timer for the head's age is set.
     timed: bool,
 }
 
 impl Aggregator {
     pub fn new(life: Life, environment: Arc<Environment>, writer: StageRef<Writer>) -> Self {
-        Self {
-            life,
-            environment,
-            writer,
-            cluster: None,
-            queue: VecDeque::new(),
-            writing: false,
-            timed: false,
-        }
+        Self { life, environment, writer, cluster: None, queue: VecDeque::new(), writing: 0, timed: false }
     }
 
     fn settings(&self) -> &WriteSettings {
@@ -159,18 +159,19 @@ impl Aggregator {
     /// Writes the batch at the head if it is ripe, or `waited` for a transaction that has ended: what came
     /// meanwhile is the next batch, so that no timer stands in the way of a pipeline under load.
     fn write_head(&mut self, context: &mut Context<Self>, waited: bool) {
-        if self.writing {
-            return;
-        }
         let settings = self.settings();
         let Some(head) = self.queue.front() else { return };
         let age = head.since.elapsed();
-        let ripe = waited
-            || self.queue.len() > 1
-            || age >= settings.max_age
-            || head.rows.len() + head.dead_letters.len() >= settings.max_rows
-            || head.bytes >= settings.max_bytes;
+        let ripe = match self.writing {
+            0 => waited || self.queue.len() > 1 || age >= settings.max_age || head.fills(1.0, settings),
+            // Worth being prepared while the other one is written; a smaller one may still grow until then.
+            1 => self.queue.len() > 1 || head.fills(0.5, settings),
+            _ => return,
+        };
         if !ripe {
+            if self.writing > 0 {
+                return;
+            }
             if !self.timed {
                 let wait = settings.max_age - age;
                 self.timed = true;
@@ -182,7 +183,7 @@ impl Aggregator {
             return;
         }
         let (Some(pending), Some(cluster)) = (self.queue.pop_front(), self.cluster.clone()) else { return };
-        self.writing = true;
+        self.writing += 1;
         let in_flight = InFlight::batch(StageName::Aggregator);
         let merged = pending.rows.len() + pending.dead_letters.len();
         events::rows_passed(StageName::Aggregator, merged as u64);
@@ -206,8 +207,8 @@ impl Aggregator {
                 let _ = answer.send(outcome.clone());
             }
             drop(in_flight);
-            actor.writing = false;
-            actor.write_head(context, true);
+            actor.writing -= 1;
+            actor.write_head(context, actor.writing == 0);
         }));
     }
 }

@@ -1,4 +1,5 @@
-//! Writer: one PostgreSQL transaction for each merged batch. The store has the delivery argument.
+//! Writer: one PostgreSQL transaction for each merged batch, one after the other. The next batch is prepared
+//! while one is written. The store has the delivery argument.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,7 +10,7 @@ use super::drain::past_saving;
 use super::environment::Environment;
 use crate::messages::{BatchError, WriteMerged};
 use crate::retry::DEPENDENCY_AWAY;
-use crate::store::{WriteBatch, WriteError, WriteSummary};
+use crate::store::{Turn, WriteBatch, WriteError, WriteSummary};
 use crate::supervision::{Drain, Life};
 use crate::telemetry::labels::{Dependency, Outcome, SetAside, StageName, WaitsOn};
 use crate::telemetry::{InFlight, events};
@@ -18,11 +19,13 @@ use crate::telemetry::{InFlight, events};
 pub struct Writer {
     life: Life,
     environment: Arc<Environment>,
+    /// The turn behind the batch that came last.
+    next: Turn,
 }
 
 impl Writer {
     pub fn new(life: Life, environment: Arc<Environment>) -> Self {
-        Self { life, environment }
+        Self { life, environment, next: Turn::now() }
     }
 }
 
@@ -40,27 +43,35 @@ impl Actor for Writer {
 }
 
 impl Handler<WriteMerged> for Writer {
-    type Result = AtomicResponse<Self, Result<(), BatchError>>;
+    type Result = ResponseActFuture<Self, Result<(), BatchError>>;
 
     fn handle(&mut self, WriteMerged(batch): WriteMerged, _: &mut Self::Context) -> Self::Result {
         let (environment, life) = (self.environment.clone(), self.life.clone());
+        let (ended, behind) = Turn::after();
+        let mut turn = std::mem::replace(&mut self.next, behind);
         let write = async move {
+            let _ended = ended;
             let _in_flight = InFlight::batch(StageName::Writer);
             tokio::select! {
-                written = write(&environment, &life, &batch) => written,
+                written = write(&environment, &life, &mut turn, &batch) => written,
                 lost = past_saving(&life, &environment, Dependency::Database) => Err(lost),
             }
         };
-        AtomicResponse::new(Box::pin(write.into_actor(self)))
+        Box::pin(write.into_actor(self))
     }
 }
 
 /// Writes a batch; while the database is away, or somebody holds a lock in its way, it waits.
-async fn write(environment: &Environment, life: &Life, batch: &WriteBatch) -> Result<(), BatchError> {
+async fn write(
+    environment: &Environment,
+    life: &Life,
+    turn: &mut Turn,
+    batch: &WriteBatch,
+) -> Result<(), BatchError> {
     let mut delays = DEPENDENCY_AWAY.delays();
     let rows = batch.rows.len() + batch.dead_letters.len();
     loop {
-        match life.waiting_if_slow(Dependency::Database, environment.store.write(batch)).await {
+        match life.waiting_if_slow(Dependency::Database, environment.store.write_after(turn, batch)).await {
             Ok(summary) => {
                 life.running();
                 tell(&summary, rows);
@@ -108,6 +119,6 @@ fn tell(summary: &WriteSummary, rows: usize) {
 impl Handler<Drain> for Writer {
     type Result = ();
 
-    /// Nothing to wait for: a drain follows the write that is under way, because writes are atomic responses.
+    /// Nothing to wait for: the enriched consumer has drained before, and with it every batch.
     fn handle(&mut self, _: Drain, _: &mut Self::Context) {}
 }

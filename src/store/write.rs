@@ -18,7 +18,9 @@
 //! # Order inside the transaction
 //!
 //! 1. COPY into a temporary table. A writer that stops in the middle of this holds no lock that another
-//!    waits for, and no statement timeout of the server's applies; ours does.
+//!    waits for, and no statement timeout of the server's applies; ours does. So of two batches of one
+//!    process the later one is copied while the earlier one is written, and goes on when that one has ended
+//!    ([`Turn`]). However it ended: the positions tell whether the later one follows.
 //! 2. The positions, locked in the order of their keys and compared with the batch.
 //! 3. The texts that many rows share, in the order of their numbers; a writer that brings a new one waits for
 //!    another that brings the same.
@@ -54,6 +56,7 @@ mod counts;
 mod encode;
 mod statements;
 mod texts;
+mod turn;
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -67,6 +70,7 @@ pub use self::batch::{IncomingRow, PositionAdvance, WriteBatch, WriteSummary};
 use self::counts::Counts;
 use self::encode::Encoded;
 use self::texts::Texts;
+pub use self::turn::{Ended, Turn};
 use super::dead_letters::{self, DeadLetter};
 use super::drift::Terms;
 use super::{Store, StoreError};
@@ -84,6 +88,8 @@ const SETTINGS: &str = "
     set local nyc311.writing = on;
     set local enable_seqscan = off;
     set local work_mem = '32MB'";
+/// How long a transaction that is ready may wait for its turn, idle: for less than the server allows it.
+const STAGED_AT_MOST: Duration = Duration::from_secs(5);
 /// A batch is searched for refused rows this often: a row may hide behind another one's refusal.
 const SEARCHES: u32 = 3;
 
@@ -137,8 +143,13 @@ struct Plan<'a> {
 
 impl Store {
     /// Writes a batch, whole or not at all, except for rows that PostgreSQL refuses.
-    #[tracing::instrument(level = "info", skip_all, fields(rows = batch.rows.len()))]
     pub async fn write(&self, batch: &WriteBatch) -> Result<WriteSummary, WriteError> {
+        self.write_after(&mut Turn::now(), batch).await
+    }
+
+    /// Writes a batch behind the one that its turn waits for: what needs no lock is done beside that one.
+    #[tracing::instrument(level = "info", skip_all, fields(rows = batch.rows.len()))]
+    pub async fn write_after(&self, turn: &mut Turn, batch: &WriteBatch) -> Result<WriteSummary, WriteError> {
         let started = Instant::now();
         if !batch.rows.is_sorted_by(|one, other| one.identity < other.identity) {
             return Err(StoreError::other("the rows of a batch are not sorted by identity").into());
@@ -149,8 +160,8 @@ impl Store {
         let mut pauses = CONFLICT.delays();
         let mut searches = 0;
         let summary = loop {
-            let error = match self.commit(&plan).await {
-                Ok(counts) => break plan.summary(&counts, started.elapsed()),
+            let error = match self.commit(&plan, turn).await {
+                Ok(counts) => break plan.summary(&counts, started.elapsed().saturating_sub(turn.waited())),
                 Err(error) => error,
             };
             match &error {
@@ -176,18 +187,21 @@ impl Store {
     }
 
     /// Makes one attempt at the transaction.
-    async fn commit(&self, plan: &Plan<'_>) -> Result<Counts, WriteError> {
+    async fn commit(&self, plan: &Plan<'_>, turn: &mut Turn) -> Result<Counts, WriteError> {
         let mut client = self.writing_client().await?;
+        let staged = self.stage(&mut client, plan).await?;
+        let transaction = if turn.comes_within(STAGED_AT_MOST).await {
+            staged
+        } else {
+            // An open transaction is not kept for longer, though it holds no lock.
+            drop(staged);
+            turn.comes().await;
+            self.stage(&mut client, plan).await?
+        };
         let work = async {
-            let transaction = client.transaction().await?;
-            // A batch that only moves positions, past control records, is spared the rest.
-            let writes = !plan.chosen.is_empty() || !plan.dead_letters.is_empty();
-            if writes {
-                self.copy_incoming(&transaction, &plan.encoded, &plan.chosen).await?;
-            }
             advance_positions(&transaction, plan.batch).await?;
             let mut counts = plan.counts.clone();
-            if writes {
+            if plan.has_rows() {
                 plan.texts.store(&transaction).await?;
                 plan.count_placed(&mut counts, store_incoming(&transaction, plan.all_named()).await?);
                 apply_rollups(&transaction).await?;
@@ -196,7 +210,7 @@ impl Store {
             resolve_dead_letters(&transaction, plan).await?;
             counts.write(&transaction).await?;
             let new_terms = self.note_terms(&transaction, &plan.terms).await?;
-            if writes {
+            if plan.has_rows() {
                 transaction.execute("select nyc311.mark_duplicates()", &[]).await?;
             }
             fault_point!("writer:commit:before");
@@ -206,6 +220,22 @@ impl Store {
             Ok(counts)
         };
         self.bounded(async { Ok(work.await) }).await?
+    }
+
+    /// Begins the transaction with all that needs no lock: the rows are copied.
+    async fn stage<'c>(
+        &self,
+        client: &'c mut deadpool_postgres::Client,
+        plan: &Plan<'_>,
+    ) -> Result<deadpool_postgres::Transaction<'c>, StoreError> {
+        self.bounded(async {
+            let transaction = client.transaction().await?;
+            if plan.has_rows() {
+                self.copy_incoming(&transaction, &plan.encoded, &plan.chosen).await?;
+            }
+            Ok(transaction)
+        })
+        .await
     }
 
     /// Takes a connection whose session has the temporary tables.
@@ -269,6 +299,12 @@ impl<'a> Plan<'a> {
             terms: read.terms,
             texts: read.texts,
         }
+    }
+
+    /// Tells whether there are rows to write: a batch that only moves positions, past control records, is
+    /// spared what they need.
+    fn has_rows(&self) -> bool {
+        !self.chosen.is_empty()
     }
 
     /// Makes dead letters of rows.

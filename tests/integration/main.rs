@@ -28,6 +28,7 @@ mod store_lean;
 mod store_logs;
 mod store_plans;
 mod store_polls;
+mod store_turn;
 mod store_twins;
 mod store_versions;
 mod store_views;
