@@ -15,6 +15,7 @@ mod group_member;
 pub mod groups;
 mod headers;
 mod offset_note;
+mod pace;
 mod partition_map;
 pub mod raw_producer;
 mod record;

@@ -40,6 +40,7 @@ use super::consumer::GroupMetadata;
 use super::error::KafkaError;
 use super::flush;
 use super::offset_note::OffsetNote;
+use super::pace::Pace;
 use super::record::DerivedRecord;
 use super::topics::{USUAL_OVERHEAD_BYTES, derived_max_bytes};
 use crate::config::KafkaSettings;
@@ -67,6 +68,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 const LINGER: Duration = Duration::from_millis(100);
 /// How much one request carries at most, in bytes before they are compressed.
 const REQUEST_BYTES: usize = 4 * 1024 * 1024;
+/// How often is looked whether more has come while a transaction gathers.
+const GATHER_EVERY: Duration = Duration::from_millis(5);
 /// After how long without a word of the thread it is left behind: each of its calls has ended by then.
 const JOB_LIMIT: Duration = Duration::from_secs(20);
 
@@ -244,7 +247,7 @@ impl Worker {
     }
 
     fn run(self, mut queue: mpsc::Receiver<Job>) {
-        let mut position = None;
+        let (mut position, mut pace) = (None, Pace::default());
         let mut left_over = None;
         while let Some(Job::Publish(mut work, done)) = left_over.take().or_else(|| queue.blocking_recv()) {
             let mut waiting = vec![done];
@@ -252,7 +255,15 @@ impl Worker {
             let mut bytes = work.bytes();
             // What was queued while the last transaction ran is the next one: its cost is mostly that of its
             // end, whatever it holds, as long as that fits one request.
-            while let Ok(Job::Publish(next, done)) = queue.try_recv() {
+            loop {
+                let Ok(Job::Publish(next, done)) = queue.try_recv() else {
+                    let gather = pace.left(Instant::now()).min(GATHER_EVERY);
+                    if gather.is_zero() || bytes >= REQUEST_BYTES / 2 || queue.is_closed() {
+                        break;
+                    }
+                    std::thread::sleep(gather);
+                    continue;
+                };
                 bytes += next.bytes();
                 if bytes > REQUEST_BYTES {
                     left_over = Some(Job::Publish(next, done));
@@ -263,6 +274,7 @@ impl Worker {
                 waiting.push(done);
             }
             position = Some(work.next_offset);
+            pace.begins(work.records.len(), Instant::now());
             let outcome = in_order.and_then(|()| {
                 if self.settings.transactions { self.transact(&work) } else { self.flush(&work) }
             });
