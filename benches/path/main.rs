@@ -28,6 +28,8 @@ use self::source::Source;
 use self::usage::Meter;
 
 const PROGRAM: Program = Program::at(env!("CARGO_BIN_EXE_nyc311"));
+/// How many rows the servers have seen before anything is measured.
+const WARM_UP_ROWS: u64 = 60_000;
 /// Rows a second at which latency is measured: a night of the city at full speed, and a trickle.
 const LATENCY_RATES: [u32; 2] = [1_000, 10];
 
@@ -49,6 +51,8 @@ async fn measure(environment: &Environment) {
     let machine = Machine::describe(&administration, &meter).await;
     let mut report = Report::new(machine, environment.rows);
 
+    say(&format!("{WARM_UP_ROWS} rows that are not counted, for servers that have just started"));
+    whole::warm_up(PROGRAM, WARM_UP_ROWS).await;
     say(&format!("{} rows of a generated city, from the trigger to success", environment.rows));
     let city = Source::city(PROGRAM, environment.rows).await;
     let service = whole::measure(PROGRAM, &meter, &city, "generated rows", &mut report).await;

@@ -27,6 +27,16 @@ pub async fn until(service: &Service, id: &str, state: &str) -> Value {
     limited.unwrap_or_else(|_| panic!("the poll is not {state} within {LIMIT:?}\n{}", service.log()))
 }
 
+/// Waits until some rows of the poll have come to their end, and returns the poll.
+pub async fn until_any_arrived(service: &Service, id: &str) -> Value {
+    service
+        .wait_for("rows arrive", async || {
+            let poll = service.get(&format!("/v1/polls/{id}")).await?;
+            (arrived(&poll) > 0).then_some(poll)
+        })
+        .await
+}
+
 /// Returns the poll as it is.
 async fn now(service: &Service, id: &str) -> Value {
     service.wait_for("the service answers", async || service.get(&format!("/v1/polls/{id}")).await).await

@@ -35,7 +35,7 @@ use crate::{agency, place, time, words};
 
 /// Turns a raw row into a service request.
 pub fn enrich(raw: &[u8]) -> Result<ServiceRequest<'_>, Rejection> {
-    let text = std::str::from_utf8(raw).map_err(|error| Rejection {
+    let text = simdutf8::compat::from_utf8(raw).map_err(|error| Rejection {
         reason: Rejection::NOT_UTF8,
         field: None,
         detail: error.to_string(),

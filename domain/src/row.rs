@@ -338,7 +338,7 @@ pub struct RawHead<'a> {
 /// Takes a light look at a raw row. Nothing is an error: what is missing or unreadable is `None`, and so is
 /// everything of a row that is not an object.
 pub fn peek(raw: &[u8]) -> RawHead<'_> {
-    std::str::from_utf8(raw).ok().and_then(|text| head(text).ok()).unwrap_or_default()
+    simdutf8::basic::from_utf8(raw).ok().and_then(|text| head(text).ok()).unwrap_or_default()
 }
 
 fn head(text: &str) -> Result<RawHead<'_>, JsonError> {

@@ -184,7 +184,8 @@ pub fn identity(enriched_value: &[u8]) -> Result<Identity, EnrichedError> {
 }
 
 fn utf8(value: &[u8]) -> Result<&str, EnrichedError> {
-    std::str::from_utf8(value).map_err(|error| EnrichedError { field: None, detail: error.to_string() })
+    simdutf8::compat::from_utf8(value)
+        .map_err(|error| EnrichedError { field: None, detail: error.to_string() })
 }
 
 /// How many names are tried before a key is looked up: enough to pass over the columns that most requests

@@ -260,7 +260,7 @@ impl PollRun<'_> {
 
     /// Publishes a page; while Kafka is away or the publisher is being rebuilt, the page waits.
     async fn publish(&self, walk: &Walk, prepared: &Prepared) -> Result<PublishedPage, RunError> {
-        let origin = Origin { poll_id: self.poll.id, page: walk.page + 1, fetched_at: Timestamp::now() };
+        let origin = Origin::new(self.poll.id, walk.page + 1, Timestamp::now());
         let message = RawPage { origin: Arc::new(origin), rows: prepared.rows.clone() };
         let mut delays = DEPENDENCY_AWAY.delays();
         let mut refusals = 0;

@@ -31,6 +31,28 @@ pub struct Origin {
     pub poll_id: Uuid,
     pub page: u64,
     pub fetched_at: Timestamp,
+    /// The three as the headers have them, since they stand beside each row of the page.
+    texts: [Box<str>; 3],
+}
+
+impl Origin {
+    /// The headers' names, in the order of the texts.
+    const NAMES: [&str; 3] = [POLL_ID, PAGE, FETCHED_AT];
+
+    pub fn new(poll_id: Uuid, page: u64, fetched_at: Timestamp) -> Self {
+        let texts = [poll_id.to_string().into(), page.to_string().into(), to_millis(fetched_at).into()];
+        Self { poll_id, page, fetched_at, texts }
+    }
+
+    /// Reads what the headers say.
+    fn parse(texts: [Option<&str>; 3]) -> Option<Self> {
+        let [Some(poll_id), Some(page), Some(fetched_at)] = texts else { return None };
+        Some(Self::new(Uuid::try_parse(poll_id).ok()?, page.parse().ok()?, fetched_at.parse().ok()?))
+    }
+
+    fn says(&self, texts: [Option<&str>; 3]) -> bool {
+        self.texts.iter().zip(texts).all(|(text, said)| said == Some(text))
+    }
 }
 
 /// All headers of one record.
@@ -58,13 +80,14 @@ impl HeaderList {
 
     fn parse(headers: &BorrowedHeaders, previous: Option<&Arc<Origin>>) -> Self {
         let mut list = Self::default();
-        let (mut poll_id, mut page, mut fetched_at) = (None, None, None);
+        let mut origin = [None; 3];
         for header in headers.iter() {
             let Some(text) = header.value.and_then(|value| std::str::from_utf8(value).ok()) else { continue };
+            if let Some(index) = Origin::NAMES.iter().position(|name| *name == header.key) {
+                origin[index] = Some(text);
+                continue;
+            }
             match header.key {
-                POLL_ID => poll_id = Uuid::try_parse(text).ok(),
-                PAGE => page = text.parse().ok(),
-                FETCHED_AT => fetched_at = text.parse().ok(),
                 RAW_PARTITION => list.raw_partition = text.parse().ok(),
                 RAW_OFFSET => list.raw_offset = text.parse().ok(),
                 REASON => list.reason = Some(text.into()),
@@ -74,51 +97,53 @@ impl HeaderList {
                 _ => {}
             }
         }
-        if let (Some(poll_id), Some(page), Some(fetched_at)) = (poll_id, page, fetched_at) {
-            let origin = Origin { poll_id, page, fetched_at };
-            list.origin = match previous {
-                Some(previous) if **previous == origin => Some(previous.clone()),
-                _ => Some(Arc::new(origin)),
-            };
-        }
+        list.origin = match previous {
+            Some(previous) if previous.says(origin) => Some(previous.clone()),
+            _ => Origin::parse(origin).map(Arc::new),
+        };
         list
     }
 
     /// Renders the headers for a record to produce.
     pub fn to_kafka(&self) -> OwnedHeaders {
-        let mut headers = OwnedHeaders::new_with_capacity(8);
-        for (name, value) in self.entries() {
-            headers = headers.insert(Header { key: name, value: Some(&value) });
-        }
-        headers
+        self.fold(OwnedHeaders::new_with_capacity(8), |headers, name, text| {
+            headers.insert(Header { key: name, value: Some(text) })
+        })
     }
 
     /// Renders the headers as the JSON object that a dead letter keeps.
     pub fn to_json(&self) -> Value {
-        Value::Object(
-            self.entries()
-                .map(|(name, value)| (name.to_owned(), Value::String(value)))
-                .collect::<Map<_, _>>(),
-        )
+        Value::Object(self.fold(Map::new(), |mut object, name, text| {
+            object.insert(name.to_owned(), Value::String(text.to_owned()));
+            object
+        }))
     }
 
-    fn entries(&self) -> impl Iterator<Item = (&'static str, String)> {
-        let origin = self.origin.as_deref();
-        let derived = self.raw_offset.is_some() && self.reason.is_none();
-        [
-            (POLL_ID, origin.map(|origin| origin.poll_id.to_string())),
-            (PAGE, origin.map(|origin| origin.page.to_string())),
-            (FETCHED_AT, origin.map(|origin| to_millis(origin.fetched_at))),
-            (RAW_PARTITION, self.raw_partition.map(|partition| partition.to_string())),
-            (RAW_OFFSET, self.raw_offset.map(|offset| offset.to_string())),
-            (SCHEMA, derived.then(|| SCHEMA_VERSION.to_owned())),
-            (REASON, self.reason.as_deref().map(str::to_owned)),
-            (FIELD, self.field.as_deref().map(str::to_owned)),
-            (DETAIL, self.detail.as_deref().map(str::to_owned)),
-            (REPLAY_OF, self.replay_of.map(|sha| to_hex(&sha))),
-        ]
-        .into_iter()
-        .filter_map(|(name, value)| Some((name, value?)))
+    /// Adds each header, by name and text, to what there is so far.
+    fn fold<T>(&self, mut so_far: T, add: impl Fn(T, &'static str, &str) -> T) -> T {
+        if let Some(origin) = &self.origin {
+            for (name, text) in Origin::NAMES.into_iter().zip(&origin.texts) {
+                so_far = add(so_far, name, text);
+            }
+        }
+        if let Some(partition) = self.raw_partition {
+            so_far = add(so_far, RAW_PARTITION, &partition.to_string());
+        }
+        if let Some(offset) = self.raw_offset {
+            so_far = add(so_far, RAW_OFFSET, &offset.to_string());
+            if self.reason.is_none() {
+                so_far = add(so_far, SCHEMA, SCHEMA_VERSION);
+            }
+        }
+        for (name, text) in [(REASON, &self.reason), (FIELD, &self.field), (DETAIL, &self.detail)] {
+            if let Some(text) = text {
+                so_far = add(so_far, name, text);
+            }
+        }
+        match &self.replay_of {
+            Some(sha) => add(so_far, REPLAY_OF, &to_hex(sha)),
+            None => so_far,
+        }
     }
 }
 
@@ -130,7 +155,7 @@ mod tests {
     fn headers_come_back_as_they_were_written() {
         let fetched_at: Timestamp = "2026-04-13T01:40:00.125Z".parse().unwrap();
         let list = HeaderList {
-            origin: Some(Arc::new(Origin { poll_id: Uuid::from_u128(7), page: 3, fetched_at })),
+            origin: Some(Arc::new(Origin::new(Uuid::from_u128(7), 3, fetched_at))),
             raw_partition: Some(4),
             raw_offset: Some(99),
             reason: Some("bad_created_date".into()),

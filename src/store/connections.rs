@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use deadpool_postgres::{Connect, Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use deadpool_postgres::{
+    Connect, Hook, HookError, Manager, ManagerConfig, Pool, QueueMode, RecyclingMethod, Runtime,
+};
 use futures_util::future::BoxFuture;
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Config, Error, NoTls};
@@ -107,6 +109,8 @@ pub(super) fn pool(
     );
     Pool::builder(manager)
         .max_size(settings.pool_size)
+        // The one that was used last has most of what it needs in its caches.
+        .queue_mode(QueueMode::Lifo)
         .runtime(Runtime::Tokio1)
         .wait_timeout(Some(settings.statement_timeout))
         .create_timeout(Some(settings.connect_timeout + Duration::from_secs(1)))

@@ -229,7 +229,7 @@ async fn the_bound_that_is_named_is_the_bound_that_holds() {
             partition: 4,
         })
         .collect();
-    let origin = Origin { poll_id: uuid::Uuid::max(), page: u64::MAX, fetched_at: jiff::Timestamp::now() };
+    let origin = Origin::new(uuid::Uuid::max(), u64::MAX, jiff::Timestamp::now());
     let headers =
         HeaderList { origin: Some(Arc::new(origin)), replay_of: Some([255; 32]), ..HeaderList::default() };
     let published = producer.publish(&rows, &headers).await.unwrap();

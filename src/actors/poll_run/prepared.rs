@@ -39,13 +39,12 @@ impl Prepared {
         let (mut newest_updated_at, mut newest_created_at) = (None, None);
         let mut succession = Succession::after(walk.request.after.as_ref());
         for value in page.rows() {
-            let salvage = salvage_of(&value);
-            let head = head_of(salvage.as_deref().unwrap_or(&value));
-            succession.note(&head);
-            newest_updated_at = newest_updated_at.max(head.updated_at);
-            newest_created_at = newest_created_at.max(head.created_at);
-            let (partition, borough) = (environment.partition_map.partition(&head, &value), head.borough);
-            drop(head);
+            let (partition, borough) = with_head(&value, |head| {
+                succession.note(&head);
+                newest_updated_at = newest_updated_at.max(head.updated_at);
+                newest_created_at = newest_created_at.max(head.created_at);
+                (environment.partition_map.partition(&head, &value), head.borough)
+            });
             rows.push(RawRow { value, borough, partition });
         }
         let last_index = succession.last();
@@ -72,22 +71,20 @@ impl Prepared {
     }
 }
 
-/// Returns what can be read of a row that is not quite JSON.
-fn salvage_of(value: &Bytes) -> Option<Vec<u8>> {
-    (peek(value) == RawHead::default()).then(|| salvaged(value))
-}
-
-/// Reads what the walk needs of a row. An `:id` that no question could quote counts as none.
-fn head_of(row: &[u8]) -> RawHead<'_> {
+/// Reads what the walk needs of a row, also of one that is not quite JSON. An `:id` that no question could
+/// quote counts as none.
+fn with_head<T>(row: &[u8], read: impl FnOnce(RawHead<'_>) -> T) -> T {
+    let quotable = |head: RawHead<'_>| {
+        let row_id = head.row_id.filter(|row_id| row_id.len() <= MAX_ROW_ID_BYTES);
+        read(RawHead { row_id, ..head })
+    };
     let head = peek(row);
-    RawHead { row_id: head.row_id.filter(|row_id| row_id.len() <= MAX_ROW_ID_BYTES), ..head }
+    if head == RawHead::default() { quotable(peek(&salvaged(row))) } else { quotable(head) }
 }
 
 /// Returns where the walk goes on behind a row that can be gone on from.
 fn cursor_behind(value: &Bytes) -> Option<Cursor> {
-    let salvage = salvage_of(value);
-    let head = head_of(salvage.as_deref().unwrap_or(value));
-    Some(Cursor::of_row(head.updated_at?, &head.row_id?, value))
+    with_head(value, |head| Some(Cursor::of_row(head.updated_at?, &head.row_id?, value)))
 }
 
 /// Rounds down to what PostgreSQL can hold: a durable cursor above the row that it comes from would pass over
