@@ -3,7 +3,7 @@
 //! | assumption | without it |
 //! |---|---|
 //! | records of a partition come in the order of their offsets, none twice | the consumer is given up and built anew: its position could go back, or past what was never read |
-//! | only partitions that are open bring records | the record is dropped, and the partition no longer read: it is opened at its durable position, or not at all |
+//! | records come in the queue of their partition alone | the consumer is given up and built anew: the two queues have no common order |
 //! | the headers of a record can be read | the record goes on without them: who made it has written no names in UTF-8 |
 //! | every open partition has a position, and it is told | it does not step over control records; the watch over progress opens it anew should nothing else follow |
 //! | a rebalance assigns partitions or takes them | it is taken for one that takes them: what is not read cannot be lost |
@@ -20,8 +20,8 @@ use super::error::KafkaError;
 pub enum BrokenAssumption {
     #[error("{topic}/{partition}: a record at {offset} came behind the position {position}")]
     RecordBehindPosition { topic: String, partition: i32, offset: i64, position: i64 },
-    #[error("{topic}/{partition}: a record at {offset} came though the partition is not open")]
-    RecordOfClosedPartition { topic: String, partition: i32, offset: i64 },
+    #[error("{topic}/{partition}: a record at {offset} came in the queue of all partitions")]
+    RecordInQueueOfAll { topic: String, partition: i32, offset: i64 },
     #[error("{topic}/{partition}: the headers of the record at {offset} cannot be read")]
     UnreadableHeaders { topic: String, partition: i32, offset: i64 },
     #[error("the positions of the open partitions are not told: {0}")]

@@ -10,33 +10,39 @@
 //! a number: what was decided for an earlier one is not taken for the present one.
 //!
 //! Memory is bounded: a batch counts as in flight until the actor says [`Command::Done`]. With the limit
-//! reached the thread stops taking records, and when that lasts it pauses the partitions and keeps polling,
-//! so that the group does not expel it: `in_flight` decides. librdkafka's own queue is bounded by the
-//! settings of `group_member`.
+//! reached the thread stops taking records (`in_flight`) and goes on to poll for everything else, so that the
+//! group does not expel it. librdkafka's own queues are bounded by the settings of `group_member`.
+//!
+//! Each partition has a queue of its own. In one for all, the partitions that are asked for first fill it
+//! whenever there is room, and under a load that lasts the others get nothing: a broker answers with the
+//! first partitions of a request until the answer is full. With its own, a partition whose queue is full is
+//! not asked for, and the room goes to those that lack records. Queues and in-flight room are given out in
+//! turn.
 
 mod in_flight;
+mod opened;
 mod thread_slot;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
-use rdkafka::message::BorrowedMessage;
 use rdkafka::{Message, Offset, TopicPartitionList};
 
+use self::in_flight::InFlight;
 pub use self::in_flight::InFlightLimit;
-use self::in_flight::{Flow, InFlight};
+use self::opened::{Opened, Stopped};
 use self::thread_slot::Holding;
 pub use self::thread_slot::ThreadSlot;
 use super::assumption::BrokenAssumption;
 use super::batch_builder::BatchBuilder;
 use super::client::Logged;
 use super::error::KafkaError;
-use super::group_member::{Assignment, Rebalance, config, leave, list_of};
-use super::headers::{HeaderList, Origin};
+use super::group_member::{Assignment, Rebalance, config, leave};
+use super::headers::Origin;
 use super::offset_note::OffsetNote;
 use super::record::{Partition, RecordBatch};
 use crate::config::Settings;
@@ -87,6 +93,7 @@ pub enum Event {
 /// The actor's side of the thread. Dropping it ends the thread.
 pub struct ConsumerThread {
     commands: mpsc::Sender<Command>,
+    wake: mpsc::Sender<()>,
 }
 
 impl ConsumerThread {
@@ -99,6 +106,8 @@ impl ConsumerThread {
         limit: InFlightLimit,
     ) -> Result<(Self, tokio::sync::mpsc::UnboundedReceiver<Event>), std::io::Error> {
         let (commands, orders) = mpsc::channel();
+        let (wake, woken) = mpsc::channel();
+        let waker = wake.clone();
         // Unbounded as a type, bounded by the limit: every batch in it counts as in flight.
         let (events, received) = tokio::sync::mpsc::unbounded_channel();
         let config = config(settings, group);
@@ -107,17 +116,23 @@ impl ConsumerThread {
                 "kafka consumer",
                 Assignment::default(),
             )) {
-                Ok(consumer) => Reader {
+                Ok(mut consumer) => Reader {
                     beat,
-                    consumer,
+                    consumer: {
+                        consumer.set_nonempty_callback(wakes(&waker));
+                        Arc::new(consumer)
+                    },
                     topics,
                     limit,
                     orders,
+                    waker,
+                    woken,
                     events,
                     superseded,
                     assigned: HashMap::new(),
                     assignments: 0,
-                    opened: HashMap::new(),
+                    opened: BTreeMap::new(),
+                    turn: 0,
                     in_flight: InFlight::new(limit),
                     last_origin: None,
                     quiet: false,
@@ -126,48 +141,50 @@ impl ConsumerThread {
                 Err(error) => drop(events.send(Event::Fatal(error.into()))),
             }
         })?;
-        Ok((Self { commands }, received))
+        Ok((Self { commands, wake }, received))
     }
 
     /// Sends a command; a thread that has ended reported why as its last event.
     pub fn send(&self, command: Command) {
         let _ = self.commands.send(command);
+        let _ = self.wake.send(());
     }
 }
 
-/// How many records are taken at once where they are at hand, before anything else is looked at.
-const RECORDS_AT_ONCE: usize = 500;
-
-/// What a poll brought.
-enum Polled {
-    /// The consumer cannot go on.
-    Ended,
-    NoRecord,
-    Record,
-    /// A record that makes its batch full.
-    FullBatch,
+/// Makes what wakes the thread: whoever calls it is librdkafka, in the middle of its work.
+fn wakes(waker: &mpsc::Sender<()>) -> impl Fn() + Send + Sync + 'static {
+    let waker = waker.clone();
+    move || {
+        // A thread that has ended sleeps no more.
+        let _ = waker.send(());
+    }
 }
 
-struct Opened {
-    opening: u64,
-    batch: BatchBuilder,
-}
+/// How long the thread sleeps at most: so long a command is waited for that nobody wakes it for.
+const SLEEP: Duration = Duration::from_millis(20);
+
+/// The consumer cannot go on, and has said why.
+struct Ended;
 
 struct Reader {
     /// First of all, so that it goes first: leaving the group takes its time, and a successor watches over
     /// that.
     beat: Arc<Beat>,
-    consumer: BaseConsumer<Logged<Assignment>>,
+    consumer: Arc<BaseConsumer<Logged<Assignment>>>,
     topics: Vec<Arc<str>>,
     limit: InFlightLimit,
     orders: mpsc::Receiver<Command>,
+    waker: mpsc::Sender<()>,
+    woken: mpsc::Receiver<()>,
     events: tokio::sync::mpsc::UnboundedSender<Event>,
     /// A successor waits for the slot.
     superseded: Arc<AtomicBool>,
     /// What the group has assigned to this member, each under the number of its assignment.
     assigned: HashMap<Partition, u64>,
     assignments: u64,
-    opened: HashMap<Partition, Opened>,
+    opened: BTreeMap<Partition, Opened>,
+    /// Which of the open partitions is the first one next time.
+    turn: usize,
     in_flight: InFlight,
     last_origin: Option<Arc<Origin>>,
     quiet: bool,
@@ -175,36 +192,32 @@ struct Reader {
 
 impl Reader {
     fn run(mut self) {
+        let (Ok(()) | Err(Ended)) = self.read();
+        // Each queue goes before the consumer whose it is.
+        self.opened.clear();
+    }
+
+    fn read(&mut self) -> Result<(), Ended> {
         let names: Vec<&str> = self.topics.iter().map(AsRef::as_ref).collect();
         if let Err(error) = self.consumer.subscribe(&names) {
             self.tell(Event::Fatal(error.into()));
-            return;
+            return Err(Ended);
         }
         while !self.superseded.load(Ordering::Relaxed) {
             self.beat.turn();
-            let full = self.full();
-            match self.take_orders(full) {
-                Ok(()) => {}
-                Err(()) => return, // the actor is gone
-            }
-            let full = self.full();
-            self.hold_back(full);
-            if full {
-                if self.in_flight.is_paused() && matches!(self.poll(Duration::ZERO), Polled::Ended) {
-                    return;
-                }
-                continue;
-            }
-            let mut patience = self.patience();
-            for _ in 0..RECORDS_AT_ONCE {
-                match self.poll(patience) {
-                    Polled::Ended => return,
-                    Polled::Record => patience = Duration::ZERO,
-                    Polled::NoRecord | Polled::FullBatch => break,
-                }
-            }
+            self.take_orders()?;
+            self.take_events()?;
+            self.tell_held();
+            let more = self.take_records()?;
             self.flush_ripe();
+            if !more {
+                // Woken by what comes, whatever it is; a batch under way must not wait longer than its linger.
+                let under_way = self.opened.values().any(|opened| opened.batch.holds_records());
+                let _ = self.woken.recv_timeout(if under_way { self.limit.linger } else { SLEEP });
+                while self.woken.try_recv().is_ok() {}
+            }
         }
+        Ok(())
     }
 
     fn tell(&self, event: Event) {
@@ -212,35 +225,13 @@ impl Reader {
         let _ = self.events.send(event);
     }
 
-    fn full(&self) -> bool {
-        let InFlightLimit { batch_rows, batch_bytes, .. } = self.limit;
-        self.in_flight.is_full(|partition| {
-            self.opened.get(partition).is_some_and(|opened| opened.batch.is_full(batch_rows, batch_bytes))
-        })
-    }
-
-    /// How long a poll may wait: a batch that is under way must not wait longer than its linger.
-    fn patience(&self) -> Duration {
-        if self.opened.values().any(|opened| opened.batch.holds_records()) {
-            self.limit.linger
-        } else {
-            Duration::from_millis(20)
-        }
-    }
-
-    fn take_orders(&mut self, wait: bool) -> Result<(), ()> {
-        if wait {
-            match self.orders.recv_timeout(Duration::from_millis(50)) {
-                Ok(order) => self.obey(order),
-                Err(mpsc::RecvTimeoutError::Timeout) => {}
-                Err(mpsc::RecvTimeoutError::Disconnected) => return Err(()),
-            }
-        }
+    fn take_orders(&mut self) -> Result<(), Ended> {
         loop {
             match self.orders.try_recv() {
                 Ok(order) => self.obey(order),
                 Err(mpsc::TryRecvError::Empty) => return Ok(()),
-                Err(mpsc::TryRecvError::Disconnected) => return Err(()),
+                // The actor is gone.
+                Err(mpsc::TryRecvError::Disconnected) => return Err(Ended),
             }
         }
     }
@@ -282,19 +273,24 @@ impl Reader {
         if self.quiet {
             return;
         }
-        let pause = self.in_flight.open(partition.clone(), opening);
+        // Before it is assigned: no record may go to the queue of all.
+        let Some(mut queue) = self.consumer.split_partition_queue(&partition.0, partition.1) else {
+            let (topic, number) = (&partition.0, partition.1);
+            self.tell(Event::Fatal(KafkaError::other(format!("{topic}/{number} cannot have a queue"))));
+            return;
+        };
+        queue.set_nonempty_callback(wakes(&self.waker));
         let mut list = TopicPartitionList::new();
         let assigned = list
             .add_partition_offset(&partition.0, partition.1, Offset::Offset(next_offset))
-            .and_then(|()| self.consumer.incremental_assign(&list))
-            .and_then(|()| if pause { self.consumer.pause(&list) } else { Ok(()) });
+            .and_then(|()| self.consumer.incremental_assign(&list));
         if let Err(error) = assigned {
-            self.in_flight.close(&partition);
             self.tell(Event::Fatal(error.into()));
             return;
         }
+        self.in_flight.open(partition.clone(), opening);
         self.consumer.context().opened.lock().insert(partition.clone());
-        self.opened.insert(partition, Opened { opening, batch: BatchBuilder::at(next_offset) });
+        self.opened.insert(partition, Opened { opening, batch: BatchBuilder::at(next_offset), queue });
     }
 
     fn close(&mut self, partition: &Partition) {
@@ -311,44 +307,39 @@ impl Reader {
         }
     }
 
-    /// Pauses the partitions when the limit has been reached for long, and resumes them when there is room
-    /// again.
-    fn hold_back(&mut self, full: bool) {
-        let look = self.in_flight.look(full, Instant::now());
-        if let Some(held) = look.held {
+    /// Tells for how long the limit was reached, once it is no longer.
+    fn tell_held(&mut self) {
+        let InFlightLimit { batch_rows, batch_bytes, .. } = self.limit;
+        let full = self.in_flight.is_full(|partition| {
+            self.opened.get(partition).is_some_and(|opened| opened.batch.is_full(batch_rows, batch_bytes))
+        });
+        if let Some(held) = self.in_flight.held(full, Instant::now()) {
             self.tell(Event::Held(held));
-        }
-        let all = || list_of(&self.opened.keys().cloned().collect::<Vec<_>>());
-        let done = match look.flow {
-            Flow::AsItIs => return,
-            Flow::Pause => self.consumer.pause(&all()),
-            Flow::Resume => self.consumer.resume(&all()),
-        };
-        if let Err(error) = done {
-            self.tell(Event::Fatal(error.into()));
         }
     }
 
-    /// Polls once.
-    fn poll(&mut self, patience: Duration) -> Polled {
-        let limit = self.limit;
-        let taken = match self.consumer.poll(patience) {
-            None => Ok(Polled::NoRecord),
-            Some(Ok(message)) => take(&mut self.opened, &mut self.last_origin, &message).map(|batch| {
-                let full = batch.is_full(limit.batch_rows, limit.batch_bytes);
-                if full { Polled::FullBatch } else { Polled::Record }
-            }),
-            Some(Err(ClientError::PartitionEOF(_))) => {
-                self.step_over_control_records().map(|()| Polled::NoRecord)
-            }
-            Some(Err(error)) if !self.took_error(&error) => return Polled::Ended,
-            Some(Err(_)) => Ok(Polled::NoRecord),
-        };
-        let polled = match taken {
-            Ok(polled) => polled,
-            Err(broken) if self.goes_on_without(&broken) => Polled::NoRecord,
-            Err(_) => return Polled::Ended,
-        };
+    /// Takes what is no record: rebalances, errors. As long as this is called the group keeps the member.
+    fn take_events(&mut self) -> Result<(), Ended> {
+        while let Some(polled) = self.consumer.poll(Duration::ZERO) {
+            let broken = match &polled {
+                Ok(message) => BrokenAssumption::RecordInQueueOfAll {
+                    topic: message.topic().to_owned(),
+                    partition: message.partition(),
+                    offset: message.offset(),
+                },
+                Err(ClientError::PartitionEOF(_)) => continue,
+                Err(error) => {
+                    self.take_error(error)?;
+                    continue;
+                }
+            };
+            self.go_on_without(&broken)?;
+        }
+        self.take_rebalances();
+        Ok(())
+    }
+
+    fn take_rebalances(&mut self) {
         let rebalances = std::mem::take(&mut *self.consumer.context().events.lock());
         for rebalance in rebalances {
             match rebalance {
@@ -368,10 +359,41 @@ impl Reader {
                 }
             }
         }
-        polled
     }
 
-    fn took_error(&self, error: &ClientError) -> bool {
+    /// Takes records that are at hand, of one partition after the other, each time from another one on.
+    /// Returns whether there may be more for which there is room.
+    fn take_records(&mut self) -> Result<bool, Ended> {
+        let mut partitions: Vec<Partition> = self.opened.keys().cloned().collect();
+        if partitions.is_empty() {
+            return Ok(false);
+        }
+        self.turn = (self.turn + 1) % partitions.len();
+        partitions.rotate_left(self.turn);
+        let mut more = false;
+        for partition in partitions {
+            if self.in_flight.is_full(|_| false) {
+                return Ok(false);
+            }
+            let Some(opened) = self.opened.get_mut(&partition) else { continue };
+            match opened.take(&partition, &mut self.last_origin, &self.limit) {
+                Stopped::Empty => {}
+                Stopped::AtOnce => more = true,
+                Stopped::FullBatch => more |= self.in_flight.has_room_for(&partition),
+                Stopped::AtEnd => {
+                    more = true;
+                    if let Err(broken) = self.step_over_control_records(&partition) {
+                        self.go_on_without(&broken)?;
+                    }
+                }
+                Stopped::Failed(error) => self.take_error(&error)?,
+                Stopped::Broken(broken) => self.go_on_without(&broken)?,
+            }
+        }
+        Ok(more)
+    }
+
+    fn take_error(&self, error: &ClientError) -> Result<(), Ended> {
         if let Some((code, reason)) = self.consumer.client().fatal_error() {
             let text = format!("{code}: {reason}");
             let failure = match code {
@@ -379,59 +401,48 @@ impl Reader {
                 _ => KafkaError::fatal(text),
             };
             self.tell(Event::Fatal(failure));
-            return false;
+            return Err(Ended);
         }
         if matches!(
             error.rdkafka_error_code(),
             Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange)
         ) {
             self.tell(Event::OutOfRange);
-            return true;
+            return Ok(());
         }
         match KafkaError::from(error.clone()) {
             // librdkafka goes on trying by itself, and the environment notices a broker that is away.
             KafkaError::Unavailable { .. } => tracing::debug!(%error, "kafka consumer cannot read for now"),
             failure => self.tell(Event::Refused(failure)),
         }
-        true
+        Ok(())
     }
 
-    /// Acts upon an assumption that did not hold; returns false when the consumer cannot go on.
-    fn goes_on_without(&self, broken: &BrokenAssumption) -> bool {
+    /// Acts upon an assumption that did not hold.
+    fn go_on_without(&self, broken: &BrokenAssumption) -> Result<(), Ended> {
         tracing::error!(%broken, "librdkafka does not do what is taken for granted");
         match broken {
-            BrokenAssumption::RecordBehindPosition { .. } => {
+            BrokenAssumption::RecordBehindPosition { .. } | BrokenAssumption::RecordInQueueOfAll { .. } => {
                 self.tell(Event::Fatal(broken.clone().into()));
-                return false;
+                Err(Ended)
             }
-            BrokenAssumption::RecordOfClosedPartition { topic, partition, .. } => {
-                let partition = (Arc::from(topic.as_str()), *partition);
-                if let Err(error) = leave(&self.consumer, &[partition]) {
-                    tracing::warn!(%error, "the partition that is not open is read on");
-                }
-            }
-            _ => {}
+            _ => Ok(()),
         }
-        true
     }
 
     /// At the end of a partition the position may lie behind control records, which no reader gets: hands it
-    /// on. The event names no partition that could be relied on, so all are looked at.
-    fn step_over_control_records(&mut self) -> Result<(), BrokenAssumption> {
+    /// on.
+    fn step_over_control_records(&mut self, partition: &Partition) -> Result<(), BrokenAssumption> {
         let positions =
             self.consumer.position().map_err(|error| BrokenAssumption::NoPositions(error.to_string()))?;
-        // Not all in `opened`: a rebalance may have taken some within the same poll.
-        for partition in self.consumer.context().opened.lock().iter() {
-            let (topic, number) = (&*partition.0, partition.1);
-            let position = positions.find_partition(topic, number);
-            let position = position
-                .ok_or_else(|| BrokenAssumption::NoPosition { topic: topic.to_owned(), partition: number })?;
-            // One of which nothing was read yet has no position of its own.
-            if let (Offset::Offset(position), Some(opened)) =
-                (position.offset(), self.opened.get_mut(partition))
-            {
-                opened.batch.step_to(position);
-            }
+        let (topic, number) = (&*partition.0, partition.1);
+        let position = positions.find_partition(topic, number);
+        let position = position
+            .ok_or_else(|| BrokenAssumption::NoPosition { topic: topic.to_owned(), partition: number })?;
+        // One of which nothing was read yet has no position of its own.
+        if let (Offset::Offset(position), Some(opened)) = (position.offset(), self.opened.get_mut(partition))
+        {
+            opened.batch.step_to(position);
         }
         Ok(())
     }
@@ -454,40 +465,4 @@ impl Reader {
             let _ = self.events.send(Event::Batch(batch));
         }
     }
-}
-
-/// Appends a record to the batch under construction, and returns that batch.
-fn take<'a>(
-    opened: &'a mut HashMap<Partition, Opened>,
-    last_origin: &mut Option<Arc<Origin>>,
-    message: &BorrowedMessage<'_>,
-) -> Result<&'a BatchBuilder, BrokenAssumption> {
-    let (topic, partition, offset) = (message.topic(), message.partition(), message.offset());
-    // There are few: to look them through costs less than the key of a look-up.
-    let found = opened.iter_mut().find(|((name, number), _)| *number == partition && **name == *topic);
-    let Some((_, opened)) = found else {
-        let topic = topic.to_owned();
-        return Err(BrokenAssumption::RecordOfClosedPartition { topic, partition, offset });
-    };
-    let position = opened.batch.position();
-    if offset < position {
-        let topic = topic.to_owned();
-        return Err(BrokenAssumption::RecordBehindPosition { topic, partition, offset, position });
-    }
-    let headers = match message.headers() {
-        None => Some(HeaderList::default()),
-        Some(headers) => HeaderList::read(headers, last_origin.as_ref()),
-    };
-    let read = headers.is_some();
-    let headers = headers.unwrap_or_default();
-    if headers.origin.is_some() {
-        last_origin.clone_from(&headers.origin);
-    }
-    let value = message.payload().unwrap_or_default();
-    opened.batch.push(offset, message.key(), value, headers, message.timestamp().to_millis());
-    if read {
-        return Ok(&opened.batch);
-    }
-    // The record counts, and is in the batch.
-    Err(BrokenAssumption::UnreadableHeaders { topic: topic.to_owned(), partition, offset })
 }

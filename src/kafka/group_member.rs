@@ -30,7 +30,7 @@ pub(super) struct Assignment {
     pub(super) events: Mutex<Vec<Rebalance>>,
 }
 
-pub(super) fn list_of(partitions: &[Partition]) -> TopicPartitionList {
+fn list_of(partitions: &[Partition]) -> TopicPartitionList {
     let mut list = TopicPartitionList::with_capacity(partitions.len());
     for (topic, partition) in partitions {
         list.add_partition(topic, *partition);
@@ -38,15 +38,12 @@ pub(super) fn list_of(partitions: &[Partition]) -> TopicPartitionList {
     list
 }
 
-/// Stops reading partitions. A pause of ours would stay with them for as long as this client lives, also when
-/// they come back, so it goes first.
+/// Stops reading partitions.
 pub(super) fn leave(
     consumer: &BaseConsumer<Logged<Assignment>>,
     partitions: &[Partition],
 ) -> KafkaResult<()> {
-    let list = list_of(partitions);
-    let resumed = consumer.resume(&list);
-    consumer.incremental_unassign(&list).and(resumed)
+    consumer.incremental_unassign(&list_of(partitions))
 }
 
 impl ConsumerContext for Logged<Assignment> {
@@ -91,10 +88,12 @@ pub(super) fn config(settings: &Settings, group: &str) -> ClientConfig {
         .set("enable.partition.eof", "true")
         .set("session.timeout.ms", SESSION_TIMEOUT.as_millis().to_string())
         .set("heartbeat.interval.ms", "1500")
-        // librdkafka's defaults would hold 64 MB per consumer and fetch 50 MB at once.
-        .set("queued.max.messages.kbytes", "6144")
-        .set("fetch.max.bytes", "4194304")
-        .set("max.partition.fetch.bytes", "2097152")
+        // Each partition has a queue of its own (`consumer`), to which this bound applies; librdkafka's defaults
+        // would hold 64 MB in each and fetch 50 MB at once. Bytes are those of records in a queue, and
+        // compressed, a quarter or a fifth of that, in a fetch.
+        .set("queued.max.messages.kbytes", "1024")
+        .set("fetch.max.bytes", "2097152")
+        .set("max.partition.fetch.bytes", "524288")
         // With a full queue the next fetch would wait a second by default.
         .set("fetch.queue.backoff.ms", "10")
         .set("fetch.wait.max.ms", "100");

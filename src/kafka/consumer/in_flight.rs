@@ -1,30 +1,19 @@
-//! How much of a consumer is in flight, and when its partitions are paused over it. Pure: it knows no
-//! librdkafka.
+//! How much of a consumer is in flight, and when that is enough. Pure: it knows no librdkafka.
 //!
 //! A batch is in flight from the moment it is handed on until the actor says that it is done, whatever became
 //! of it, or its partition is closed. What happens, and what follows:
 //!
-//! | event | counts | what follows |
-//! |---|---|---|
-//! | a partition is opened, nothing is paused | begin at nothing | it flows |
-//! | a partition is opened while the others are paused | begin at nothing | it is paused too |
-//! | a batch is handed on | one batch and its bytes more | |
-//! | a batch of the present opening is done | one batch and its bytes less | |
-//! | a batch of an earlier opening is done, or of a partition that is closed | as they are: closing has taken it off | |
-//! | a partition is closed, revoked or opened anew | all of its batches and their bytes less | |
+//! | event | counts |
+//! |---|---|
+//! | a partition is opened | begin at nothing |
+//! | a batch is handed on | one batch and its bytes more |
+//! | a batch of the present opening is done | one batch and its bytes less |
+//! | a batch of an earlier opening is done, or of a partition that is closed | as they are: closing has taken it off |
+//! | a partition is closed, revoked or opened anew | all of its batches and their bytes less |
 //!
 //! The limit is reached (*full*) when the bytes of all partitions are, or when one partition has as many
-//! batches in flight as it may and its next batch is full as well. At each look:
-//!
-//! | full | since | paused | what follows |
-//! |---|---|---|---|
-//! | no | | no | nothing |
-//! | no | a while | no | the time is told |
-//! | no | a while | yes | the time is told, and the partitions are resumed |
-//! | yes | this look | no | the time begins |
-//! | yes | [`PAUSE_AFTER`] at most | no | nothing: records stay where they were fetched |
-//! | yes | longer | no | the partitions are paused |
-//! | yes | longer | yes | nothing |
+//! batches in flight as it may and its next batch is full as well. The bytes of all hold all partitions up,
+//! what one partition has only itself.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -46,10 +35,6 @@ pub struct InFlightLimit {
     pub linger: Duration,
 }
 
-/// How long the limit may be reached before the partitions are paused, which throws away what was fetched
-/// ahead.
-const PAUSE_AFTER: Duration = Duration::from_secs(2);
-
 /// What is unanswered of one partition.
 #[derive(Debug, Default)]
 struct Unanswered {
@@ -58,45 +43,23 @@ struct Unanswered {
     bytes: usize,
 }
 
-/// What is to be done about the flow of the partitions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Flow {
-    AsItIs,
-    /// Pause all open partitions.
-    Pause,
-    /// Resume all open partitions.
-    Resume,
-}
-
-/// What follows from one look.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Look {
-    /// For how long the limit was reached, once it is no longer.
-    pub(super) held: Option<Duration>,
-    pub(super) flow: Flow,
-}
-
 /// The batches in flight of one consumer.
 pub(super) struct InFlight {
     limit: InFlightLimit,
     partitions: HashMap<Partition, Unanswered>,
     bytes: usize,
-    paused: bool,
     full_since: Option<Instant>,
 }
 
 impl InFlight {
     pub(super) fn new(limit: InFlightLimit) -> Self {
-        Self { limit, partitions: HashMap::new(), bytes: 0, paused: false, full_since: None }
+        Self { limit, partitions: HashMap::new(), bytes: 0, full_since: None }
     }
 
-    /// A partition is opened. Returns whether it has to be paused: a new one must not flow while the others
-    /// stand still.
-    #[must_use]
-    pub(super) fn open(&mut self, partition: Partition, opening: u64) -> bool {
+    /// A partition is opened.
+    pub(super) fn open(&mut self, partition: Partition, opening: u64) {
         self.close(&partition);
         self.partitions.insert(partition, Unanswered { opening, ..Unanswered::default() });
-        self.paused
     }
 
     /// A partition is no longer read: nothing of it is waited for.
@@ -142,21 +105,13 @@ impl InFlight {
                 .any(|partition| !self.has_room_for(partition) && next_is_full(partition))
     }
 
-    pub(super) fn is_paused(&self) -> bool {
-        self.paused
-    }
-
-    /// Takes a look. What it asks for counts as done: a consumer that refuses it is given up.
-    pub(super) fn look(&mut self, full: bool, now: Instant) -> Look {
-        if !full {
-            let held = self.full_since.take().map(|since| now.duration_since(since));
-            let flow = if std::mem::take(&mut self.paused) { Flow::Resume } else { Flow::AsItIs };
-            return Look { held, flow };
+    /// Returns for how long the limit was reached, once it is no longer.
+    pub(super) fn held(&mut self, full: bool, now: Instant) -> Option<Duration> {
+        if full {
+            self.full_since.get_or_insert(now);
+            return None;
         }
-        let since = *self.full_since.get_or_insert(now);
-        let pause = !self.paused && now.duration_since(since) > PAUSE_AFTER;
-        self.paused |= pause;
-        Look { held: None, flow: if pause { Flow::Pause } else { Flow::AsItIs } }
+        self.full_since.take().map(|since| now.duration_since(since))
     }
 }
 
@@ -179,7 +134,7 @@ mod tests {
             bytes: 100,
             linger: Duration::ZERO,
         });
-        assert!(!in_flight.open(partition(0), 1), "a partition flows as long as nothing is paused");
+        in_flight.open(partition(0), 1);
         in_flight
     }
 
@@ -203,7 +158,7 @@ mod tests {
                 "done of an earlier opening",
                 &[
                     |it| it.hand_on(&partition(0), 30),
-                    |it| assert!(!it.open(partition(0), 2)),
+                    |it| it.open(partition(0), 2),
                     |it| it.hand_on(&partition(0), 20),
                     |it| it.done(&partition(0), 1, 30),
                 ],
@@ -221,18 +176,14 @@ mod tests {
             (
                 "closed beside another",
                 &[
-                    |it| assert!(!it.open(partition(1), 2)),
+                    |it| it.open(partition(1), 2),
                     |it| it.hand_on(&partition(0), 30),
                     |it| it.hand_on(&partition(1), 7),
                     |it| it.close(&partition(0)),
                 ],
                 (0, 0, 7),
             ),
-            (
-                "opened anew",
-                &[|it| it.hand_on(&partition(0), 30), |it| assert!(!it.open(partition(0), 2))],
-                (0, 0, 0),
-            ),
+            ("opened anew", &[|it| it.hand_on(&partition(0), 30), |it| it.open(partition(0), 2)], (0, 0, 0)),
             ("handed on of a partition that is closed", &[|it| it.hand_on(&partition(1), 30)], (0, 0, 0)),
             ("closed twice", &[|it| it.close(&partition(0)), |it| it.close(&partition(0))], (0, 0, 0)),
         ];
@@ -264,45 +215,14 @@ mod tests {
     }
 
     #[test]
-    fn each_look_does_what_the_table_says() {
+    fn how_long_the_limit_was_reached_is_told_once_at_its_end() {
         let began = Instant::now();
         let at = |seconds: u64| began + Duration::from_secs(seconds);
-        let nothing = Look { held: None, flow: Flow::AsItIs };
-        let held = |seconds, flow| Look { held: Some(Duration::from_secs(seconds)), flow };
-        // Each row: what the looks before saw and when, what this one sees and when; what follows.
-        for (row, before, full, now, expected) in [
-            ("has room", &[][..], false, 0, nothing),
-            ("has room again", &[(true, 0)], false, 1, held(1, Flow::AsItIs)),
-            ("has room again after a pause", &[(true, 0), (true, 3)], false, 4, held(4, Flow::Resume)),
-            ("is full", &[], true, 0, Look { held: None, flow: Flow::AsItIs }),
-            ("is full for a moment", &[(true, 0)], true, 2, Look { held: None, flow: Flow::AsItIs }),
-            ("is full for long", &[(true, 0)], true, 3, Look { held: None, flow: Flow::Pause }),
-            ("is full and paused", &[(true, 0), (true, 3)], true, 9, Look { held: None, flow: Flow::AsItIs }),
-            (
-                "is full anew",
-                &[(true, 0), (true, 3), (false, 4)],
-                true,
-                9,
-                Look { held: None, flow: Flow::AsItIs },
-            ),
-        ] {
-            let mut in_flight = in_flight();
-            for (full, second) in before {
-                in_flight.look(*full, at(*second));
-            }
-            assert_eq!(in_flight.look(full, at(now)), expected, "{row}");
-        }
-    }
-
-    #[test]
-    fn a_partition_that_is_opened_while_the_others_are_paused_is_paused_too() {
         let mut in_flight = in_flight();
-        let began = Instant::now();
-        in_flight.look(true, began);
-        assert_eq!(in_flight.look(true, began + Duration::from_secs(3)).flow, Flow::Pause);
-        assert!(in_flight.is_paused());
-        assert!(in_flight.open(partition(1), 2));
-        assert_eq!(in_flight.look(false, began + Duration::from_secs(4)).flow, Flow::Resume);
-        assert!(!in_flight.open(partition(2), 3));
+        assert_eq!(in_flight.held(false, at(0)), None);
+        assert_eq!(in_flight.held(true, at(1)), None);
+        assert_eq!(in_flight.held(true, at(4)), None);
+        assert_eq!(in_flight.held(false, at(6)), Some(Duration::from_secs(5)));
+        assert_eq!(in_flight.held(false, at(7)), None);
     }
 }
