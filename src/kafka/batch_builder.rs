@@ -97,6 +97,11 @@ impl BatchBuilder {
         !self.records.is_empty()
     }
 
+    /// Returns the bytes of the keys and values that were taken.
+    pub(super) fn bytes(&self) -> usize {
+        self.buffer.len()
+    }
+
     /// Tells whether the batch is as large as one may be.
     pub(super) fn is_full(&self, rows: usize, bytes: usize) -> bool {
         self.records.len() >= rows || self.buffer.len() >= bytes

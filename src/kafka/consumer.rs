@@ -211,7 +211,8 @@ impl Reader {
             let more = self.take_records()?;
             self.flush_ripe();
             if !more {
-                // Woken by what comes, whatever it is; a batch under way must not wait longer than its linger.
+                // Woken by what comes, whatever it is; a batch under way must not wait longer than its
+                // linger.
                 let under_way = self.opened.values().any(|opened| opened.batch.holds_records());
                 let _ = self.woken.recv_timeout(if under_way { self.limit.linger } else { SLEEP });
                 while self.woken.try_recv().is_ok() {}
@@ -310,7 +311,7 @@ impl Reader {
     /// Tells for how long the limit was reached, once it is no longer.
     fn tell_held(&mut self) {
         let InFlightLimit { batch_rows, batch_bytes, .. } = self.limit;
-        let full = self.in_flight.is_full(|partition| {
+        let full = self.in_flight.is_full(0, |partition| {
             self.opened.get(partition).is_some_and(|opened| opened.batch.is_full(batch_rows, batch_bytes))
         });
         if let Some(held) = self.in_flight.held(full, Instant::now()) {
@@ -372,7 +373,8 @@ impl Reader {
         partitions.rotate_left(self.turn);
         let mut more = false;
         for partition in partitions {
-            if self.in_flight.is_full(|_| false) {
+            let under_way = self.opened.values().map(|opened| opened.batch.bytes()).sum();
+            if self.in_flight.is_full(under_way, |_| false) {
                 return Ok(false);
             }
             let Some(opened) = self.opened.get_mut(&partition) else { continue };

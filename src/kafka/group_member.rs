@@ -88,12 +88,13 @@ pub(super) fn config(settings: &Settings, group: &str) -> ClientConfig {
         .set("enable.partition.eof", "true")
         .set("session.timeout.ms", SESSION_TIMEOUT.as_millis().to_string())
         .set("heartbeat.interval.ms", "1500")
-        // Each partition has a queue of its own (`consumer`), to which this bound applies; librdkafka's defaults
-        // would hold 64 MB in each and fetch 50 MB at once. Bytes are those of records in a queue, and
-        // compressed, a quarter or a fifth of that, in a fetch.
+        // Each partition has a queue of its own (`consumer`), to which this bound applies; librdkafka's
+        // defaults would hold 64 MB in each and fetch 50 MB at once. Bytes are those of records in a queue,
+        // and compressed, a quarter or a fifth of that, in a fetch; the largest request of a transaction fits
+        // the share of a partition.
         .set("queued.max.messages.kbytes", "1024")
         .set("fetch.max.bytes", "2097152")
-        .set("max.partition.fetch.bytes", "524288")
+        .set("max.partition.fetch.bytes", "1048576")
         // With a full queue the next fetch would wait a second by default.
         .set("fetch.queue.backoff.ms", "10")
         .set("fetch.wait.max.ms", "100");

@@ -17,6 +17,7 @@ mod drift;
 mod http;
 mod instance;
 mod kafka;
+mod kafka_flow;
 mod kafka_logs;
 mod kafka_topics;
 mod odd_source;

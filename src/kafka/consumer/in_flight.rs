@@ -29,7 +29,7 @@ pub struct InFlightLimit {
     pub batch_bytes: usize,
     /// Batches of one partition that may be unanswered; a mailbox keeps the order of 15 at most.
     pub batches_per_partition: usize,
-    /// Bytes of all unanswered batches together.
+    /// Bytes of all unanswered batches together, and of those that are under construction.
     pub bytes: usize,
     /// How long a batch that is not full waits for more.
     pub linger: Duration,
@@ -95,10 +95,10 @@ impl InFlight {
         }
     }
 
-    /// Returns whether the limit is reached. `next_is_full` says of a partition whether its next batch is
-    /// full.
-    pub(super) fn is_full(&self, next_is_full: impl Fn(&Partition) -> bool) -> bool {
-        self.bytes >= self.limit.bytes
+    /// Returns whether the limit is reached by what is in flight, with `more` bytes besides. `next_is_full`
+    /// says of a partition whether its next batch is full.
+    pub(super) fn is_full(&self, more: usize, next_is_full: impl Fn(&Partition) -> bool) -> bool {
+        self.bytes + more >= self.limit.bytes
             || self
                 .partitions
                 .keys()
@@ -209,7 +209,7 @@ mod tests {
             let mut in_flight = in_flight();
             (0..batches).for_each(|_| in_flight.hand_on(&partition(0), bytes / batches));
             let row = format!("{batches} batches, {bytes} bytes, next is full: {next_is_full}");
-            assert_eq!(in_flight.is_full(|_| next_is_full), full, "{row}");
+            assert_eq!(in_flight.is_full(0, |_| next_is_full), full, "{row}");
             assert_eq!(in_flight.has_room_for(&partition(0)), batches < 2, "{row}");
         }
     }
