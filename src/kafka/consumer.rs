@@ -366,7 +366,7 @@ impl Reader {
     /// Returns whether there may be more for which there is room.
     fn take_records(&mut self) -> Result<bool, Ended> {
         let mut partitions: Vec<Partition> = self.opened.keys().cloned().collect();
-        if partitions.is_empty() {
+        if partitions.is_empty() || self.quiet {
             return Ok(false);
         }
         self.turn = (self.turn + 1) % partitions.len();
