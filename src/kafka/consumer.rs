@@ -311,12 +311,17 @@ impl Reader {
     /// Tells for how long the limit was reached, once it is no longer.
     fn tell_held(&mut self) {
         let InFlightLimit { batch_rows, batch_bytes, .. } = self.limit;
-        let full = self.in_flight.is_full(0, |partition| {
+        let full = self.in_flight.is_full(self.under_construction(), |partition| {
             self.opened.get(partition).is_some_and(|opened| opened.batch.is_full(batch_rows, batch_bytes))
         });
         if let Some(held) = self.in_flight.held(full, Instant::now()) {
             self.tell(Event::Held(held));
         }
+    }
+
+    /// Returns the bytes of all batches that are under construction.
+    fn under_construction(&self) -> usize {
+        self.opened.values().map(|opened| opened.batch.bytes()).sum()
     }
 
     /// Takes what is no record: rebalances, errors. As long as this is called the group keeps the member.
@@ -373,8 +378,7 @@ impl Reader {
         partitions.rotate_left(self.turn);
         let mut more = false;
         for partition in partitions {
-            let under_way = self.opened.values().map(|opened| opened.batch.bytes()).sum();
-            if self.in_flight.is_full(under_way, |_| false) {
+            if self.in_flight.is_full(self.under_construction(), |_| false) {
                 return Ok(false);
             }
             let Some(opened) = self.opened.get_mut(&partition) else { continue };

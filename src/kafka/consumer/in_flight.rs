@@ -95,10 +95,14 @@ impl InFlight {
         }
     }
 
-    /// Returns whether the limit is reached by what is in flight, with `more` bytes besides. `next_is_full`
-    /// says of a partition whether its next batch is full.
-    pub(super) fn is_full(&self, more: usize, next_is_full: impl Fn(&Partition) -> bool) -> bool {
-        self.bytes + more >= self.limit.bytes
+    /// Returns whether the limit is reached by what is in flight and the bytes that are under construction.
+    /// `next_is_full` says of a partition whether its next batch is full.
+    pub(super) fn is_full(
+        &self,
+        under_construction: usize,
+        next_is_full: impl Fn(&Partition) -> bool,
+    ) -> bool {
+        self.bytes + under_construction >= self.limit.bytes
             || self
                 .partitions
                 .keys()
