@@ -1,5 +1,7 @@
 //! The settings that every Kafka client of this program shares, each with its reason.
 
+use std::time::Duration;
+
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::KafkaError as ClientError;
@@ -29,6 +31,11 @@ pub fn overridden(mut config: ClientConfig, settings: &KafkaSettings) -> ClientC
         config.set(name, value);
     }
     config
+}
+
+/// Writes a duration as librdkafka takes it.
+pub(super) fn milliseconds(duration: Duration) -> i32 {
+    i32::try_from(duration.as_millis()).unwrap_or(i32::MAX)
 }
 
 /// The context of every client: sends librdkafka's log lines and errors to tracing. `T` is what a client

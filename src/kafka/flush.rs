@@ -10,7 +10,7 @@ use std::time::Duration;
 use rdkafka::bindings::rd_kafka_flush;
 use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
 
-use super::topic_ids::milliseconds;
+use super::client::milliseconds;
 
 /// Sends what is queued and waits until each record has its answer, or for so long.
 pub(super) fn send_and_wait<C: ProducerContext>(producer: &BaseProducer<C>, patience: Duration) {

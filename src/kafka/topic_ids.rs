@@ -35,6 +35,7 @@ use rdkafka::bindings::{
 use rdkafka::client::Client;
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 
+use super::client::milliseconds;
 use super::error::KafkaError;
 
 /// The id of a topic, as Kafka's own tools write it.
@@ -184,8 +185,4 @@ unsafe fn text(text: *const c_char) -> String {
 
 fn ok(code: RDKafkaErrorCode) -> Result<(), KafkaError> {
     if code == RDKafkaErrorCode::NoError { Ok(()) } else { Err(ClientError::AdminOp(code).into()) }
-}
-
-pub(super) fn milliseconds(duration: Duration) -> i32 {
-    i32::try_from(duration.as_millis()).unwrap_or(i32::MAX)
 }

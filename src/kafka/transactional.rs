@@ -237,7 +237,7 @@ impl Worker {
             let record = BaseRecord::<[u8], [u8]>::to(topic).partition(self.partition).payload(b"");
             self.producer.send(record).map_err(|(error, _)| error)?;
         }
-        self.producer.flush(CALL_TIMEOUT)?;
+        self.settle(Instant::now() + CALL_TIMEOUT)?;
         let mut positions = TopicPartitionList::new();
         positions.add_partition_offset(&self.settings.raw_topic, self.partition, Offset::Offset(0))?;
         // Refused or not, the group's partition of offsets has become part of the transaction.
