@@ -169,10 +169,7 @@ impl Aggregator {
             _ => return,
         };
         if !ripe {
-            if self.writing > 0 {
-                return;
-            }
-            if !self.timed {
+            if self.writing == 0 && !self.timed {
                 let wait = settings.max_age - age;
                 self.timed = true;
                 context.run_later(wait, |actor, context| {
@@ -208,7 +205,7 @@ impl Aggregator {
             }
             drop(in_flight);
             actor.writing -= 1;
-            actor.write_head(context, actor.writing == 0);
+            actor.write_head(context, true);
         }));
     }
 }

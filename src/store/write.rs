@@ -195,7 +195,7 @@ impl Store {
         } else {
             // An open transaction is not kept for longer, though it holds no lock.
             drop(staged);
-            turn.comes().await;
+            turn.comes_within(Duration::MAX).await;
             self.stage(&mut client, plan).await?
         };
         let work = async {

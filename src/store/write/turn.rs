@@ -35,23 +35,15 @@ impl Turn {
         self.waited
     }
 
-    /// Waits for it.
-    pub(super) async fn comes(&mut self) {
-        let began = Instant::now();
-        if let Some(before) = &mut self.before {
-            // Nothing is ever sent: the end is that of the sender.
-            let _ = before.await;
-        }
-        self.before = None;
-        self.waited += began.elapsed();
-    }
-
     /// Waits for it so long; tells whether it has come.
     pub(super) async fn comes_within(&mut self, patience: Duration) -> bool {
+        let Some(before) = &mut self.before else { return true };
         let began = Instant::now();
-        let came = tokio::time::timeout(patience, self.comes()).await.is_ok();
-        if !came {
-            self.waited += began.elapsed();
+        // Nothing is ever sent: the end is that of the sender.
+        let came = tokio::time::timeout(patience, before).await.is_ok();
+        self.waited += began.elapsed();
+        if came {
+            self.before = None;
         }
         came
     }
