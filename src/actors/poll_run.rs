@@ -183,15 +183,17 @@ impl PollRun<'_> {
 
     async fn fetch(&self) -> Result<(), RunError> {
         let mut walk = self.first_request().await?;
-        let mut fetched = Some(self.fetch_page(&walk.request).await?);
-        while let Some(page) = fetched.take() {
+        let mut fetched = Some(self.fetch_page(walk.request.clone()).await?);
+        while let Some((page, limit)) = fetched.take() {
             self.stopping()?;
+            walk.request.limit = limit;
             let Some(prepared) = Prepared::new(page, &walk, self.environment)? else { break };
             walk.previous = Previous { rows: prepared.rows.clone(), last: prepared.last_index };
             let after = prepared.last.clone().or_else(|| walk.request.after.clone());
             let request = PageRequest { after, ..walk.request.clone() };
             // The next page is fetched while this one is published: the source is the slower of the two.
-            let following: OptionFuture<_> = (!prepared.is_last).then(|| self.fetch_page(&request)).into();
+            let following: OptionFuture<_> =
+                (!prepared.is_last).then(|| self.fetch_page(request.clone())).into();
             let (published, following) = tokio::join!(self.publish(&walk, &prepared), following);
             let published = published?;
             walk.request = request;
@@ -237,17 +239,28 @@ impl PollRun<'_> {
         Ok(Walk::new(request, page, window.is_open(), certain))
     }
 
-    async fn fetch_page(&self, request: &PageRequest) -> Result<Page, RunError> {
-        let span = tracing::info_span!("fetch", limit = request.limit);
+    /// Fetches the page, and says for how many rows it asked: half as many, and half again, where the answer
+    /// is larger than what may be held in memory.
+    async fn fetch_page(&self, mut request: PageRequest) -> Result<(Page, usize), RunError> {
         let began = Instant::now();
         let mut stop = self.stop.clone();
-        let fetched = tokio::select! {
-            fetched = self.source.fetch_page(request).instrument(span) => fetched,
-            // A page may take minutes; a drain does not wait for it.
-            _ = stop.wait_for(|stop| *stop) => return Err(RunError::Stopped),
+        let fetched = loop {
+            let span = tracing::info_span!("fetch", limit = request.limit);
+            let fetched = tokio::select! {
+                fetched = self.source.fetch_page(&request).instrument(span) => fetched,
+                // A page may take minutes; a drain does not wait for it.
+                _ = stop.wait_for(|stop| *stop) => return Err(RunError::Stopped),
+            };
+            match fetched {
+                Err(error @ SocrataError::TooLarge { .. }) if request.limit > 1 => {
+                    tracing::warn!(%error, rows = request.limit, "page is too large, half as many rows are asked for");
+                    request.limit /= 2;
+                }
+                fetched => break fetched,
+            }
         };
         events::waited(StageName::Poller, WaitsOn::Source, began);
-        fetched.map_err(|error: SocrataError| {
+        let page = fetched.map_err(|error: SocrataError| {
             RunError::Failed(PollError {
                 code: error.code().to_owned(),
                 stage: StageName::Poller.to_string(),
@@ -255,7 +268,8 @@ impl PollRun<'_> {
                 http_status: error.http_status(),
                 retryable: error.is_transient(),
             })
-        })
+        })?;
+        Ok((page, request.limit))
     }
 
     /// Publishes a page; while Kafka is away or the publisher is being rebuilt, the page waits.

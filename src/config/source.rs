@@ -18,7 +18,8 @@ settings! {
             "It travels in a header, which takes no other characters.";
         page_rows: usize = 10_000, Count(1..=50_000),
             "Rows asked for at a time (`$limit`).",
-            "A page is held in memory at about 1.3 KB a row, and the service answers at most 50,000.";
+            "A page is held in memory at about 1.3 KB a row; one of over 32 MiB and 2 KiB a row is asked for in \
+             halves. The service answers at most 50,000.";
         columns: Vec<String> = Vec::new(), Names,
             "The columns to ask for; none means all (`:*,*`). `unique_key` and `created_date` always come, \
              and so do all system fields, unless some are named: then only these.",

@@ -18,8 +18,11 @@ use crate::config::SourceSettings;
 use crate::retry::{AttemptError, Pace, RetryPolicy, retry};
 use crate::telemetry::labels::{NoPage, SourceCode};
 
-/// Bounds the memory that one answer can take (promise 10). 50,000 rows of the city are 70 MB.
+/// Bounds the memory that an answer of one row can take (promise 10).
 const MAX_BODY_BYTES: usize = 512 << 20;
+/// Bounds that of a page: rows of the city have 1.4 KB, so one that is larger holds rows as nobody expects.
+const PAGE_BYTES: usize = 32 << 20;
+const PAGE_BYTES_A_ROW: usize = 2 << 10;
 /// An answer that brings less within `source.read_timeout` brings nothing: a page would take days.
 const MIN_BYTES_IN_READ_TIMEOUT: usize = 1024;
 /// A chain of redirections that is longer leads nowhere.
@@ -93,7 +96,7 @@ impl SocrataClient {
         };
         let attempt = || async {
             let started = Instant::now();
-            let answer = self.attempt(&parameters).await;
+            let answer = self.attempt(&parameters, max_body_bytes(request.limit)).await;
             let code = answer.as_ref().err().map_or(SourceCode::Status(200), attempt_code);
             (self.observer)(&Attempt { code, duration: started.elapsed() });
             answer.map_err(|error| match error.is_transient() {
@@ -104,12 +107,16 @@ impl SocrataClient {
         retry(self.retry, pausing, attempt).await
     }
 
-    async fn attempt(&self, parameters: &[(&'static str, String)]) -> Result<Page, SocrataError> {
+    async fn attempt(
+        &self,
+        parameters: &[(&'static str, String)],
+        max_bytes: usize,
+    ) -> Result<Page, SocrataError> {
         let request = self.http.get(self.url.clone()).query(parameters);
         let response = request.send().await.map_err(request_error)?;
         let status = response.status();
         let headers = response.headers().clone();
-        let body = read_body(response, self.read_timeout).await?;
+        let body = read_body(response, self.read_timeout, max_bytes).await?;
         if status != StatusCode::OK {
             return Err(status_error(status, &headers, &body));
         }
@@ -155,17 +162,26 @@ fn attempt_code(error: &SocrataError) -> SourceCode {
     })
 }
 
-async fn read_body(mut response: Response, read_timeout: Duration) -> Result<Bytes, SocrataError> {
+/// How long the answer may be to a question for so many rows.
+fn max_body_bytes(rows: usize) -> usize {
+    if rows > 1 { PAGE_BYTES.max(rows.saturating_mul(PAGE_BYTES_A_ROW)) } else { MAX_BODY_BYTES }
+}
+
+async fn read_body(
+    mut response: Response,
+    read_timeout: Duration,
+    max_bytes: usize,
+) -> Result<Bytes, SocrataError> {
     let announced = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
-    let too_large = SocrataError::TooLarge { limit_bytes: MAX_BODY_BYTES };
-    if announced > MAX_BODY_BYTES {
+    let too_large = SocrataError::TooLarge { limit_bytes: max_bytes };
+    if announced > max_bytes {
         return Err(too_large);
     }
     let mut body = BytesMut::with_capacity(announced);
     // A byte now and then is silence too, though no wait for one of them is too long.
     let (mut since, mut received) = (Instant::now(), 0);
     while let Some(chunk) = response.chunk().await.map_err(body_read_error)? {
-        if body.len() + chunk.len() > MAX_BODY_BYTES {
+        if body.len() + chunk.len() > max_bytes {
             return Err(too_large);
         }
         body.extend_from_slice(&chunk);

@@ -48,6 +48,25 @@ async fn a_source_that_gives_fewer_rows_than_asked_for_is_read_to_its_end() {
 }
 
 #[tokio::test]
+async fn a_page_that_is_too_large_is_asked_for_in_halves() {
+    const ROWS: u64 = 100;
+    let directory = TempDir::new().unwrap();
+    let filler = format!("\"location_type\":\"{}\"", "x".repeat(400 << 10));
+    let rows: Vec<String> = (1..=ROWS).map(|key| with_member(key, &filler)).collect();
+    let simulator = simulate_lines(&directory, &rows);
+    let mut service = PROGRAM.service(&simulator.resource_url(), &[("source.page_rows", "100")]).await;
+    service.start().await;
+    let poll = service.poll().await;
+    let counts = &poll["counts"];
+    assert_eq!(
+        (&counts["fetched"], &counts["stored"], &counts["pages"]),
+        (&json!(ROWS), &json!(ROWS), &json!(2)),
+        "{poll:#}"
+    );
+    assert_eq!(simulator.requests(), 4, "all of 40 MiB, two halves, and the empty page");
+}
+
+#[tokio::test]
 async fn a_source_that_ignores_the_order_fails_the_poll_and_moves_no_cursor() {
     let directory = TempDir::new().unwrap();
     let rows: Vec<String> = (0..200).map(|key| row(key, 1).to_string()).collect();
