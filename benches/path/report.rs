@@ -76,8 +76,11 @@ impl Report {
             value
         });
         let latencies = self.latencies.iter().map(|latency| {
-            let Latency { rate, rows, seconds, p50_ms, p99_ms } = latency;
-            json!({ "rate": rate, "rows": rows, "seconds": seconds, "p50_ms": p50_ms, "p99_ms": p99_ms })
+            let Latency { rate, rows, seconds, p50_ms, p99_ms, poll_p50_ms, poll_p99_ms } = latency;
+            json!({
+                "rate": rate, "rows": rows, "seconds": seconds, "p50_ms": p50_ms, "p99_ms": p99_ms,
+                "poll_p50_ms": poll_p50_ms, "poll_p99_ms": poll_p99_ms,
+            })
         });
         let space = self.space.iter().map(|space| {
             let Space { kind, name, rows, bytes } = space;
@@ -169,21 +172,28 @@ impl fmt::Display for Report {
         let references = [&self.copy, &self.consumer];
         references.into_iter().flatten().try_for_each(|leg| self.leg(f, leg, true))?;
 
-        head(f, "answer of the source to committed rollup", &["rows", "rows/s", "p50 ms", "p99 ms"])?;
+        head(f, "answer of the source", &["", "", "to rollup", "to rollup", "to success", "to success"])?;
+        line(f, "", &["rows", "rows/s", "p50 ms", "p99 ms", "p50 ms", "p99 ms"].map(str::to_owned))?;
         for latency in &self.latencies {
             let cells = [
                 grouped(latency.rows),
                 format!("{:.1}", latency.rows as f64 / latency.seconds),
                 format!("{:.0}", latency.p50_ms),
                 format!("{:.0}", latency.p99_ms),
+                format!("{:.0}", latency.poll_p50_ms),
+                format!("{:.0}", latency.poll_p99_ms),
             ];
             line(f, &format!("a source that shows {} rows/s", grouped(latency.rate.into())), &cells)?;
         }
         writeln!(
             f,
-            "(each row: the fetched-at of its record, until a query every 5 ms saw the position move,"
+            "(to rollup, each row: the fetched-at of its record, until a query every 5 ms saw the position move,"
         )?;
-        writeln!(f, "which the transaction of rows and rollups moves; a poll a second; over 20 s)")?;
+        writeln!(
+            f,
+            "which the transaction of rows and rollups moves; to success, each poll: the fetched-at of"
+        )?;
+        writeln!(f, "its last page, until it had succeeded; a poll a second; over 20 s)")?;
 
         head(f, "space, tables with their indexes", &["rows", "MiB", "bytes/row", "bytes/row"])?;
         line(f, "", &["", "", "of its own", "of source"].map(str::to_owned))?;
