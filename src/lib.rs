@@ -51,6 +51,7 @@ pub mod poll;
 pub mod retry;
 mod screen;
 pub mod socrata;
+pub mod stage_name;
 pub mod store;
 pub mod supervision;
 pub mod telemetry;

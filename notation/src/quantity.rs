@@ -40,6 +40,11 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         .map_err(|error| format!("{error}; write a number and its unit, as 100ms, 30s, 1h or 7d"))
 }
 
+/// Writes a duration as it is read, in its largest units.
+pub fn written(duration: Duration) -> String {
+    humantime::format_duration(duration).to_string()
+}
+
 /// Returns a reader of numbers within bounds, for a flag.
 pub fn number<T>(
     bounds: RangeInclusive<T>,

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use nyc311_domain::{Borough, Rejection, ServiceRequest};
 
 use super::enriched_publisher::EnrichedPublisher;
+use crate::faults;
 use crate::kafka::{DerivedRecord, HeaderList, Record};
 use crate::messages::{BatchError, PublishEnriched, RawBatch};
 use crate::supervision::{Drain, Life, StageRef};
@@ -126,8 +127,15 @@ impl Handler<RawBatch> for Enricher {
         let _entered = span.enter();
         events::batch_seen(StageName::Enricher, batch.records.len());
         let mut tally = Tally::default();
-        let records =
-            batch.records.iter().map(|record| self.derive(batch.partition, record, &mut tally)).collect();
+        let spoiled = faults::spoiled(batch.records.len());
+        let derived = batch.records.iter().enumerate().map(|(index, record)| {
+            if spoiled.contains(&index) {
+                let half = Record { value: faults::half_of(&record.value), ..record.clone() };
+                return self.derive(batch.partition, &half, &mut tally);
+            }
+            self.derive(batch.partition, record, &mut tally)
+        });
+        let records = derived.collect();
         tally.report();
         let (partition, from, next_offset) = (batch.partition, batch.from, batch.to);
         let message = PublishEnriched { partition, opening, records, from, next_offset, note, group };

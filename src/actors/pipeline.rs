@@ -32,6 +32,7 @@ use super::raw_consumer::{RawConsumer, ToEnrichers};
 use super::raw_publisher::RawPublisher;
 use super::writer::Writer;
 use crate::config::Settings;
+use crate::exit_code;
 use crate::http::ControlState;
 use crate::kafka::consumer::ThreadSlot;
 use crate::kafka::topics::derived_max_bytes;
@@ -39,7 +40,6 @@ use crate::supervision::{
     Board, Child, Group, RestartPolicy, Root, Stage, StageKey, StageRef, Stalls, Watchdog, install_panic_hook,
 };
 use crate::telemetry::labels::StageName;
-use crate::{exit_code, faults};
 
 /// Which parts of the pipeline this process runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +62,6 @@ fn key(name: StageName, borough: Option<Borough>) -> StageKey {
 /// Runs the pipeline until it is told to stop or gives up, and returns the exit code of the process.
 pub fn run(settings: Settings, roles: Roles) -> i32 {
     install_panic_hook();
-    faults::arm(settings.faults.at_start.iter().copied());
     let listener = match TcpListener::bind(settings.http.listen) {
         Ok(listener) => Arc::new(listener),
         Err(error) => {

@@ -1,4 +1,4 @@
-//! Settings of the faults that tests of crashes arm.
+//! Settings of the faults that are armed on purpose.
 
 use super::form::{Described, Form, Shown, Switch};
 use super::section::settings;
@@ -9,11 +9,11 @@ settings! {
     /// Where the program breaks on purpose.
     FaultSettings "faults" {
         enabled: bool = false, Switch,
-            "Whether faults may be armed, for tests of crashes.",
-            "A process that serves anybody is not to be broken by a setting alone.";
+            "Whether faults may be armed, by `faults.at_start` and by `POST /v1/faults`.",
+            "Off, nothing can break the program on purpose: the API answers 403, and `faults.at_start` is refused.";
         at_start: Vec<Fault> = Vec::new(), Faults,
-            "Where the program breaks, and how, from its start on; `src/faults/point.rs` lists the points.",
-            "Refused unless faults.enabled is set; a point that does not exist would never be reached.";
+            "Where the program breaks, and how, from its start on, in every command; `nyc311 fault list` lists the points.",
+            "Refused unless faults.enabled is set; a point that does not exist would never be reached. Each ends by itself, after five minutes if it does not say otherwise.";
     }
 }
 

@@ -1,221 +1,288 @@
-//! What is to happen at which visit of which point, and how that is written.
+//! What is armed, which visit each fault strikes at, and when it ends.
 
-use std::fmt;
-use std::num::NonZeroU32;
-use std::str::FromStr;
-use std::time::Duration;
+use std::collections::VecDeque;
+use std::time::Instant;
 
-use nyc311_notation::quantity::parse_duration;
+use jiff::Timestamp;
 
-use super::point::Point;
+use super::fault::{Fault, FaultKind, Target};
+use crate::words::words;
 
-/// Says how faults are written.
-pub const FORM: &str = "faults as `writer:commit:after=abort` or, for the third visit of the point, \
-                        `writer:commit:after=abort@3`, separated by commas; kinds are `abort`, `panic`, `error`, `hang` \
-                        and `delay:500ms`";
+/// How many faults may be armed at a time: a game day has a handful, and each visit looks at all.
+pub const MOST_ARMED: usize = 64;
+/// How many that have ended are remembered, for whoever asks what became of them.
+const MOST_ENDED: usize = 32;
 
-/// What a point does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FaultKind {
-    Abort,
-    Panic,
-    Error,
-    Hang,
-    Delay(Duration),
+words! {
+    /// Where a fault is in its life.
+    FaultState {
+        Armed = "armed",
+        /// It has struck as often as it was to.
+        Spent = "spent",
+        /// Its time was over.
+        Expired = "expired",
+        /// Somebody has cleared it.
+        Cleared = "cleared",
+    }
 }
 
-/// One fault: it strikes once, at one visit of its point.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Fault {
-    pub point: Point,
-    pub kind: FaultKind,
-    /// Which visit, counted from 1 on.
-    pub visit: NonZeroU32,
+/// A fault that is armed, or was.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ArmedFault {
+    /// Counted from 1 on while the process lives.
+    pub id: u64,
+    pub fault: Fault,
+    pub state: FaultState,
+    pub armed_at: Timestamp,
+    /// When it ends by itself, or when it has ended.
+    pub ends_at: Timestamp,
+    /// How often its target was visited while it was armed.
+    pub visits: u64,
+    /// How often it has struck.
+    pub hits: u64,
 }
 
-/// Why a text names no fault.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum FaultError {
-    #[error("has {0:?}, which is not POINT=KIND or POINT=KIND@VISIT")]
-    Form(String),
-    #[error("names the point {name:?}, which does not exist; the nearest name is {nearest}")]
-    UnknownPoint { name: String, nearest: Point },
-    #[error("has the kind {0:?}, which does not exist")]
-    UnknownKind(String),
-    #[error("has a delay that {0}")]
-    Delay(String),
-    #[error("has the visit {0:?}, which is not a whole number from 1 on")]
-    Visit(String),
-    #[error("has two faults for visit {visit} of {point}")]
-    Twice { point: Point, visit: NonZeroU32 },
+impl ArmedFault {
+    fn is_spent(&self) -> bool {
+        self.hits >= self.fault.count.get()
+    }
 }
 
-impl fmt::Display for FaultKind {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Abort => formatter.write_str("abort"),
-            Self::Panic => formatter.write_str("panic"),
-            Self::Error => formatter.write_str("error"),
-            Self::Hang => formatter.write_str("hang"),
-            Self::Delay(delay) => write!(formatter, "delay:{}ms", delay.as_millis()),
+struct Entry {
+    shown: ArmedFault,
+    ends: Instant,
+    random: fastrand::Rng,
+}
+
+impl Entry {
+    /// Counts a visit and says whether it is one to strike at.
+    fn is_due(&mut self) -> bool {
+        self.shown.visits += 1;
+        let fault = &self.shown.fault;
+        let Some(behind) = self.shown.visits.checked_sub(fault.skip + 1) else { return false };
+        if behind % fault.every != 0 || self.shown.is_spent() {
+            return false;
         }
+        fault.chance.is_none_or(|chance| self.random.f64() < chance.probability)
     }
 }
 
-impl FromStr for FaultKind {
-    type Err = FaultError;
-
-    fn from_str(text: &str) -> Result<Self, FaultError> {
-        Ok(match text.split_once(':') {
-            None if text == "abort" => Self::Abort,
-            None if text == "panic" => Self::Panic,
-            None if text == "error" => Self::Error,
-            None if text == "hang" => Self::Hang,
-            Some(("delay", delay)) => {
-                Self::Delay(parse_duration(delay).map_err(|error| FaultError::Delay(error.to_string()))?)
-            }
-            _ => return Err(FaultError::UnknownKind(text.to_owned())),
-        })
-    }
+/// All faults of the process.
+pub(super) struct Plan {
+    armed: Vec<Entry>,
+    ended: VecDeque<ArmedFault>,
+    last_id: u64,
+    /// Whether a thread waits for the next end.
+    pub(super) is_watched: bool,
 }
-
-impl fmt::Display for Fault {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}={}", self.point, self.kind)?;
-        match self.visit {
-            NonZeroU32::MIN => Ok(()),
-            visit => write!(formatter, "@{visit}"),
-        }
-    }
-}
-
-impl FromStr for Fault {
-    type Err = FaultError;
-
-    fn from_str(text: &str) -> Result<Self, FaultError> {
-        let (name, told) = text.split_once('=').ok_or_else(|| FaultError::Form(text.to_owned()))?;
-        let (kind, visit) = match told.split_once('@') {
-            None => (told, NonZeroU32::MIN),
-            Some((kind, visit)) => (kind, visit.parse().map_err(|_| FaultError::Visit(visit.to_owned()))?),
-        };
-        let point = Point::find(name).ok_or_else(|| FaultError::UnknownPoint {
-            name: name.to_owned(),
-            nearest: Point::nearest(name),
-        })?;
-        Ok(Self { point, kind: kind.parse()?, visit })
-    }
-}
-
-/// Reads faults that are separated by commas; an empty text has none.
-///
-/// # Errors
-/// The first that is none, or that no visit would ever come to.
-pub fn parse(text: &str) -> Result<Vec<Fault>, FaultError> {
-    let mut faults: Vec<Fault> = Vec::new();
-    for written in text.split(',').map(str::trim).filter(|written| !written.is_empty()) {
-        let fault: Fault = written.parse()?;
-        if faults.iter().any(|other| (other.point, other.visit) == (fault.point, fault.visit)) {
-            return Err(FaultError::Twice { point: fault.point, visit: fault.visit });
-        }
-        faults.push(fault);
-    }
-    Ok(faults)
-}
-
-/// A fault, and how many visits of its point are to come until it strikes.
-#[derive(Debug)]
-struct Armed {
-    point: Point,
-    kind: FaultKind,
-    visits_left: u32,
-}
-
-/// What is armed.
-#[derive(Debug)]
-pub(super) struct Plan(Vec<Armed>);
 
 impl Plan {
     pub(super) const fn new() -> Self {
-        Self(Vec::new())
+        Self { armed: Vec::new(), ended: VecDeque::new(), last_id: 0, is_watched: false }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    pub(super) fn count(&self) -> usize {
+        self.armed.len()
     }
 
-    pub(super) fn arm(&mut self, Fault { point, kind, visit }: Fault) {
-        self.0.push(Armed { point, kind, visits_left: visit.get() });
+    pub(super) fn armed(&self) -> Vec<ArmedFault> {
+        self.armed.iter().map(|entry| entry.shown).collect()
     }
 
-    /// Counts a visit; returns what it is to do, which is armed no longer.
-    pub(super) fn due(&mut self, point: Point) -> Option<FaultKind> {
-        for armed in self.0.iter_mut().filter(|armed| armed.point == point) {
-            armed.visits_left = armed.visits_left.saturating_sub(1);
+    /// Returns those that have ended, the last one first.
+    pub(super) fn ended(&self) -> Vec<ArmedFault> {
+        self.ended.iter().rev().copied().collect()
+    }
+
+    pub(super) fn find(&self, id: u64) -> Option<ArmedFault> {
+        let armed = self.armed.iter().map(|entry| &entry.shown);
+        armed.chain(&self.ended).find(|fault| fault.id == id).copied()
+    }
+
+    /// Arms a fault; none where there are as many as there may be.
+    pub(super) fn arm(&mut self, fault: Fault, now: Instant) -> Option<ArmedFault> {
+        if self.armed.len() >= MOST_ARMED {
+            return None;
         }
-        let due = self.0.iter().position(|armed| armed.visits_left == 0)?;
-        Some(self.0.remove(due).kind)
+        self.last_id += 1;
+        let armed_at = Timestamp::now();
+        let shown = ArmedFault {
+            id: self.last_id,
+            fault,
+            state: FaultState::Armed,
+            armed_at,
+            ends_at: armed_at.saturating_add(fault.expires_in).unwrap_or(armed_at),
+            visits: 0,
+            hits: 0,
+        };
+        let random = fastrand::Rng::with_seed(fault.chance.map_or(0, |chance| chance.seed));
+        self.armed.push(Entry { shown, ends: now + fault.expires_in, random });
+        Some(shown)
+    }
+
+    /// Counts a visit of a target, and returns the fault that strikes at it: of several the one that was
+    /// armed first. The others strike at a later visit.
+    pub(super) fn due(&mut self, target: Target, now: Instant) -> Option<ArmedFault> {
+        let mut struck: Option<ArmedFault> = None;
+        let meant = |entry: &&mut Entry| entry.shown.fault.target == target && entry.ends > now;
+        for entry in self.armed.iter_mut().filter(meant) {
+            if entry.is_due() && struck.is_none() {
+                entry.shown.hits += 1;
+                struck = Some(entry.shown);
+            }
+        }
+        struck
+    }
+
+    /// Returns until when a fault is armed; none where it has ended.
+    pub(super) fn end_of(&self, id: u64) -> Option<Instant> {
+        self.armed.iter().find(|entry| entry.shown.id == id).map(|entry| entry.ends)
+    }
+
+    /// Returns when the next fault ends by itself.
+    pub(super) fn next_end(&self) -> Option<Instant> {
+        self.armed.iter().map(|entry| entry.ends).min()
+    }
+
+    /// Ends what has struck often enough, and what is armed no longer. A thread that hangs is held by its
+    /// fault until that expires or is cleared.
+    pub(super) fn settle(&mut self, now: Instant) -> Vec<ArmedFault> {
+        self.end_where(|entry| {
+            if entry.shown.is_spent() && entry.shown.fault.kind != FaultKind::Hang {
+                Some(FaultState::Spent)
+            } else {
+                (entry.ends <= now).then_some(FaultState::Expired)
+            }
+        })
+    }
+
+    /// Clears one fault, or all.
+    pub(super) fn clear(&mut self, id: Option<u64>) -> Vec<ArmedFault> {
+        self.end_where(|entry| id.is_none_or(|id| entry.shown.id == id).then_some(FaultState::Cleared))
+    }
+
+    fn end_where(&mut self, end: impl Fn(&Entry) -> Option<FaultState>) -> Vec<ArmedFault> {
+        let mut ended = Vec::new();
+        self.armed.retain_mut(|entry| {
+            let Some(state) = end(entry) else { return true };
+            (entry.shown.state, entry.shown.ends_at) = (state, Timestamp::now());
+            ended.push(entry.shown);
+            false
+        });
+        self.ended.extend(&ended);
+        self.ended.drain(..self.ended.len().saturating_sub(MOST_ENDED));
+        ended
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::faults::parse;
+    use crate::faults::point::Point;
 
-    const COMMITTED: Point = Point::named("writer:commit:after");
+    const COMMITTED: Target = Target::Point(Point::named("writer:commit:after"));
 
-    #[test]
-    fn faults_are_read_as_they_are_written() {
-        let text = "writer:commit:after=abort,writer:commit:after=delay:500ms@3,poller:finish:before=hang@2";
-        let faults = parse(text).unwrap();
-        assert_eq!(faults.len(), 3);
-        assert_eq!(
-            (faults[0].point, faults[0].kind, faults[0].visit.get()),
-            (COMMITTED, FaultKind::Abort, 1)
-        );
-        assert_eq!(
-            (faults[1].kind, faults[1].visit.get()),
-            (FaultKind::Delay(Duration::from_millis(500)), 3)
-        );
-        let written: Vec<String> = faults.iter().map(Fault::to_string).collect();
-        assert_eq!(written.join(","), text);
-        assert_eq!(parse(" writer:commit:after=panic , writer:commit:after=error@2 ,").unwrap().len(), 2);
-        assert_eq!(parse("").unwrap(), []);
-    }
-
-    #[test]
-    fn what_is_no_fault_is_refused_with_what_is_wrong() {
-        for (text, expected) in [
-            (
-                "writer:commit:after",
-                "has \"writer:commit:after\", which is not POINT=KIND or POINT=KIND@VISIT",
-            ),
-            ("writer:comit:after=abort", "the nearest name is writer:commit:after"),
-            ("writer:commit:after=explode", "has the kind \"explode\", which does not exist"),
-            ("writer:commit:after=delay", "has the kind \"delay\", which does not exist"),
-            ("writer:commit:after=delay:5", "has a delay that has no unit"),
-            ("writer:commit:after=abort@0", "has the visit \"0\", which is not a whole number from 1 on"),
-            ("writer:commit:after=abort@x", "has the visit \"x\", which is not a whole number from 1 on"),
-            (
-                "writer:commit:after=abort,writer:commit:after=hang",
-                "has two faults for visit 1 of writer:commit:after",
-            ),
-        ] {
-            let error = parse(text).unwrap_err().to_string();
-            assert!(error.contains(expected), "{text}: {error}");
-        }
-    }
-
-    #[test]
-    fn each_fault_strikes_once_at_its_visit() {
+    fn armed(text: &str, now: Instant) -> Plan {
         let mut plan = Plan::new();
-        for fault in parse("writer:commit:after=error@3,writer:commit:after=panic@2").unwrap() {
-            plan.arm(fault);
+        for fault in parse(text).unwrap() {
+            plan.arm(fault, now).unwrap();
         }
-        let other = Point::named("writer:commit:before");
-        assert_eq!(plan.due(other), None);
-        let struck: Vec<_> = (0..3).map(|_| plan.due(COMMITTED)).collect();
-        assert_eq!(struck, [None, Some(FaultKind::Panic), Some(FaultKind::Error)]);
-        assert!(plan.is_empty());
-        assert_eq!(plan.due(COMMITTED), None);
+        plan
+    }
+
+    /// Visits a target so often, and returns which visits were struck, counted from 1.
+    fn struck(plan: &mut Plan, now: Instant, visits: u32) -> Vec<u32> {
+        let mut visit = |_: &u32| {
+            let due = plan.due(COMMITTED, now).is_some();
+            plan.settle(now);
+            due
+        };
+        (1..=visits).filter(|number| visit(number)).collect()
+    }
+
+    #[test]
+    fn a_fault_strikes_at_the_visits_that_it_is_told() {
+        let now = Instant::now();
+        for (told, expected) in [
+            ("", &[1][..]),
+            ("@3", &[3]),
+            (";count=3", &[1, 2, 3]),
+            ("@3;every=4;count=3", &[3, 7, 11]),
+            (";every=5;count=100", &[1, 6, 11, 16]),
+            (";probability=1;count=2", &[1, 2]),
+        ] {
+            let mut plan = armed(&format!("writer:commit:after=error{told}"), now);
+            assert_eq!(struck(&mut plan, now, 20), expected, "{told}");
+        }
+    }
+
+    #[test]
+    fn a_seed_strikes_the_same_visits_again_and_another_one_others() {
+        let now = Instant::now();
+        let run = |seed: u32| {
+            let text = format!("writer:commit:after=error;probability=0.3;count=1000;seed={seed}");
+            struck(&mut armed(&text, now), now, 1_000)
+        };
+        assert_eq!(run(7), run(7));
+        assert_ne!(run(7), run(8));
+        assert!((200..400).contains(&run(7).len()), "{}", run(7).len());
+    }
+
+    #[test]
+    fn one_fault_strikes_at_a_visit_and_the_other_at_the_next() {
+        let now = Instant::now();
+        let mut plan = armed("writer:commit:after=error,writer:commit:after=panic,writer=kill", now);
+        let kinds: Vec<_> = (0..3)
+            .map(|_| {
+                let due = plan.due(COMMITTED, now).map(|due| due.fault.kind);
+                plan.settle(now);
+                due
+            })
+            .collect();
+        assert!(matches!(kinds[..], [Some(FaultKind::Error(_)), Some(FaultKind::Panic), None]), "{kinds:?}");
+        let left = plan.armed();
+        assert_eq!((left.len(), left[0].fault.kind, left[0].visits), (1, FaultKind::Kill, 0));
+        let ended: Vec<_> = plan.ended().iter().map(|fault| (fault.id, fault.state, fault.hits)).collect();
+        assert_eq!(ended, [(2, FaultState::Spent, 1), (1, FaultState::Spent, 1)]);
+    }
+
+    #[test]
+    fn a_fault_ends_when_its_time_is_over_and_strikes_no_more() {
+        let now = Instant::now();
+        let mut plan = armed("writer:commit:after=error;expires_in=1m,writer=kill", now);
+        assert_eq!(plan.next_end(), Some(now + Duration::from_secs(60)));
+        let later = now + Duration::from_secs(61);
+        assert!(plan.due(COMMITTED, later).is_none());
+        let ended: Vec<_> = plan.settle(later).iter().map(|fault| (fault.id, fault.state)).collect();
+        assert_eq!(ended, [(1, FaultState::Expired)]);
+        assert_eq!((plan.armed().len(), plan.end_of(1)), (1, None));
+    }
+
+    #[test]
+    fn a_hang_holds_its_thread_until_it_is_cleared() {
+        let now = Instant::now();
+        let mut plan = armed("writer:commit:after=hang", now);
+        assert_eq!(struck(&mut plan, now, 3), [1]);
+        assert!(plan.end_of(1).is_some());
+        assert_eq!(plan.clear(Some(2)), []);
+        assert_eq!(plan.clear(Some(1)).len(), 1);
+        assert_eq!((plan.end_of(1), plan.find(1).unwrap().state), (None, FaultState::Cleared));
+    }
+
+    #[test]
+    fn there_is_a_bound_on_what_is_armed_and_on_what_is_remembered() {
+        let now = Instant::now();
+        let mut plan = Plan::new();
+        let fault = parse("writer=kill").unwrap()[0];
+        for _ in 0..MOST_ARMED {
+            assert!(plan.arm(fault, now).is_some());
+        }
+        assert!(plan.arm(fault, now).is_none());
+        assert_eq!(plan.clear(None).len(), MOST_ARMED);
+        assert_eq!((plan.count(), plan.ended().len()), (0, MOST_ENDED));
+        assert_eq!(plan.ended()[0].id, MOST_ARMED as u64);
     }
 }

@@ -2,39 +2,54 @@
 
 use std::fmt;
 
+use super::failure::Calls;
 use crate::words::is_same;
 
-/// A point that the code visits, named `stage:effect:before` or `stage:effect:after`.
+/// A point that the code visits, named `stage:effect:before` or `stage:effect:after`, and what the code there
+/// calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Point(&'static str);
+pub struct Point {
+    name: &'static str,
+    calls: Calls,
+}
+
+/// Declares points by what is called there.
+macro_rules! points {
+    ($($calls:ident $name:literal,)*) => {
+        &[$(Point { name: $name, calls: Calls::$calls }),*]
+    };
+}
 
 /// Every point there is, in the order of a row's way.
-pub const POINTS: &[Point] = &[
-    Point("raw_publisher:publish:before"),
+pub const POINTS: &[Point] = points! {
+    // Each request to the source, also one that is repeated.
+    Source "poller:fetch:before",
+    Source "poller:fetch:after",
+    Kafka "raw_publisher:publish:before",
     // In the middle of a page.
-    Point("raw_publisher:second_half:before"),
-    Point("raw_publisher:publish:after"),
-    Point("poller:record_page:before"),
-    Point("poller:record_page:after"),
-    Point("poller:begin_storing:before"),
-    Point("poller:begin_storing:after"),
-    Point("poller:finish:before"),
-    Point("poller:finish:after"),
-    Point("enriched_publisher:commit:before"),
-    Point("enriched_publisher:commit:after"),
+    Kafka "raw_publisher:second_half:before",
+    Kafka "raw_publisher:publish:after",
+    OwnedDatabase "poller:record_page:before",
+    OwnedDatabase "poller:record_page:after",
+    OwnedDatabase "poller:begin_storing:before",
+    OwnedDatabase "poller:begin_storing:after",
+    OwnedDatabase "poller:finish:before",
+    OwnedDatabase "poller:finish:after",
+    Kafka "enriched_publisher:commit:before",
+    Kafka "enriched_publisher:commit:after",
     // In the place of a commit where `kafka.transactions = false`.
-    Point("enriched_publisher:flush:after"),
-    Point("enriched_consumer:claim:before"),
-    Point("enriched_consumer:claim:after"),
+    Kafka "enriched_publisher:flush:after",
+    Database "enriched_consumer:claim:before",
+    Database "enriched_consumer:claim:after",
     // Before the transaction begins; the commit is its end.
-    Point("writer:write:before"),
-    Point("writer:commit:before"),
-    Point("writer:commit:after"),
-    Point("environment:take_up:before"),
-    Point("environment:take_up:after"),
-    Point("environment:note_loss:before"),
-    Point("environment:note_loss:after"),
-];
+    OwnedDatabase "writer:write:before",
+    OwnedDatabase "writer:commit:before",
+    OwnedDatabase "writer:commit:after",
+    Database "environment:take_up:before",
+    Database "environment:take_up:after",
+    Database "environment:note_loss:before",
+    Database "environment:note_loss:after",
+};
 
 impl Point {
     /// Finds a point while the program is compiled, which fails where there is none of this name.
@@ -42,7 +57,7 @@ impl Point {
     pub const fn named(name: &str) -> Self {
         let mut at = 0;
         while at < POINTS.len() {
-            if is_same(POINTS[at].0, name) {
+            if is_same(POINTS[at].name, name) {
                 return POINTS[at];
             }
             at += 1;
@@ -52,32 +67,37 @@ impl Point {
 
     /// Finds a point by its name.
     pub fn find(name: &str) -> Option<Self> {
-        POINTS.iter().copied().find(|point| point.0 == name)
+        POINTS.iter().copied().find(|point| point.name == name)
     }
 
     /// Finds the point whose name is most like this one.
     pub fn nearest(name: &str) -> Self {
-        let likeness = |point: &Self| strsim::normalized_damerau_levenshtein(name, point.0);
+        let likeness = |point: &Self| strsim::normalized_damerau_levenshtein(name, point.name);
         let nearest = POINTS.iter().copied().max_by(|one, other| likeness(one).total_cmp(&likeness(other)));
         nearest.unwrap_or(POINTS[0])
     }
 
     /// Returns its name.
     pub fn name(self) -> &'static str {
-        self.0
+        self.name
+    }
+
+    /// Returns what is called there, which decides how that can fail.
+    pub fn calls(self) -> Calls {
+        self.calls
     }
 }
 
 impl fmt::Display for Point {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.0)
+        formatter.write_str(self.name)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::labels::StageName;
+    use crate::stage_name::StageName;
 
     #[test]
     fn a_name_says_stage_effect_and_side() {

@@ -20,7 +20,7 @@ use rdkafka::types::RDKafkaConfRes;
 
 use crate::causes::Cause;
 use crate::error_policy::{CommandEnd, Directive, ErrorPolicy};
-use crate::faults::Injected;
+use crate::faults::{Failure, Injected};
 
 /// What to do about brokers that give no answer that the pipeline can use.
 pub const MEND_ADDRESS: &str = "see that the brokers run where kafka.bootstrap_servers says, and that kafka.properties suits \
@@ -93,22 +93,8 @@ impl KafkaError {
         Self::Other { detail: detail.into(), source: None }
     }
 
-    /// Keeps what caused the error.
-    pub(crate) fn caused_by(mut self, cause: impl Error + Send + Sync + 'static) -> Self {
-        match &mut self {
-            Self::Unavailable { source, .. }
-            | Self::Fenced { source, .. }
-            | Self::Mismatch { source, .. }
-            | Self::Fatal { source, .. }
-            | Self::Other { source, .. } => *source = Some(Arc::new(cause)),
-            Self::TooLarge => {}
-        }
-        self
-    }
-}
-
-impl From<ClientError> for KafkaError {
-    fn from(error: ClientError) -> Self {
+    /// Classifies a failure by the code that librdkafka gives it.
+    fn of_code(code: Option<RDKafkaErrorCode>, text: String) -> Self {
         use RDKafkaErrorCode::{
             AllBrokersDown, BrokerNotAvailable, BrokerTransportFailure, CoordinatorLoadInProgress,
             CoordinatorNotAvailable, Fatal, Fenced, FencedInstanceId, InvalidProducerEpoch,
@@ -118,30 +104,7 @@ impl From<ClientError> for KafkaError {
             TimedOutQueue, UnknownPartition, UnknownProducerId, UnknownTopic, UnknownTopicOrPartition,
             WaitingForCoordinator,
         };
-        match &error {
-            // Not kept as a source: it quotes the value, which may be a secret.
-            ClientError::ClientConfig(outcome, detail, name, _) => {
-                return Self::mismatch(refused_property(*outcome, detail, name));
-            }
-            // Without a broker being asked yet, only the machine's limits are no fault of the properties.
-            ClientError::ClientCreation(detail) if !detail.starts_with("Failed to create") => {
-                return Self::mismatch(format!("kafka.properties cannot work: {detail}")).caused_by(error);
-            }
-            _ => {}
-        }
-        let text = error.to_string();
-        let code = match &error {
-            ClientError::Transaction(inner) => Some(inner.code()),
-            ClientError::AdminOp(code) => Some(*code),
-            other => other.rdkafka_error_code(),
-        };
-        if let ClientError::Transaction(inner) = &error
-            && inner.is_fatal()
-            && !matches!(inner.code(), Fenced | ProducerFenced | InvalidProducerEpoch | FencedInstanceId)
-        {
-            return Self::fatal(text).caused_by(error);
-        }
-        let classified = match code {
+        match code {
             Some(Fatal | OutOfOrderSequenceNumber | UnknownProducerId) => Self::fatal(text),
             Some(Fenced | ProducerFenced | InvalidProducerEpoch | FencedInstanceId) => Self::fenced(text),
             Some(MessageSizeTooLarge) => Self::TooLarge,
@@ -169,8 +132,50 @@ impl From<ClientError> for KafkaError {
                 | WaitingForCoordinator,
             ) => Self::unavailable(text),
             _ => Self::other(text),
+        }
+    }
+
+    /// Keeps what caused the error.
+    pub(crate) fn caused_by(mut self, cause: impl Error + Send + Sync + 'static) -> Self {
+        match &mut self {
+            Self::Unavailable { source, .. }
+            | Self::Fenced { source, .. }
+            | Self::Mismatch { source, .. }
+            | Self::Fatal { source, .. }
+            | Self::Other { source, .. } => *source = Some(Arc::new(cause)),
+            Self::TooLarge => {}
+        }
+        self
+    }
+}
+
+impl From<ClientError> for KafkaError {
+    fn from(error: ClientError) -> Self {
+        use RDKafkaErrorCode::{Fenced, FencedInstanceId, InvalidProducerEpoch, ProducerFenced};
+        match &error {
+            // Not kept as a source: it quotes the value, which may be a secret.
+            ClientError::ClientConfig(outcome, detail, name, _) => {
+                return Self::mismatch(refused_property(*outcome, detail, name));
+            }
+            // Without a broker being asked yet, only the machine's limits are no fault of the properties.
+            ClientError::ClientCreation(detail) if !detail.starts_with("Failed to create") => {
+                return Self::mismatch(format!("kafka.properties cannot work: {detail}")).caused_by(error);
+            }
+            _ => {}
+        }
+        let text = error.to_string();
+        let code = match &error {
+            ClientError::Transaction(inner) => Some(inner.code()),
+            ClientError::AdminOp(code) => Some(*code),
+            other => other.rdkafka_error_code(),
         };
-        classified.caused_by(error)
+        if let ClientError::Transaction(inner) = &error
+            && inner.is_fatal()
+            && !matches!(inner.code(), Fenced | ProducerFenced | InvalidProducerEpoch | FencedInstanceId)
+        {
+            return Self::fatal(text).caused_by(error);
+        }
+        Self::of_code(code, text).caused_by(error)
     }
 }
 
@@ -191,14 +196,41 @@ fn refused_property(outcome: RDKafkaConfRes, detail: &str, name: &str) -> String
 }
 
 impl From<Injected> for KafkaError {
+    /// Makes of an injected failure what the real one is made of: the code that librdkafka gives it.
     fn from(fault: Injected) -> Self {
-        Self::unavailable(fault.to_string()).caused_by(fault)
+        let code = match fault.failure {
+            Failure::Refused => RDKafkaErrorCode::BrokerTransportFailure,
+            Failure::Timeout => RDKafkaErrorCode::OperationTimedOut,
+            Failure::Cut => RDKafkaErrorCode::NetworkException,
+            Failure::DiskFull => RDKafkaErrorCode::KafkaStorageError,
+            Failure::Fenced => RDKafkaErrorCode::ProducerFenced,
+            Failure::NotAuthorized => RDKafkaErrorCode::TopicAuthorizationFailed,
+            Failure::NoLeader => RDKafkaErrorCode::LeaderNotAvailable,
+            Failure::NoCoordinator => RDKafkaErrorCode::CoordinatorNotAvailable,
+            Failure::TooFewReplicas => RDKafkaErrorCode::NotEnoughReplicas,
+            Failure::TooLarge => RDKafkaErrorCode::MessageSizeTooLarge,
+            Failure::ClientFatal => RDKafkaErrorCode::Fatal,
+            // Of no call to a broker.
+            Failure::Throttled
+            | Failure::ServerError
+            | Failure::Rejected
+            | Failure::NotJson
+            | Failure::SerializationFailure
+            | Failure::Deadlock
+            | Failure::LockTimeout
+            | Failure::TooManyConnections
+            | Failure::AdminShutdown
+            | Failure::ReadOnly
+            | Failure::DataRefused => RDKafkaErrorCode::Unknown,
+        };
+        Self::of_code(Some(code), fault.to_string()).caused_by(fault)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::faults::{Calls, Point};
 
     fn refused(name: &str, value: &str) -> String {
         let mut config = rdkafka::ClientConfig::new();
@@ -223,6 +255,22 @@ mod tests {
             assert!(text.contains("kafka.properties") && text.contains(name), "{text}");
             assert!(text.contains(expected), "{text}");
             assert!(!text.contains("hunter") && !text.contains("7777"), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_injected_failure_is_answered_like_the_real_one() {
+        for failure in Calls::Kafka.failures() {
+            let expected = match failure {
+                Failure::Fenced => Directive::OpenAnew,
+                Failure::TooLarge => Directive::DeadLetter,
+                Failure::ClientFatal => Directive::RebuildClient,
+                Failure::NotAuthorized => Directive::Fail,
+                _ => Directive::Wait,
+            };
+            let point = Point::named("enriched_publisher:commit:before");
+            let error = KafkaError::from(Injected { point, failure });
+            assert_eq!(error.policy().directive, expected, "{failure}");
         }
     }
 

@@ -15,6 +15,7 @@ use super::page::{Page, PageHead};
 use super::query::PageRequest;
 use crate::causes::{self, Cause};
 use crate::config::SourceSettings;
+use crate::fault_point;
 use crate::retry::{AttemptError, Pace, RetryPolicy, retry};
 use crate::telemetry::labels::{NoPage, SourceCode};
 
@@ -112,6 +113,7 @@ impl SocrataClient {
         parameters: &[(&'static str, String)],
         max_bytes: usize,
     ) -> Result<Page, SocrataError> {
+        fault_point!("poller:fetch:before");
         let request = self.http.get(self.url.clone()).query(parameters);
         let response = request.send().await.map_err(request_error)?;
         let status = response.status();
@@ -121,7 +123,9 @@ impl SocrataClient {
             return Err(status_error(status, &headers, &body));
         }
         let head = page_head(&headers);
-        Page::slice(body.clone(), head).map_err(|malformed| body_error(&body, malformed))
+        let page = Page::slice(body.clone(), head).map_err(|malformed| body_error(&body, malformed))?;
+        fault_point!("poller:fetch:after");
+        Ok(page)
     }
 }
 
@@ -260,18 +264,7 @@ fn status_error(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Socrata
         text if text.is_empty() => status.canonical_reason().unwrap_or("no message").to_lowercase(),
         text => text,
     });
-    let (http_status, code) = (status.as_u16(), said.code);
-    // 202 is Socrata's "still working on it, ask again".
-    let later = status.is_server_error()
-        || matches!(
-            status,
-            StatusCode::ACCEPTED | StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS
-        );
-    if later {
-        SocrataError::Unavailable { http_status, code, message, retry_after: retry_after(headers) }
-    } else {
-        SocrataError::Rejected { http_status, code, message }
-    }
+    SocrataError::of_status(status, said.code, message, retry_after(headers))
 }
 
 /// Reads `Retry-After`: seconds, or a date by the answer's own clock.

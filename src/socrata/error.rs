@@ -1,9 +1,13 @@
 //! What can go wrong between the poller and the source, named where it is born.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use reqwest::StatusCode;
 
 use crate::causes::Cause;
 use crate::error_policy::{CommandEnd, Directive, ErrorPolicy};
+use crate::faults::{Failure, Injected};
 
 /// A page that could not be had. The innermost text of its source stands in its own.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -29,6 +33,27 @@ pub enum SocrataError {
 }
 
 impl SocrataError {
+    /// Tells a service that asks to come back later from one that says no.
+    pub(super) fn of_status(
+        status: StatusCode,
+        code: Option<String>,
+        message: String,
+        retry_after: Option<Duration>,
+    ) -> Self {
+        let http_status = status.as_u16();
+        // 202 is Socrata's "still working on it, ask again".
+        let later = status.is_server_error()
+            || matches!(
+                status,
+                StatusCode::ACCEPTED | StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS
+            );
+        if later {
+            Self::Unavailable { http_status, code, message, retry_after }
+        } else {
+            Self::Rejected { http_status, code, message }
+        }
+    }
+
     /// Returns the stable name under which a poll reports the error.
     pub fn code(&self) -> &'static str {
         match self {
@@ -114,9 +139,63 @@ impl SocrataError {
     }
 }
 
+impl From<Injected> for SocrataError {
+    /// Makes of an injected failure what the client makes of the real one.
+    fn from(fault: Injected) -> Self {
+        let detail = fault.to_string();
+        let status = match fault.failure {
+            Failure::Timeout => return Self::TimedOut { detail, source: Some(Arc::new(fault)) },
+            Failure::Cut => return Self::Truncated { detail, source: Some(Arc::new(fault)) },
+            Failure::NotJson => return Self::NotJson { detail },
+            Failure::Throttled => StatusCode::TOO_MANY_REQUESTS,
+            Failure::ServerError => StatusCode::SERVICE_UNAVAILABLE,
+            Failure::Rejected => StatusCode::BAD_REQUEST,
+            Failure::NotAuthorized => StatusCode::FORBIDDEN,
+            Failure::Refused
+            // Of no call to a source.
+            | Failure::DiskFull
+            | Failure::Fenced
+            | Failure::NoLeader
+            | Failure::NoCoordinator
+            | Failure::TooFewReplicas
+            | Failure::TooLarge
+            | Failure::ClientFatal
+            | Failure::SerializationFailure
+            | Failure::Deadlock
+            | Failure::LockTimeout
+            | Failure::TooManyConnections
+            | Failure::AdminShutdown
+            | Failure::ReadOnly
+            | Failure::DataRefused => {
+                return Self::Unreachable { detail, source: Some(Arc::new(fault)) };
+            }
+        };
+        Self::of_status(status, None, detail, None)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::faults::{Calls, Point};
+
+    #[test]
+    fn an_injected_failure_is_answered_like_the_real_one() {
+        let code = |failure| {
+            SocrataError::from(Injected { point: Point::named("poller:fetch:before"), failure }).code()
+        };
+        for failure in Calls::Source.failures() {
+            let expected = match failure {
+                Failure::Timeout => "source_timed_out",
+                Failure::Cut => "source_truncated",
+                Failure::Throttled | Failure::ServerError => "source_unavailable",
+                Failure::Rejected | Failure::NotAuthorized => "source_rejected",
+                Failure::NotJson => "source_not_json",
+                _ => "source_unreachable",
+            };
+            assert_eq!(code(failure), expected, "{failure}");
+        }
+    }
 
     #[test]
     fn every_row_of_the_table_is_followed() {

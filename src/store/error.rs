@@ -12,7 +12,7 @@ use tokio_postgres::error::SqlState;
 use super::error_kind::StoreErrorKind;
 use crate::causes::{self, Cause};
 use crate::error_policy::{Directive, ErrorPolicy};
-use crate::faults::Injected;
+use crate::faults::{Failure, Injected};
 
 /// Why the store could not do what it was asked. The text of its source stands in its own.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -165,14 +165,44 @@ impl From<PoolError> for StoreError {
 }
 
 impl From<Injected> for StoreError {
+    /// Makes of an injected failure what the real one is made of: its code, or the loss of the connection.
     fn from(fault: Injected) -> Self {
-        Self::Unavailable { detail: fault.to_string(), source: Some(Arc::new(fault)) }
+        let sqlstate = match fault.failure {
+            Failure::SerializationFailure => SqlState::T_R_SERIALIZATION_FAILURE,
+            Failure::Deadlock => SqlState::T_R_DEADLOCK_DETECTED,
+            Failure::LockTimeout => SqlState::LOCK_NOT_AVAILABLE,
+            Failure::Timeout => SqlState::QUERY_CANCELED,
+            Failure::DiskFull => SqlState::DISK_FULL,
+            Failure::TooManyConnections => SqlState::TOO_MANY_CONNECTIONS,
+            Failure::AdminShutdown => SqlState::ADMIN_SHUTDOWN,
+            Failure::ReadOnly => SqlState::READ_ONLY_SQL_TRANSACTION,
+            Failure::NotAuthorized => SqlState::INSUFFICIENT_PRIVILEGE,
+            Failure::DataRefused => SqlState::CHARACTER_NOT_IN_REPERTOIRE,
+            // A step whose owner is fenced has an answer of its own, see `WriteError` and `LeaseError`; the
+            // others are of no call to a database.
+            Failure::Refused
+            | Failure::Cut
+            | Failure::Fenced
+            | Failure::Throttled
+            | Failure::ServerError
+            | Failure::Rejected
+            | Failure::NotJson
+            | Failure::NoLeader
+            | Failure::NoCoordinator
+            | Failure::TooFewReplicas
+            | Failure::TooLarge
+            | Failure::ClientFatal => {
+                return Self::Unavailable { detail: fault.to_string(), source: Some(Arc::new(fault)) };
+            }
+        };
+        Self::from_sqlstate(sqlstate, fault.to_string(), Some(Arc::new(fault)))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::faults::{Calls, Point};
 
     fn kind(sqlstate: &str) -> StoreError {
         StoreError::from_sqlstate(SqlState::from_code(sqlstate), "text".to_owned(), None)
@@ -185,6 +215,23 @@ mod tests {
         assert_eq!(error.to_string(), "database error: cannot start the connection thread: no threads left");
         assert_eq!(error.source().map(ToString::to_string).as_deref(), Some("no threads left"));
         assert_eq!(causes::with_source(&error), error.to_string());
+    }
+
+    #[test]
+    fn an_injected_failure_is_answered_like_the_real_one() {
+        use StoreErrorKind::{Conflict, MissingPrivilege, Refused, TimedOut, Unavailable};
+        for failure in Calls::Database.failures() {
+            let expected = match failure {
+                Failure::SerializationFailure | Failure::Deadlock => Conflict,
+                Failure::Timeout | Failure::LockTimeout => TimedOut,
+                Failure::DataRefused => Refused,
+                Failure::NotAuthorized => MissingPrivilege,
+                _ => Unavailable,
+            };
+            let error = StoreError::from(Injected { point: Point::named("writer:commit:before"), failure });
+            assert_eq!(error.kind(), expected, "{failure}");
+            assert!(error.to_string().contains("injected fault at writer:commit:before"), "{error}");
+        }
     }
 
     #[test]

@@ -75,7 +75,7 @@ use super::dead_letters::{self, DeadLetter};
 use super::drift::Terms;
 use super::{Store, StoreError};
 use crate::fault_point;
-use crate::faults::Injected;
+use crate::faults::{Failure, Injected};
 use crate::retry::CONFLICT;
 use crate::telemetry::labels::{SetAside, StageName};
 
@@ -122,7 +122,12 @@ impl From<tokio_postgres::Error> for WriteError {
 
 impl From<Injected> for WriteError {
     fn from(fault: Injected) -> Self {
-        Self::Store(fault.into())
+        match fault.failure {
+            Failure::Fenced => {
+                Self::Fenced { topic: fault.to_string(), partition: 0, expected: (0, 0), found: None }
+            }
+            _ => Self::Store(fault.into()),
+        }
     }
 }
 

@@ -1,7 +1,9 @@
 //! One supervised stage: an actor on an Arbiter of its own, built again from its factory whenever it ends.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use actix::dev::ToEnvelope;
@@ -14,6 +16,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::board::{Board, StageKey, StageState};
 use super::child::{Child, Drain, StageFault};
 use super::exit::{ExitReason, StageError, panic_text, remember_panic_location};
+use crate::faults::{self, StageEnd};
 use crate::telemetry::labels::Dependency;
 
 /// How many unanswered messages of one sender a mailbox keeps in their order; with more some overtake others.
@@ -217,8 +220,16 @@ where
             let context = Context::new();
             let address = context.address();
             let mut actor = std::pin::pin!(context.into_future((stage.factory)(life)));
+            let mut armed = faults::arrivals();
             stage.current.send_replace(Some((generation, address)));
             loop {
+                let turn = poll_fn(|task| match faults::turn(stage.key.name) {
+                    None => actor.as_mut().poll(task).map(|()| ExitReason::Vanished),
+                    Some(StageEnd::Killed) => Poll::Ready(ExitReason::Killed),
+                    Some(StageEnd::Failed) => {
+                        Poll::Ready(ExitReason::Failed(StageError::new("fault injection", "error")))
+                    }
+                });
                 tokio::select! {
                     biased;
                     order = orders.recv() => match order {
@@ -230,7 +241,9 @@ where
                         Some(Control::Fault(StageFault::Panic)) => std::panic::resume_unwind(Box::new("injected fault")),
                         Some(Control::Fault(StageFault::Hang(time))) => std::thread::sleep(time),
                     },
-                    () = &mut actor => return ExitReason::Vanished,
+                    reason = turn => return reason,
+                    // Only to turn: whoever is idle would not find out about a fault.
+                    _ = armed.changed() => {}
                 }
             }
         });

@@ -7,10 +7,11 @@ use nyc311_domain::TermKind;
 
 use super::in_flight::InFlight;
 use super::labels::{
-    Dependency, DriftChange, Flag, OfPartition, Outcome, Reason, RestartReason, SetAside, SourceCode,
-    StageName, TransactionEnd, WaitsOn,
+    Dependency, DriftChange, FaultTarget, Flag, OfPartition, Outcome, Reason, RestartReason, SetAside,
+    SourceCode, StageName, TransactionEnd, WaitsOn,
 };
 use super::metrics::metrics;
+use crate::faults::{ArmedFault, Happening, Target};
 use crate::poll::PollState;
 
 /// A stage has spent the time since `began` waiting.
@@ -126,4 +127,27 @@ pub fn source_changed(kind: TermKind, value: &str, change: DriftChange, in_log: 
 /// There is more of it than the log takes.
 pub fn source_changed_more(words: usize) {
     tracing::warn!(words, "the source says more that is new: see nyc311.source_term, or nyc311 drift");
+}
+
+/// A fault was armed, has struck or has ended; so many are armed now.
+pub fn fault_happened(fault: &ArmedFault, happening: Happening, armed: usize) {
+    metrics().faults_armed.set(i64::try_from(armed).unwrap_or(i64::MAX));
+    let (id, text, hits) = (fault.id, fault.fault.to_string(), fault.hits);
+    let at_point = matches!(fault.fault.target, Target::Point(_));
+    match happening {
+        Happening::Armed if at_point => tracing::warn!(id, fault = text, "fault point armed"),
+        Happening::Armed => tracing::warn!(id, fault = text, "stage fault armed"),
+        Happening::Hit(times) => {
+            let labels = (FaultTarget(fault.fault.target), fault.fault.kind.harm());
+            metrics().faults_injected_total.of(labels).inc_by(times);
+            if at_point {
+                tracing::warn!(id, fault = text, hits, "fault point reached");
+            } else {
+                tracing::warn!(id, fault = text, hits, "stage fault strikes");
+            }
+        }
+        Happening::Ended => {
+            tracing::warn!(id, fault = text, hits, visits = fault.visits, state = %fault.state, "fault ended");
+        }
+    }
 }

@@ -8,23 +8,12 @@ use std::borrow::Cow;
 
 use nyc311_domain::{QualityFlags, Rejection, TermKind};
 
+use crate::faults::{Harm, Target};
 use crate::poll::PollState;
+pub use crate::stage_name::StageName;
 use crate::words::words;
 
 words! {
-    /// The stages of the pipeline, as they are called everywhere, from the source to the database.
-    StageName {
-        Control = "control",
-        Poller = "poller",
-        RawPublisher = "raw_publisher",
-        RawConsumer = "raw_consumer",
-        Enricher = "enricher",
-        EnrichedPublisher = "enriched_publisher",
-        EnrichedConsumer = "enriched_consumer",
-        Aggregator = "aggregator",
-        Writer = "writer",
-    }
-
     /// What the pipeline depends on.
     Dependency { Source = "source", Kafka = "kafka", Database = "database" }
 
@@ -144,6 +133,10 @@ pub struct Build {
     pub commit: &'static str,
 }
 
+/// The point or the stage at which a fault strikes.
+#[derive(Debug, Clone, Copy)]
+pub struct FaultTarget(pub Target);
+
 /// One label: how it is called, and its word.
 pub trait Label: Copy {
     const NAME: &'static str;
@@ -193,6 +186,22 @@ impl Label for SourceCode {
             Self::Status(status) => Cow::Owned(status.to_string()),
             Self::NoPage(why) => Cow::Borrowed(why.as_str()),
         }
+    }
+}
+
+impl Label for FaultTarget {
+    const NAME: &'static str = "point";
+
+    fn word(self) -> Cow<'static, str> {
+        Cow::Borrowed(self.0.name())
+    }
+}
+
+impl Label for Harm {
+    const NAME: &'static str = "fault";
+
+    fn word(self) -> Cow<'static, str> {
+        Cow::Borrowed(self.as_str())
     }
 }
 

@@ -11,9 +11,10 @@ use prometheus::{
 
 use super::family::{Counters, Family, Gauges, Histograms, SecondsCounters, SecondsGauges};
 use super::labels::{
-    Build, ClosedLabels, Dependency, DriftChange, Flag, Labels, OfPartition, Outcome, PoolState, Reason,
-    RestartReason, SourceCode, StageName, TransactionEnd, WaitsOn,
+    Build, ClosedLabels, Dependency, DriftChange, FaultTarget, Flag, Labels, OfPartition, Outcome, PoolState,
+    Reason, RestartReason, SourceCode, StageName, TransactionEnd, WaitsOn,
 };
+use crate::faults::Harm;
 use crate::poll::PollState;
 
 /// All metrics; a field is the name without the prefix `nyc311_`.
@@ -42,6 +43,8 @@ pub struct Metrics {
     pub stalled_partitions: Gauges<StageName>,
     pub db_pool_connections: Gauges<PoolState>,
     pub dependency_up: Gauges<Dependency>,
+    pub faults_armed: IntGauge,
+    pub faults_injected_total: Counters<(FaultTarget, Harm)>,
     pub build_info: Gauges<Build>,
     registry: Registry,
 }
@@ -169,6 +172,14 @@ impl Metrics {
             ),
             db_pool_connections: gauges.closed("db_pool_connections", "Database connections by state"),
             dependency_up: gauges.closed("dependency_up", "1 while a dependency answers"),
+            faults_armed: registered(
+                &registry,
+                IntGauge::with_opts(opts("faults_armed", "Faults that are armed on purpose")),
+            ),
+            faults_injected_total: counters.open(
+                "faults_injected_total",
+                "Times an armed fault has struck, by its point or stage and what it did",
+            ),
             build_info: gauges.open("build_info", "Always 1; the labels say what runs"),
             registry,
         };
@@ -237,9 +248,10 @@ mod tests {
     use nyc311_domain::QualityFlags;
 
     use super::*;
+    use crate::faults::Target;
     use crate::telemetry::labels::SetAside;
 
-    const NAMES: [&str; 25] = [
+    const NAMES: [&str; 27] = [
         "records_total",
         "stage_restarts_total",
         "polls_total",
@@ -264,6 +276,8 @@ mod tests {
         "stalled_partitions",
         "db_pool_connections",
         "dependency_up",
+        "faults_armed",
+        "faults_injected_total",
         "build_info",
     ];
 
@@ -304,6 +318,7 @@ mod tests {
             // What has not happened yet is in no closed set.
             ("source_requests_total{", 0),
             ("dead_letters_total{", 0),
+            ("faults_injected_total{", 0),
             ("quality_flags_total{", 0),
             ("batch_rows", 0),
             ("consumer_lag_records{", 0),
@@ -324,6 +339,8 @@ mod tests {
         all.consumer_lag_records.of(partition).set(7);
         all.oldest_uncommitted_record_age_seconds.of(partition).set(0.5);
         all.batch_rows.of(StageName::Writer).observe(5.0);
+        let killed = FaultTarget(Target::Stage(StageName::Writer));
+        all.faults_injected_total.of((killed, Harm::Kill)).inc();
         let text = render();
         for name in NAMES {
             assert!(text.contains(&format!("# TYPE nyc311_{name} ")), "{name} is missing");

@@ -31,7 +31,7 @@ const CRATES: [&str; 10] = [
 
 /// The modules of the program from the top to the bottom: each may import from the lines below its own, never
 /// from its own line or above. The crates of the workspace lie below all of them.
-const LAYERS: [&[&str]; 12] = [
+const LAYERS: [&[&str]; 13] = [
     &["main"],
     &["cli"],
     &["actors"],
@@ -42,7 +42,8 @@ const LAYERS: [&[&str]; 12] = [
     &["supervision"],
     &["telemetry"],
     &["config"],
-    &["faults", "poll"],
+    &["faults"],
+    &["poll", "stage_name"],
     &["causes", "error_policy", "exit_code", "hex", "retry", "screen", "timestamp", "words"],
 ];
 

@@ -47,8 +47,9 @@ impl From<KafkaError> for RunError {
 }
 
 impl From<Injected> for RunError {
+    /// The points of a run itself stand around what the publisher is asked for, which fails as Kafka does.
     fn from(fault: Injected) -> Self {
-        Self::Interrupted(fault.to_string())
+        KafkaError::from(fault).into()
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::Poll;
-use crate::faults::Injected;
+use crate::faults::{Failure, Injected};
 use crate::store::{Store, StoreError};
 
 /// Processes that look for work take turns.
@@ -48,7 +48,10 @@ impl From<tokio_postgres::Error> for LeaseError {
 
 impl From<Injected> for LeaseError {
     fn from(fault: Injected) -> Self {
-        Self::Store(fault.into())
+        match fault.failure {
+            Failure::Fenced => Self::Lost,
+            _ => Self::Store(fault.into()),
+        }
     }
 }
 
