@@ -6,6 +6,7 @@ mod check;
 mod client;
 mod drift;
 mod exit;
+mod fault;
 mod health;
 mod migrate;
 mod output;
@@ -28,7 +29,7 @@ use nyc311_simulator::SimulatorOptions;
 use self::exit::CommandError;
 use self::setting_flags::SettingFlags;
 use crate::config::{Loaded, Settings};
-use crate::{screen, telemetry};
+use crate::{faults, screen, telemetry};
 
 /// New York's 311 service requests, from the Socrata API through Kafka to PostgreSQL, exactly once.
 ///
@@ -68,6 +69,9 @@ enum Command {
     /// Ask a running service whether it is ready
     #[command(after_help = ASKS_THE_SERVICE)]
     Health(health::HealthArgs),
+    /// Break a running service on purpose, where faults.enabled lets it
+    #[command(after_help = ASKS_THE_SERVICE)]
+    Fault(fault::FaultArgs),
     /// Try source, broker and database, and say what is wrong and how to mend it
     Check(check::CheckArgs),
     /// List what can be set: flags, variables, defaults and bounds
@@ -92,6 +96,7 @@ pub fn main() -> ExitCode {
         _ => match Settings::load(&cli.settings.sources()) {
             Ok(loaded) => {
                 telemetry::init(&loaded.settings.log);
+                arm_faults(&loaded.settings);
                 dispatch(cli.command, loaded)
             }
             Err(error) => {
@@ -113,6 +118,16 @@ pub fn main() -> ExitCode {
             output::complain(&failure.message);
             exit::code(failure.code)
         }
+    }
+}
+
+/// Arms what the settings say, in every command: a replay or a rewind may break too.
+fn arm_faults(settings: &Settings) {
+    faults::listen(telemetry::events::fault_happened);
+    // The settings take no more faults than may be armed, and none where faults are not enabled.
+    let armed = settings.faults.at_start.iter().try_for_each(|fault| faults::arm(*fault).map(drop));
+    if let Err(error) = armed {
+        output::complain(&error.to_string());
     }
 }
 
@@ -143,6 +158,7 @@ fn dispatch(command: Command, loaded: Loaded) -> Result<i32, CommandError> {
         Command::Replay(args) => block_on(replay::run(&args, settings))?,
         Command::Rewind(args) => block_on(rewind::run(&args, settings))?,
         Command::Drift(args) => block_on(drift::run(&args, settings))?,
+        Command::Fault(args) => block_on(fault::run(&args, settings))?,
         Command::Health(args) => block_on(health::run(&args, settings))?,
         Command::Check(args) => block_on(check::run(&args, settings))?,
     };

@@ -5,6 +5,7 @@
 //! and nothing of HTTP: statuses and headers are the business of `http`.
 
 mod drift;
+mod fault;
 mod health;
 mod idempotency_key;
 mod moment;
@@ -16,6 +17,7 @@ mod problem;
 mod readiness;
 
 pub use self::drift::DriftDocument;
+pub use self::fault::{FaultDocument, FaultListDocument, FaultPointDocument};
 pub use self::health::{Health, HealthDocument};
 pub use self::idempotency_key::{IdempotencyKey, KeyFault};
 pub use self::moment::Moment;

@@ -1,4 +1,4 @@
-//! The control endpoint: polls, the state of the pipeline, health, metrics, and its own description.
+//! The control endpoint: polls, the state of the pipeline, faults, health, metrics, and its own description.
 //!
 //! It knows neither actors nor Kafka. What it shows of the pipeline it gets through [`PipelineView`], what it
 //! keeps it keeps in the [`Store`], so a poll that was answered 202 outlives the process. `docs/api.md` says
@@ -7,6 +7,8 @@
 mod authorization;
 mod body;
 mod description;
+mod fault_request;
+mod faults;
 mod health;
 mod pipeline;
 mod poll_request;
@@ -83,6 +85,20 @@ fn routes(app: &mut web::ServiceConfig) {
                 web::resource("/polls/{id}")
                     .route(read(polls::show))
                     .route(web::delete().to(polls::cancel))
+                    .default_service(web::to(|request| refuse_method(request, "GET, HEAD, DELETE"))),
+            )
+            .service(
+                web::resource("/faults")
+                    .name("faults")
+                    .route(read(faults::list))
+                    .route(web::post().to(faults::arm))
+                    .route(web::delete().to(faults::clear_all))
+                    .default_service(web::to(|request| refuse_method(request, "GET, HEAD, POST, DELETE"))),
+            )
+            .service(
+                web::resource("/faults/{id}")
+                    .route(read(faults::show))
+                    .route(web::delete().to(faults::clear))
                     .default_service(web::to(|request| refuse_method(request, "GET, HEAD, DELETE"))),
             )
             .service(only_read("/pipeline", pipeline::show))

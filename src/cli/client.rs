@@ -60,6 +60,36 @@ impl ControlClient {
         path: &str,
         request: impl FnOnce(RequestBuilder) -> RequestBuilder,
     ) -> Result<T, AskError> {
+        let (status, text) = self.answer(method, path, request).await?;
+        // Also what is asked for may come with an error's status: `/readyz` answers 503 with its own
+        // document.
+        match serde_json::from_str(&text) {
+            Ok(document) => Ok(document),
+            Err(_) if status >= 500 => {
+                Err(AskError::Failing(format!("{} answers {status}{}", self.url, said(&text))))
+            }
+            Err(unread) => Err(AskError::Stranger(self.unread(status, &text, &unread))),
+        }
+    }
+
+    /// Sends a request whose answer has no document.
+    pub async fn tell(&self, method: Method, path: &str) -> Result<(), AskError> {
+        match self.answer(method, path, |request| request).await? {
+            (204, _) => Ok(()),
+            (status, text) if status >= 500 => {
+                Err(AskError::Failing(format!("{} answers {status}{}", self.url, said(&text))))
+            }
+            (status, _) => Err(AskError::Stranger(self.foreign(status))),
+        }
+    }
+
+    /// Sends a request and returns the answer's status and text, unless it is a problem.
+    async fn answer(
+        &self,
+        method: Method,
+        path: &str,
+        request: impl FnOnce(RequestBuilder) -> RequestBuilder,
+    ) -> Result<(u16, String), AskError> {
         let mut builder = self.http.request(method, format!("{}{path}", self.url));
         if let Some(token) = &self.token {
             builder = builder.bearer_auth(token.expose());
@@ -83,15 +113,7 @@ impl ControlClient {
                 AskError::Problem { status, code: problem.code(), detail: problem.detail, retry_after }
             });
         }
-        // Also what is asked for may come with an error's status: `/readyz` answers 503 with its own
-        // document.
-        match serde_json::from_str(&text) {
-            Ok(document) => Ok(document),
-            Err(_) if status >= 500 => {
-                Err(AskError::Failing(format!("{} answers {status}{}", self.url, said(&text))))
-            }
-            Err(unread) => Err(AskError::Stranger(self.unread(status, &text, &unread))),
-        }
+        Ok((status, text))
     }
 
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, AskError> {
@@ -101,14 +123,18 @@ impl ControlClient {
     /// Says why an answer could not be read: JSON may come from a service of another version, anything else
     /// does not.
     fn unread(&self, status: u16, text: &str, unread: &serde_json::Error) -> String {
-        let asked = format!("{} answers {status} and not as nyc311 does", self.url);
         if status < 400 && serde_json::from_str::<Value>(text).is_ok() {
             format!(
-                "{asked} of version {VERSION} ({unread}); is the service of another version, or does client.url name something else?"
+                "{} answers {status} and not as nyc311 does of version {VERSION} ({unread}); is the service of another version, or does client.url name something else?",
+                self.url
             )
         } else {
-            format!("{asked}; does client.url name it?")
+            self.foreign(status)
         }
+    }
+
+    fn foreign(&self, status: u16) -> String {
+        format!("{} answers {status} and not as nyc311 does; does client.url name it?", self.url)
     }
 }
 
@@ -120,6 +146,10 @@ impl From<AskError> for CommandError {
                 format!("{detail}; is the service running where client.url says?"),
             ),
             AskError::Failing(detail) | AskError::Stranger(detail) => Self::new(exit::UNREACHABLE, detail),
+            // The service does as its settings say, and the token is right.
+            AskError::Problem { code: Some(ProblemCode::FeatureDisabled), detail, .. } => {
+                Self::new(exit::NO, detail)
+            }
             AskError::Problem { status: 401 | 403, detail, .. } => Self::new(
                 exit::REFUSED,
                 format!(

@@ -37,8 +37,12 @@ pub async fn run(args: &HealthArgs, settings: &Settings) -> Result<i32, CommandE
 }
 
 fn in_words(readiness: &ReadinessDocument) -> String {
+    let armed = match readiness.faults_armed.as_slice() {
+        [] => String::new(),
+        armed => format!("; faults are armed on purpose: {}", armed.join(", ")),
+    };
     if readiness.ready {
-        return "ready".to_owned();
+        return format!("ready{armed}");
     }
     let waiting = readiness.missing.iter().map(|name| format!("waits for {name}"));
     let stages = readiness.stages.iter().map(|(name, state)| format!("{name} is {state}"));
@@ -47,5 +51,5 @@ fn in_words(readiness: &ReadinessDocument) -> String {
         format!("{}/{number} makes no progress", partition.topic)
     });
     let reasons: Vec<String> = waiting.chain(stages).chain(stalled).collect();
-    format!("not ready: {}", reasons.join(", "))
+    format!("not ready: {}{armed}", reasons.join(", "))
 }

@@ -10,6 +10,7 @@ use super::output::{self, Format, OutputArgs, grouped, or_dash};
 use super::poll;
 use crate::config::Settings;
 use crate::documents::{LIST_MAX, PipelineDocument, PollDocument, PollListDocument};
+use crate::screen;
 
 #[derive(Debug, Args)]
 pub struct StatusArgs {
@@ -81,9 +82,11 @@ fn tables(pipeline: &PipelineDocument, polls: &[PollDocument]) -> String {
             grouped(poll.counts.dead_lettered),
         ]
     });
+    let armed = pipeline.faults_armed.iter().map(|fault| format!("\nfault armed: {}", screen::line(fault)));
     format!(
-        "{}\n\n{}\n{}\n{}",
+        "{}{}\n\n{}\n{}\n{}",
         if pipeline.ready { "ready" } else { "not ready" },
+        armed.collect::<String>(),
         output::table(
             &["STAGE", "BOROUGH", "STATE", "GENERATION", "RESTARTS", "SINCE", "LAST ERROR"],
             &stages.collect::<Vec<_>>()

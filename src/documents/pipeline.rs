@@ -28,6 +28,9 @@ pub struct PipelineDocument {
     pub partitions: Vec<PartitionStatus>,
     /// Partitions that have records to read and do not move, though nothing that they wait for is away
     pub stalled: Vec<StalledDocument>,
+    /// What is armed to break this process on purpose
+    #[serde(default)]
+    pub faults_armed: Vec<String>,
     /// The newest first; empty where the database does not answer
     #[schema(max_items = 100)]
     pub drift: Vec<DriftDocument>,

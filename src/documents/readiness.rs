@@ -20,6 +20,10 @@ pub struct ReadinessDocument {
     pub stages: BTreeMap<String, StageState>,
     /// Partitions that do not move though they could
     pub stalled: Vec<StalledDocument>,
+    /// What is armed to break this process on purpose; it is ready all the same
+    #[serde(default)]
+    #[schema(example = json!(["writer:commit:after=abort"]))]
+    pub faults_armed: Vec<String>,
 }
 
 /// A partition that has records to read and does not move, though nothing that it waits for is away

@@ -9,8 +9,8 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{OpenApi as Description, PathItem, RefOr};
 use utoipa::{Modify, OpenApi};
 
-use super::responses::{DatabaseAway, PollNotFound, Unauthorized};
-use super::{health, pipeline, polls};
+use super::responses::{DatabaseAway, FaultNotFound, FaultsDisabled, PollNotFound, Unauthorized};
+use super::{faults, health, pipeline, polls};
 
 /// The description as it is served; it is the same as long as the program is.
 pub static OPENAPI: LazyLock<String> = LazyLock::new(|| Api::openapi().to_json().unwrap_or_default());
@@ -32,12 +32,17 @@ pub static OPENAPI: LazyLock<String> = LazyLock::new(|| Api::openapi().to_json()
         polls::show,
         polls::cancel,
         pipeline::show,
+        faults::arm,
+        faults::list,
+        faults::show,
+        faults::clear_all,
+        faults::clear,
         health::alive,
         health::ready,
         health::metrics,
         show,
     ),
-    components(responses(Unauthorized, PollNotFound, DatabaseAway)),
+    components(responses(Unauthorized, PollNotFound, FaultNotFound, FaultsDisabled, DatabaseAway)),
     modifiers(&WhatHolds),
 )]
 struct Api;

@@ -48,6 +48,7 @@ pub async fn show(state: web::Data<ControlState>) -> HttpResponse {
         stages: view.stages().into_iter().map(StageDocument::from).collect(),
         partitions,
         stalled: readiness.stalled,
+        faults_armed: readiness.faults_armed,
         drift: drift.into_iter().map(DriftDocument::from).collect(),
     })
 }

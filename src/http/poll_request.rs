@@ -194,7 +194,8 @@ fn read_page_token(token: &str) -> Option<Uuid> {
     (page_token(last) == token).then_some(last)
 }
 
-fn unknown_field(pointer: &str, value: Value, name: &str, known: &[&str]) -> FieldError {
+/// Refuses a field that nobody reads, with the name that is most like its own.
+pub(super) fn unknown_field(pointer: &str, value: Value, name: &str, known: &[&str]) -> FieldError {
     let nearest = known
         .iter()
         .max_by(|left, right| strsim::jaro_winkler(name, left).total_cmp(&strsim::jaro_winkler(name, right)))
@@ -205,7 +206,7 @@ fn unknown_field(pointer: &str, value: Value, name: &str, known: &[&str]) -> Fie
 }
 
 /// Escapes a name as RFC 6901 asks.
-fn pointer(name: &str) -> String {
+pub(super) fn pointer(name: &str) -> String {
     format!("/{}", name.replace('~', "~0").replace('/', "~1"))
 }
 

@@ -124,6 +124,24 @@ impl Problem {
         .with_header(header::RETRY_AFTER, RETRY_QUEUE_SECONDS.to_string())
     }
 
+    pub fn faults_disabled() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            Some(ProblemCode::FeatureDisabled),
+            "the feature is switched off",
+            "faults cannot be armed: faults.enabled is not set; start the service with NYC311_FAULTS__ENABLED=true where it may be broken on purpose",
+        )
+    }
+
+    pub fn fault_not_found(id: &str) -> Self {
+        let detail = format!("no fault has the id {id:?}; GET /v1/faults lists them");
+        Self::new(StatusCode::NOT_FOUND, None, "Not Found", detail)
+    }
+
+    pub fn too_many_faults(detail: String) -> Self {
+        Self::new(StatusCode::CONFLICT, None, "Conflict", detail)
+    }
+
     /// Refuses a caller without the token (`given` is false) or with a wrong one.
     pub fn unauthorized(given: bool) -> Self {
         let (detail, challenge) = if given {

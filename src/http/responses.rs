@@ -34,6 +34,24 @@ impl ToResponse<'_> for PollNotFound {
     }
 }
 
+/// What is answered to an id that no fault has.
+pub struct FaultNotFound;
+
+impl ToResponse<'_> for FaultNotFound {
+    fn response() -> (&'static str, RefOr<Response>) {
+        ("FaultNotFound", problem("no fault has this id, or it ended long ago").build().into())
+    }
+}
+
+/// What everything about faults is answered with where they are switched off.
+pub struct FaultsDisabled;
+
+impl ToResponse<'_> for FaultsDisabled {
+    fn response() -> (&'static str, RefOr<Response>) {
+        ("FaultsDisabled", problem("feature-disabled: faults.enabled is not set").build().into())
+    }
+}
+
 /// What is answered while there is no database to ask.
 pub struct DatabaseAway;
 

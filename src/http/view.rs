@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use futures_util::future::BoxFuture;
 
 use crate::documents::{PartitionStatus, ReadinessDocument, StalledDocument};
+use crate::faults;
 use crate::supervision::{StageState, StageStatus, Stalled};
 
 /// The pipeline as seen from outside.
@@ -44,7 +45,8 @@ pub fn readiness(view: &dyn PipelineView) -> ReadinessDocument {
     missing.dedup();
     let stalled: Vec<_> = view.stalled().into_iter().map(StalledDocument::from).collect();
     let ready = missing.is_empty() && stages.is_empty() && stalled.is_empty();
-    ReadinessDocument { ready, missing, stages, stalled }
+    let faults_armed = faults::armed().iter().map(|armed| armed.fault.to_string()).collect();
+    ReadinessDocument { ready, missing, stages, stalled, faults_armed }
 }
 
 fn severity(state: StageState) -> u8 {

@@ -246,6 +246,62 @@ async fn bodies_are_taken_in_the_described_media_type_alone() {
     assert!(body["required"] != true && is_taken(service.submit(None, None, String::new()).await));
 }
 
+#[actix_rt::test]
+async fn faults_are_taken_where_they_are_described() {
+    let database = TestDatabase::create().await;
+    let endpoint = Endpoint::start(database.another_store(), None, &[("faults.enabled", "true")]);
+    let described = validator("/components/schemas/FaultRequest");
+    // At a visit that nobody lives to see: other tests run in this process.
+    let body = |changes: Value| {
+        let mut body = json!({"point": "poller:finish:after", "fault": "error", "skip": 1_u64 << 50});
+        for (name, value) in changes.as_object().unwrap() {
+            body[name] = value.clone();
+        }
+        body
+    };
+    let mut bodies = vec![json!(null), json!([]), json!("kill"), json!({}), body(json!({}))];
+    for value in [json!(null), json!(1), json!(1.5), json!(true), json!([]), json!({}), json!("x"), json!("")] {
+        for field in ["stage", "point", "fault", "error", "skip", "every", "count", "probability"] {
+            // Without a point or a stage it is refused, which is said in words.
+            if field != "point" && field != "skip" || !value.is_null() {
+                bodies.push(body(json!({field: value})));
+            }
+        }
+        bodies.push(body(json!({"seed": value, "probability": 0.5})));
+    }
+    for (field, values) in [
+        ("count", [json!(0), json!(-1), json!(1_u64 << 53), json!((1_u64 << 53) - 1)]),
+        ("every", [json!(0), json!(1), json!(2.0), json!(1e30)]),
+        ("probability", [json!(0), json!(0.001), json!(1.001), json!(-0.5)]),
+        ("pint", [json!(null), json!(1), json!("x"), json!({})]),
+        ("fault", [json!("panic"), json!("Panic"), json!("abort"), json!("hang")]),
+        ("error", [json!("deadlock"), json!("Deadlock"), json!("dead lock"), json!("fenced")]),
+    ] {
+        bodies.extend(values.map(|value| body(json!({field: value}))));
+    }
+    let mut disagreements = Vec::new();
+    let mut taken_in_all = 0;
+    for body in &bodies {
+        let request = http_client().post(format!("{}/v1/faults", endpoint.url)).body(body.to_string());
+        let answer = request.header("Content-Type", "application/json").send().await.unwrap();
+        let taken = match answer.status().as_u16() {
+            201 => true,
+            422 => false,
+            other => panic!("{body}: {other}"),
+        };
+        if taken {
+            taken_in_all += 1;
+            let path = answer.headers()["location"].to_str().unwrap().to_owned();
+            http_client().delete(format!("{}{path}", endpoint.url)).send().await.unwrap();
+        }
+        if taken != described.is_valid(body) {
+            disagreements.push(format!("{body}: taken is {taken}, described is {}", !taken));
+        }
+    }
+    assert!(disagreements.is_empty(), "{}", disagreements.join("\n"));
+    assert!(taken_in_all > 10 && bodies.len() - taken_in_all > 40, "{taken_in_all} of {}", bodies.len());
+}
+
 /// What no schema can say is refused all the same, and the description says so in words.
 #[actix_rt::test]
 async fn what_a_schema_cannot_say_is_described_in_words() {

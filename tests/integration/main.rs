@@ -15,6 +15,7 @@ mod described_requests;
 mod documents;
 mod drift;
 mod http;
+mod http_faults;
 mod instance;
 mod kafka;
 mod kafka_flow;
