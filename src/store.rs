@@ -34,6 +34,7 @@ pub use self::positions::{Claim, Position, PositionRow};
 pub use self::replays::{LetterKey, LetterSelection, StoredLetter};
 pub use self::write::{Ended, IncomingRow, PositionAdvance, Turn, WriteBatch, WriteError, WriteSummary};
 use crate::config::DatabaseSettings;
+use crate::fault_point;
 use crate::supervision::Watchdog;
 
 /// A handle to the database; clones share one pool.
@@ -85,11 +86,14 @@ impl Store {
     /// read-only.
     pub async fn ping(&self) -> Result<(), StoreError> {
         let answer = async {
+            fault_point!("environment:ping:before");
             let client = self.client().await?;
-            match client.simple_query(fitness::READ_ONLY).await? {
-                rows if fitness::is_read_only(&rows) => Err(StoreError::unavailable(fitness::WRITES_REFUSED)),
-                _ => Ok(()),
+            let rows = client.simple_query(fitness::READ_ONLY).await?;
+            fault_point!("environment:ping:after");
+            if fitness::is_read_only(&rows) {
+                return Err(StoreError::unavailable(fitness::WRITES_REFUSED));
             }
+            Ok(())
         };
         tokio::time::timeout(self.limits.connect, answer).await.unwrap_or_else(|_| {
             Err(StoreError::unavailable(format!("no answer within {:?}", self.limits.connect)))

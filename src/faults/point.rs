@@ -20,8 +20,18 @@ macro_rules! points {
     };
 }
 
-/// Every point there is, in the order of a row's way.
+/// Every point there is, in the order of a row's way, then what is done beside it. Where something is only
+/// asked for, no answer and a lost answer are the same, and there is no point behind it.
 pub const POINTS: &[Point] = points! {
+    Database "control:submit:before",
+    Database "control:submit:after",
+    Database "control:cancel:before",
+    Database "control:cancel:after",
+    Database "poller:acquire:before",
+    Database "poller:acquire:after",
+    Database "poller:renew:before",
+    Database "poller:renew:after",
+    Database "poller:read_cursor:before",
     // Each request to the source, also one that is repeated.
     Source "poller:fetch:before",
     Source "poller:fetch:after",
@@ -35,20 +45,75 @@ pub const POINTS: &[Point] = points! {
     OwnedDatabase "poller:begin_storing:after",
     OwnedDatabase "poller:finish:before",
     OwnedDatabase "poller:finish:after",
+    OwnedDatabase "poller:fail:before",
+    OwnedDatabase "poller:fail:after",
+    OwnedDatabase "poller:cancel:before",
+    OwnedDatabase "poller:cancel:after",
+    // Both consumers, on their threads.
+    Kafka "consumer:subscribe:before",
+    Kafka "consumer:subscribe:after",
+    Kafka "consumer:assign:before",
+    Kafka "consumer:assign:after",
+    Kafka "enriched_publisher:init:before",
+    Kafka "enriched_publisher:init:after",
+    Kafka "enriched_publisher:begin:before",
+    Kafka "enriched_publisher:produce:before",
+    Kafka "enriched_publisher:send_offsets:before",
+    Kafka "enriched_publisher:send_offsets:after",
     Kafka "enriched_publisher:commit:before",
     Kafka "enriched_publisher:commit:after",
-    // In the place of a commit where `kafka.transactions = false`.
+    Kafka "enriched_publisher:abort:before",
+    Kafka "enriched_publisher:abort:after",
+    // In the place of a transaction where `kafka.transactions = false`.
     Kafka "enriched_publisher:flush:after",
+    Kafka "raw_consumer:commit:before",
+    Kafka "raw_consumer:commit:after",
     Database "enriched_consumer:claim:before",
     Database "enriched_consumer:claim:after",
     // Before the transaction begins; the commit is its end.
     OwnedDatabase "writer:write:before",
+    Database "writer:copy:before",
+    // All rows are sent, and the server waits for more.
+    Database "writer:copy_end:before",
+    Database "writer:copy:after",
+    OwnedDatabase "writer:advance:before",
+    OwnedDatabase "writer:advance:after",
+    OwnedDatabase "writer:upsert:before",
+    OwnedDatabase "writer:upsert:after",
+    OwnedDatabase "writer:rollups:after",
+    OwnedDatabase "writer:dead_letters:before",
+    OwnedDatabase "writer:dead_letters:after",
     OwnedDatabase "writer:commit:before",
     OwnedDatabase "writer:commit:after",
+    Database "environment:migrate:before",
+    Database "environment:migrate:after",
+    Database "environment:claim_instance:before",
+    Database "environment:claim_instance:after",
+    Database "environment:renew_instance:before",
+    Database "environment:renew_instance:after",
+    Database "environment:release_instance:before",
+    Database "environment:release_instance:after",
+    Database "environment:ping:before",
+    Database "environment:ping:after",
+    Kafka "environment:cluster_id:before",
+    Kafka "environment:topic_ids:before",
+    Kafka "environment:create_topics:before",
+    Kafka "environment:create_topics:after",
+    Kafka "environment:log_ends:before",
+    Kafka "environment:committed:before",
     Database "environment:take_up:before",
     Database "environment:take_up:after",
     Database "environment:note_loss:before",
     Database "environment:note_loss:after",
+    // The commands.
+    Database "replay:send:before",
+    Database "replay:send:after",
+    Database "replay:mark:before",
+    Database "replay:mark:after",
+    Database "rewind:move:before",
+    Database "rewind:move:after",
+    Kafka "rewind:commit:before",
+    Kafka "rewind:commit:after",
 };
 
 impl Point {
@@ -104,10 +169,8 @@ mod tests {
         for point in POINTS {
             let parts: Vec<&str> = point.name().split(':').collect();
             let [stage, effect, side] = parts[..] else { panic!("{point}") };
-            assert!(
-                StageName::ALL.iter().any(|known| known.as_str() == stage) || stage == "environment",
-                "{point}"
-            );
+            let beside = ["consumer", "environment", "replay", "rewind"].contains(&stage);
+            assert!(beside || StageName::from_word(stage).is_some(), "{point}");
             assert!(!effect.is_empty() && ["before", "after"].contains(&side), "{point}");
         }
     }

@@ -22,6 +22,7 @@ use super::offset_note::OffsetNote;
 use super::record::Mark;
 use super::topic_ids::{self, DescribedTopic};
 use crate::config::KafkaSettings;
+use crate::fault_point;
 use crate::retry::KAFKA_LOOK;
 
 /// The first and the next offset of a partition's log, aborted and open transactions included.
@@ -145,6 +146,7 @@ impl Admin {
     /// Returns the cluster's id: a Kafka whose volume was wiped has another one. It waits for a few seconds
     /// at most.
     pub async fn cluster_id(&self) -> Result<Arc<str>, KafkaError> {
+        fault_point!("environment:cluster_id:before");
         self.blocking_within(self.timeout.min(LOOK_PATIENCE), |admin| {
             let patience = admin.timeout;
             // A cluster id is kept by the client once known, so ask the brokers first whether they are there
@@ -171,6 +173,7 @@ impl Admin {
 
     /// Returns those of these topics that exist, with the id of each. It waits for a few seconds at most.
     pub async fn describe(&self, names: &[&str]) -> Result<HashMap<String, DescribedTopic>, KafkaError> {
+        fault_point!("environment:topic_ids:before");
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         self.blocking_within(self.timeout.min(LOOK_PATIENCE), move |admin| {
             topic_ids::describe(admin.clients.client.inner(), &names, admin.timeout)
@@ -208,6 +211,7 @@ impl Admin {
         topic: &str,
         partitions: impl IntoIterator<Item = i32>,
     ) -> Result<Vec<LogEnds>, KafkaError> {
+        fault_point!("environment:log_ends:before");
         let (topic, partitions): (String, Vec<_>) = (topic.to_owned(), partitions.into_iter().collect());
         self.blocking(move |admin| {
             let ends = partitions.iter().map(|partition| {
@@ -233,6 +237,7 @@ impl Admin {
         partitions: &[i32],
         patience: Duration,
     ) -> Result<Vec<Option<Committed>>, KafkaError> {
+        fault_point!("environment:committed:before");
         let (group, topic, partitions) = (group.to_owned(), topic.to_owned(), partitions.to_vec());
         self.blocking_within(self.timeout.max(patience), move |admin| {
             let consumer = admin.group_client(&group)?;
@@ -363,7 +368,9 @@ impl Admin {
                     position.set_offset(Offset::Offset(*next_offset))?;
                     position.set_metadata(&note);
                 }
+                fault_point!("rewind:commit:before");
                 patiently(admin.timeout, || Ok(consumer.commit(&list, CommitMode::Sync)?))?;
+                fault_point!("rewind:commit:after");
             }
             Ok(())
         })

@@ -46,6 +46,7 @@ use super::headers::Origin;
 use super::offset_note::OffsetNote;
 use super::record::{Partition, RecordBatch};
 use crate::config::Settings;
+use crate::fault_point;
 use crate::supervision::Beat;
 
 /// The identity of a group member at the moment a batch was read.
@@ -198,9 +199,8 @@ impl Reader {
     }
 
     fn read(&mut self) -> Result<(), Ended> {
-        let names: Vec<&str> = self.topics.iter().map(AsRef::as_ref).collect();
-        if let Err(error) = self.consumer.subscribe(&names) {
-            self.tell(Event::Fatal(error.into()));
+        if let Err(error) = self.subscribe() {
+            self.tell(Event::Fatal(error));
             return Err(Ended);
         }
         while !self.superseded.load(Ordering::Relaxed) {
@@ -247,13 +247,7 @@ impl Reader {
             Command::Close(partition) => self.close(&partition),
             Command::Done { partition, opening, bytes } => self.in_flight.done(&partition, opening, bytes),
             Command::Commit { partition: (topic, partition), next_offset, note } => {
-                let mut list = TopicPartitionList::new();
-                let mut position = list.add_partition(&topic, partition);
-                position.set_metadata(note.to_string());
-                let committed = position
-                    .set_offset(Offset::Offset(next_offset))
-                    .and_then(|()| self.consumer.commit(&list, CommitMode::Async));
-                if let Err(error) = committed {
+                if let Err(error) = self.commit(&topic, partition, next_offset, &note) {
                     tracing::warn!(topic = &*topic, partition, %error, "offset was not committed, records will repeat");
                 }
             }
@@ -269,6 +263,41 @@ impl Reader {
         }
     }
 
+    fn commit(
+        &self,
+        topic: &str,
+        partition: i32,
+        next_offset: i64,
+        note: &OffsetNote,
+    ) -> Result<(), KafkaError> {
+        let mut list = TopicPartitionList::new();
+        let mut position = list.add_partition(topic, partition);
+        position.set_metadata(note.to_string());
+        position.set_offset(Offset::Offset(next_offset))?;
+        fault_point!("raw_consumer:commit:before");
+        self.consumer.commit(&list, CommitMode::Async)?;
+        fault_point!("raw_consumer:commit:after");
+        Ok(())
+    }
+
+    fn subscribe(&self) -> Result<(), KafkaError> {
+        let names: Vec<&str> = self.topics.iter().map(AsRef::as_ref).collect();
+        fault_point!("consumer:subscribe:before");
+        self.consumer.subscribe(&names)?;
+        fault_point!("consumer:subscribe:after");
+        Ok(())
+    }
+
+    /// Has librdkafka read a partition from here on.
+    fn assign(&self, (topic, number): &Partition, next_offset: i64) -> Result<(), KafkaError> {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, *number, Offset::Offset(next_offset))?;
+        fault_point!("consumer:assign:before");
+        self.consumer.incremental_assign(&list)?;
+        fault_point!("consumer:assign:after");
+        Ok(())
+    }
+
     fn open(&mut self, partition: Partition, next_offset: i64, opening: u64) {
         self.close(&partition);
         if self.quiet {
@@ -281,12 +310,8 @@ impl Reader {
             return;
         };
         queue.set_nonempty_callback(wakes(&self.waker));
-        let mut list = TopicPartitionList::new();
-        let assigned = list
-            .add_partition_offset(&partition.0, partition.1, Offset::Offset(next_offset))
-            .and_then(|()| self.consumer.incremental_assign(&list));
-        if let Err(error) = assigned {
-            self.tell(Event::Fatal(error.into()));
+        if let Err(error) = self.assign(&partition, next_offset) {
+            self.tell(Event::Fatal(error));
             return;
         }
         self.in_flight.open(partition.clone(), opening);

@@ -7,6 +7,7 @@ use super::admin::Admin;
 use super::error::KafkaError;
 use super::partition_map::PartitionMap;
 use crate::config::KafkaSettings;
+use crate::fault_point;
 
 /// How much larger than a raw record a record derived from it may be: what was replaced stays in it.
 const DERIVED_GROWTH: usize = 4;
@@ -98,7 +99,10 @@ async fn create(admin: &Admin, settings: &KafkaSettings, names: &[&str]) -> Resu
         })
         .collect();
     let options = AdminOptions::new().operation_timeout(Some(settings.request_timeout));
-    for outcome in admin.client().create_topics(&topics, &options).await? {
+    fault_point!("environment:create_topics:before");
+    let outcomes = admin.client().create_topics(&topics, &options).await?;
+    fault_point!("environment:create_topics:after");
+    for outcome in outcomes {
         match outcome {
             Ok(name) => tracing::info!(topic = name, partitions, "topic created"),
             // Another process of ours was faster.

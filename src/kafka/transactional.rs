@@ -212,7 +212,9 @@ impl Worker {
             .create_with_context(Logged::of("transactional producer", Deliveries::default()))?;
         let worker = Self { producer, partition: *partition, settings };
         if worker.settings.transactions {
+            fault_point!("enriched_publisher:init:before");
             worker.producer.init_transactions(CALL_TIMEOUT)?;
+            fault_point!("enriched_publisher:init:after");
             if let Some(group) = withheld {
                 tracing::warn!(
                     partition,
@@ -310,6 +312,7 @@ impl Worker {
 
     fn transact(&self, transaction: &Transaction) -> Result<(), KafkaError> {
         let deadline = Instant::now() + JOB_TIMEOUT;
+        fault_point!("enriched_publisher:begin:before");
         self.producer.begin_transaction()?;
         match self.fill_and_commit(transaction, deadline) {
             Ok(()) => Ok(()),
@@ -337,21 +340,31 @@ impl Worker {
             // the id again, and that aborts what is left.
             return;
         }
-        if let Err(error) = self.producer.abort_transaction(ABORT_TIMEOUT) {
+        if let Err(error) = self.abort_transaction() {
             tracing::debug!(partition = self.partition, %error, "transaction was not aborted");
         }
+    }
+
+    fn abort_transaction(&self) -> Result<(), KafkaError> {
+        fault_point!("enriched_publisher:abort:before");
+        self.producer.abort_transaction(ABORT_TIMEOUT)?;
+        fault_point!("enriched_publisher:abort:after");
+        Ok(())
     }
 
     fn fill_and_commit(&self, transaction: &Transaction, deadline: Instant) -> Result<(), KafkaError> {
         let Some(group) = &transaction.group else {
             return Err(KafkaError::other("the batch carries no group metadata"));
         };
+        fault_point!("enriched_publisher:produce:before");
         self.produce(&transaction.records, deadline)?;
         let mut positions = TopicPartitionList::new();
         let mut position = positions.add_partition(&self.settings.raw_topic, self.partition);
         position.set_offset(Offset::Offset(transaction.next_offset))?;
         position.set_metadata(transaction.note.to_string());
+        fault_point!("enriched_publisher:send_offsets:before");
         self.producer.send_offsets_to_transaction(&positions, group, left_until(deadline)?)?;
+        fault_point!("enriched_publisher:send_offsets:after");
         self.settle(deadline)?;
         fault_point!("enriched_publisher:commit:before");
         self.commit(deadline)?;

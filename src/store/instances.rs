@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{Store, StoreError};
+use crate::fault_point;
 
 /// The end of a process does not wait for the database: the end of the connection tells as much.
 const RELEASE_WITHIN: Duration = Duration::from_millis(500);
@@ -60,6 +61,7 @@ impl Store {
         run: &InstanceRun,
         silent: Option<&InstanceOwner>,
     ) -> Result<InstanceClaim, StoreError> {
+        fault_point!("environment:claim_instance:before");
         // Out of the pool for good: it is open for as long as the process lives.
         let client = deadpool_postgres::Object::take(self.client().await?);
         let silent_run = silent.map(|owner| owner.run_id);
@@ -117,6 +119,7 @@ impl Store {
                 }))
             })
             .await?;
+        fault_point!("environment:claim_instance:after");
         Ok(match owner {
             None => InstanceClaim::Held(InstanceHold { client, limit: self.limits.connect }),
             Some(owner) => InstanceClaim::Taken(owner),
@@ -126,9 +129,11 @@ impl Store {
     /// Gives a name up, so that whoever starts next need not find out.
     pub async fn release_instance(&self, run: &InstanceRun) -> Result<(), StoreError> {
         let release = async {
+            fault_point!("environment:release_instance:before");
             let client = self.client().await?;
             let sql = "delete from nyc311.instance where instance_id = $1 and run_id = $2";
             client.execute(sql, &[&run.instance_id, &run.run_id]).await?;
+            fault_point!("environment:release_instance:after");
             Ok(())
         };
         tokio::time::timeout(RELEASE_WITHIN, release)
@@ -146,6 +151,7 @@ impl InstanceHold {
     /// Says that the owner still lives; false where the name is another's.
     pub async fn renew(&self, run: &InstanceRun) -> Result<bool, StoreError> {
         let renewal = async {
+            fault_point!("environment:renew_instance:before");
             let renewed = self
                 .client
                 .execute(
@@ -154,6 +160,7 @@ impl InstanceHold {
                     &[&run.instance_id, &run.run_id],
                 )
                 .await?;
+            fault_point!("environment:renew_instance:after");
             Ok(renewed == 1)
         };
         tokio::time::timeout(self.limit, renewal)

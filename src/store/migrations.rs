@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use tokio_postgres::{Row, SimpleQueryMessage, Transaction};
 
 use super::{Store, StoreError, drift};
+use crate::fault_point;
 use crate::hex::{from_hex, to_hex};
 
 /// One embedded file of `migrations/`.
@@ -167,7 +168,9 @@ impl Store {
         }
         describe_quality_flags(&transaction).await?;
         drift::judge_terms(&transaction).await?;
+        fault_point!("environment:migrate:before");
         transaction.commit().await?;
+        fault_point!("environment:migrate:after");
         Ok(missing.iter().map(|migration| migration.name).collect())
     }
 }

@@ -91,11 +91,13 @@ impl Store {
         next_offset: i64,
         initial: i64,
     ) -> Result<Position, StoreError> {
+        fault_point!("rewind:move:before");
         let client = self.client().await?;
-        self.bounded(async {
-            let row = client
-                .query_one(
-                    "insert into nyc311.consumer_position as p
+        let moved = self
+            .bounded(async {
+                let row = client
+                    .query_one(
+                        "insert into nyc311.consumer_position as p
                          (kafka_cluster_id, topic, kafka_partition, next_offset, epoch, owner, updated_at)
                      values ($1, $2, $3, $5, 1, null, now())
                      on conflict (kafka_cluster_id, topic, kafka_partition) do update
@@ -104,12 +106,14 @@ impl Store {
                          last_appended_at_ms = case when p.next_offset <= $4 then p.last_appended_at_ms end,
                          updated_at = now()
                      returning next_offset, epoch",
-                    &[&cluster, &topic, &partition, &next_offset, &initial],
-                )
-                .await?;
-            Ok(Position { next_offset: row.get(0), epoch: row.get(1) })
-        })
-        .await
+                        &[&cluster, &topic, &partition, &next_offset, &initial],
+                    )
+                    .await?;
+                Ok(Position { next_offset: row.get(0), epoch: row.get(1) })
+            })
+            .await?;
+        fault_point!("rewind:move:after");
+        Ok(moved)
     }
 
     /// Lists the positions of these topics on this cluster, by topic and partition.

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{Store, StoreError};
+use crate::fault_point;
 
 /// SHA-256 of a dead letter's bytes, which names it.
 pub type LetterKey = [u8; 32];
@@ -120,10 +121,12 @@ impl Store {
                 )
                 .await?;
             let held = rows.iter().map(|row| letter_key(row.get(0))).collect::<Result<Vec<_>, _>>()?;
+            fault_point!("replay:send:before");
             let sent = match send(held).await {
                 Ok(sent) => sent,
                 Err(error) => return Ok(Err(error)),
             };
+            fault_point!("replay:send:after");
             transaction
                 .execute(
                     "update nyc311.dead_letter
@@ -132,7 +135,9 @@ impl Store {
                     &[&slices(&sent)],
                 )
                 .await?;
+            fault_point!("replay:mark:before");
             transaction.commit().await?;
+            fault_point!("replay:mark:after");
             Ok(Ok(sent))
         })
         .await

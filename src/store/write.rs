@@ -204,14 +204,21 @@ impl Store {
             self.stage(&mut client, plan).await?
         };
         let work = async {
+            fault_point!("writer:advance:before");
             advance_positions(&transaction, plan.batch).await?;
+            fault_point!("writer:advance:after");
             let mut counts = plan.counts.clone();
             if plan.has_rows() {
                 plan.texts.store(&transaction).await?;
+                fault_point!("writer:upsert:before");
                 plan.count_placed(&mut counts, store_incoming(&transaction, plan.all_named()).await?);
+                fault_point!("writer:upsert:after");
                 apply_rollups(&transaction).await?;
+                fault_point!("writer:rollups:after");
             }
+            fault_point!("writer:dead_letters:before");
             dead_letters::insert(&transaction, &plan.dead_letters).await?;
+            fault_point!("writer:dead_letters:after");
             resolve_dead_letters(&transaction, plan).await?;
             counts.write(&transaction).await?;
             let new_terms = self.note_terms(&transaction, &plan.terms).await?;
@@ -262,13 +269,16 @@ impl Store {
         chosen: &[usize],
     ) -> Result<(), StoreError> {
         transaction.batch_execute(SETTINGS).await?;
+        fault_point!("writer:copy:before");
         let copy = async {
             let sink = transaction.copy_in::<_, Bytes>(&*statements::COPY_INCOMING).await?;
             futures_util::pin_mut!(sink);
             for message in encoded.copy_data(chosen) {
                 sink.send(message).await?;
             }
+            fault_point!("writer:copy_end:before");
             sink.finish().await?;
+            fault_point!("writer:copy:after");
             Ok(())
         };
         match tokio::time::timeout(self.limits.copy, copy).await {

@@ -180,6 +180,12 @@ impl Service {
         }
     }
 
+    /// Asks the process to stop and does not wait for it.
+    pub fn tell_to_stop(&self) {
+        let pid = self.process_id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    }
+
     /// Asks the process to stop and returns its exit code.
     pub async fn terminate(&mut self) -> i32 {
         let mut process = self.processes.pop().expect("a running process");

@@ -32,6 +32,11 @@ pub async fn service(more: &[(&str, &str)]) -> Service {
     PROGRAM.service(&SOURCE.resource_url(), &overrides).await
 }
 
+/// Returns where the source serves its rows.
+pub fn source_url() -> String {
+    SOURCE.resource_url()
+}
+
 /// Returns the tables after a poll of the source that nothing disturbs.
 async fn undisturbed() -> &'static Tables {
     static TABLES: OnceCell<Tables> = OnceCell::const_new();

@@ -11,8 +11,10 @@
 
 mod away;
 mod completion;
+mod crash_matrix;
 mod crashed;
 mod enriched_to_postgres;
+mod game_day;
 mod instance;
 mod kafka_loss;
 mod killed;

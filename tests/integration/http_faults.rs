@@ -112,12 +112,20 @@ async fn a_fault_is_armed_shown_everywhere_and_cleared() {
 async fn what_is_no_fault_is_refused_with_field_value_and_remedy() {
     let (_database, endpoint) = enabled().await;
     for (body, pointer, detail) in [
-        (json!({"fault": "panic", "point": "writer:comit:after"}), "/point", "the nearest name is writer:commit:after"),
+        (
+            json!({"fault": "panic", "point": "writer:comit:after"}),
+            "/point",
+            "the nearest name is writer:commit:after",
+        ),
         (json!({"fault": "kill", "stage": "scribe"}), "/stage", "write one of control, poller"),
         (json!({"fault": "explode", "stage": "writer"}), "/fault", "write one of panic, error"),
         (json!({"stage": "writer"}), "/fault", "is missing; write one of panic"),
         (json!({"fault": "panic"}), "/point", "write one of the two"),
-        (json!({"fault": "panic", "stage": "writer", "point": "writer:commit:after"}), "/stage", "one of the two"),
+        (
+            json!({"fault": "panic", "stage": "writer", "point": "writer:commit:after"}),
+            "/stage",
+            "one of the two",
+        ),
         (json!({"fault": "kill", "point": "writer:commit:after"}), "/fault", "name a stage"),
         (json!({"fault": "corrupt", "stage": "writer"}), "/fault", "the enricher; name it as the stage"),
         (json!({"fault": "delay", "stage": "writer"}), "/delay", "write how long, as 500ms"),
@@ -129,7 +137,11 @@ async fn what_is_no_fault_is_refused_with_field_value_and_remedy() {
         ),
         (json!({"fault": "kill", "stage": "writer", "count": 0}), "/count", "is not a whole number from 1"),
         (json!({"fault": "kill", "stage": "writer", "count": "3"}), "/count", "is not a whole number"),
-        (json!({"fault": "kill", "stage": "writer", "probability": 2}), "/probability", "above 0 and at most 1"),
+        (
+            json!({"fault": "kill", "stage": "writer", "probability": 2}),
+            "/probability",
+            "above 0 and at most 1",
+        ),
         (json!({"fault": "kill", "stage": "writer", "expires_in": "2h"}), "/expires_in", "at most 60 m"),
     ] {
         let refused = arm(&endpoint, body.clone()).await;
@@ -152,7 +164,18 @@ async fn the_command_line_arms_lists_and_clears() {
     let binary = PROGRAM.asking(&endpoint);
     let (never, text) = (NEVER.to_string(), "--output");
     let added = binary
-        .run(&["fault", "add", "writer:write:before", "delay", "--delay", "1s", "--skip", &never, text, "json"])
+        .run(&[
+            "fault",
+            "add",
+            "writer:write:before",
+            "delay",
+            "--delay",
+            "1s",
+            "--skip",
+            &never,
+            text,
+            "json",
+        ])
         .await;
     assert_eq!(added.code, 0, "{added:?}");
     let added = added.json();

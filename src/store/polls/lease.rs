@@ -8,6 +8,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::Poll;
+use crate::fault_point;
 use crate::faults::{Failure, Injected};
 use crate::store::{Store, StoreError};
 
@@ -105,7 +106,9 @@ impl Store {
                 return Ok(None);
             }
             let poll = Poll::read_existing(&transaction, id).await?;
+            fault_point!("poller:acquire:before");
             transaction.commit().await?;
+            fault_point!("poller:acquire:after");
             Ok(Some(LeasedPoll { poll, token, taken_from_queue }))
         })
         .await
@@ -113,19 +116,23 @@ impl Store {
 
     /// Prolongs a lease. One that has passed but that nobody took is still held.
     pub async fn renew_lease(&self, id: Uuid, token: Uuid, lease: Duration) -> Result<Lease, StoreError> {
+        fault_point!("poller:renew:before");
         let client = self.client().await?;
-        self.bounded(async {
-            let row = client
-                .query_opt(
-                    "update nyc311.poll
+        let renewed = self
+            .bounded(async {
+                let row = client
+                    .query_opt(
+                        "update nyc311.poll
                      set lease_until = clock_timestamp() + make_interval(secs => $3)
                      where poll_id = $1 and lease_token = $2 and state in ('running', 'storing')
                      returning cancel_requested_at is not null",
-                    &[&id, &token, &lease.as_secs_f64()],
-                )
-                .await?;
-            Ok(row.map_or(Lease::Lost, |row| Lease::Held { cancel_requested: row.get(0) }))
-        })
-        .await
+                        &[&id, &token, &lease.as_secs_f64()],
+                    )
+                    .await?;
+                Ok(row.map_or(Lease::Lost, |row| Lease::Held { cancel_requested: row.get(0) }))
+            })
+            .await?;
+        fault_point!("poller:renew:after");
+        Ok(renewed)
     }
 }

@@ -303,9 +303,11 @@ impl Store {
                  where poll_id = $1 and lease_token = $2 and state in ('running', 'storing')"
             );
             let detail = error.detail.replace('\0', "\u{fffd}");
+            fault_point!("poller:fail:before");
             let held = client
                 .execute(&sql, &[&id, &token, &error.code, &error.stage, &detail, &status, &error.retryable])
                 .await?;
+            fault_point!("poller:fail:after");
             if held == 0 { Err(LeaseError::Lost) } else { Ok(()) }
         })
         .await
@@ -321,13 +323,17 @@ impl Store {
                      {FROZEN_COUNTS}
                  where poll_id = $1 and lease_token = $2 and state in ('running', 'storing')"
             );
-            if client.execute(&sql, &[&id, &token]).await? == 0 { Err(LeaseError::Lost) } else { Ok(()) }
+            fault_point!("poller:cancel:before");
+            let held = client.execute(&sql, &[&id, &token]).await?;
+            fault_point!("poller:cancel:after");
+            if held == 0 { Err(LeaseError::Lost) } else { Ok(()) }
         })
         .await
     }
 
     /// Returns how far a source has been read; none where it never was.
     pub async fn source_position(&self, source: &str) -> Result<Option<SourcePosition>, StoreError> {
+        fault_point!("poller:read_cursor:before");
         let client = self.client().await?;
         self.bounded(async {
             let row = client

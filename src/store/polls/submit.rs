@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use super::{FROZEN_COUNTS, Poll, PollState, Trigger, Window};
+use crate::fault_point;
 use crate::store::{Store, StoreError};
 
 /// Submissions take turns, so that the queue's bound and the keys hold between processes.
@@ -109,7 +110,9 @@ impl Store {
                     Submitted::Created(Poll::read_existing(&transaction, id).await?)
                 }
             };
+            fault_point!("control:submit:before");
             transaction.commit().await?;
+            fault_point!("control:submit:after");
             Ok(submitted)
         })
         .await
@@ -152,7 +155,9 @@ impl Store {
                 PollState::Cancelled => Cancel::Cancelled { poll, now: false },
                 PollState::Succeeded | PollState::Failed => Cancel::Finished(poll),
             };
+            fault_point!("control:cancel:before");
             transaction.commit().await?;
+            fault_point!("control:cancel:after");
             Ok(cancel)
         })
         .await
