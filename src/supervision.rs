@@ -40,7 +40,7 @@ mod tests;
 mod watchdog;
 
 pub use self::board::{Board, StageKey, StageState, StageStatus};
-pub use self::child::{Child, Drain, StageFault};
+pub use self::child::{Child, Drain};
 pub use self::exit::{ExitReason, StageError};
 pub use self::group::Group;
 pub use self::policy::RestartPolicy;

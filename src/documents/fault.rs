@@ -4,7 +4,9 @@ use nyc311_notation::quantity::written;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::openapi::RefOr;
-use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, Schema, SchemaType, Type};
+use utoipa::openapi::schema::{
+    AdditionalProperties, AllOfBuilder, ObjectBuilder, OneOfBuilder, Schema, SchemaType, Type,
+};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::moment::Moment;
@@ -155,8 +157,7 @@ impl PartialSchema for FaultRequest {
                 "At a point panic, error, delay, hang or abort; in a stage also kill; corrupt in the stage enricher alone, \
                  where it spoils raw records",
             ));
-        ObjectBuilder::new()
-            .description(Some("Either stage or point, and what is to happen there"))
+        let fields = ObjectBuilder::new()
             .property(
                 "stage",
                 words(StageName::ALL.iter().map(|stage| stage.as_str()), "Strikes at its next turn; beside it no point"),
@@ -193,7 +194,15 @@ impl PartialSchema for FaultRequest {
                 or_null(Type::String, &format!("After which it ends by itself, up to {longest}"))
                     .default(Some(json!(written(EXPIRES_IN)))),
             )
-            .additional_properties(Some(AdditionalProperties::FreeForm(false)))
+            .additional_properties(Some(AdditionalProperties::FreeForm(false)));
+        let stated = |target: &str| {
+            let text = ObjectBuilder::new().schema_type(Type::String);
+            ObjectBuilder::new().property(target, text).required(target)
+        };
+        AllOfBuilder::new()
+            .description(Some("Either stage or point, and what is to happen there"))
+            .item(fields)
+            .item(OneOfBuilder::new().item(stated("stage")).item(stated("point")))
             .into()
     }
 }

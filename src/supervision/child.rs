@@ -1,7 +1,6 @@
 //! What a supervisor and a stage know of each other.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix::Message;
 use futures_util::future::LocalBoxFuture;
@@ -15,15 +14,6 @@ use super::exit::ExitReason;
 #[rtype(result = "()")]
 pub struct Drain;
 
-/// What a test or an operator can do to a stage on purpose.
-#[derive(Debug, Clone, Copy)]
-pub enum StageFault {
-    Panic,
-    Error,
-    /// Blocks the Arbiter thread.
-    Hang(Duration),
-}
-
 /// What a supervisor needs of a stage, whatever its actor.
 pub trait Child: Send + Sync {
     fn key(&self) -> StageKey;
@@ -33,7 +23,6 @@ pub trait Child: Send + Sync {
     /// Asks the incarnation to finish what it holds.
     fn drain(&self) -> LocalBoxFuture<'static, ()>;
     fn kill(&self);
-    fn inject(&self, fault: StageFault);
     /// Returns whether the Arbiter thread has turned since this was asked last, and asks it to turn.
     fn has_turned(&self) -> bool;
     /// Gives the Arbiter thread up.

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::board::{Board, StageKey, StageState};
-use super::child::{Child, Drain, StageFault};
+use super::child::{Child, Drain};
 use super::exit::{ExitReason, StageError, panic_text, remember_panic_location};
 use crate::faults::{self, StageEnd};
 use crate::telemetry::labels::Dependency;
@@ -28,7 +28,6 @@ const SLOW_AFTER: Duration = Duration::from_secs(5);
 enum Control {
     Fail(StageError),
     Kill,
-    Fault(StageFault),
 }
 
 /// Makes panics of stages tell where they happened.
@@ -235,11 +234,6 @@ where
                     order = orders.recv() => match order {
                         Some(Control::Fail(error)) => return ExitReason::Failed(error),
                         Some(Control::Kill) | None => return ExitReason::Killed,
-                        Some(Control::Fault(StageFault::Error)) => {
-                            return ExitReason::Failed(StageError::new("fault injection", "error"));
-                        }
-                        Some(Control::Fault(StageFault::Panic)) => std::panic::resume_unwind(Box::new("injected fault")),
-                        Some(Control::Fault(StageFault::Hang(time))) => std::thread::sleep(time),
                     },
                     reason = turn => return reason,
                     // Only to turn: whoever is idle would not find out about a fault.
@@ -319,10 +313,6 @@ where
 
     fn kill(&self) {
         self.order(Control::Kill);
-    }
-
-    fn inject(&self, fault: StageFault) {
-        self.order(Control::Fault(fault));
     }
 
     fn has_turned(&self) -> bool {

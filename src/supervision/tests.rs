@@ -35,6 +35,10 @@ struct Ask;
 #[rtype(result = "()")]
 struct Do(fn(&Life));
 
+#[derive(Message)]
+#[rtype(result = "()")]
+struct PanicBeside;
+
 impl Actor for Probe {
     type Context = Context<Self>;
 
@@ -59,6 +63,14 @@ impl Handler<Do> for Probe {
 
     fn handle(&mut self, Do(what): Do, _: &mut Self::Context) {
         what(&self.life);
+    }
+}
+
+impl Handler<PanicBeside> for Probe {
+    type Result = ();
+
+    fn handle(&mut self, _: PanicBeside, context: &mut Self::Context) {
+        context.spawn(async { panic!("on purpose") }.into_actor(self));
     }
 }
 
@@ -188,7 +200,7 @@ fn a_panic_in_a_spawned_future_ends_the_stage_too() {
     let tree = Tree::new();
     tree.run(5, NEVER, async |tree| {
         tree.all_up().await;
-        tree.stages[1].0.inject(StageFault::Panic);
+        tree.stages[1].1.tell(PanicBeside);
         tree.reaches(1, 2).await;
     });
     assert_eq!(tree.built.load(Ordering::Relaxed), 4);
@@ -210,7 +222,7 @@ fn a_stage_that_hangs_gets_a_new_thread_and_what_was_given_up_ends_when_it_wakes
     let tree = Tree::new();
     tree.run(5, Duration::from_millis(200), async |tree| {
         tree.all_up().await;
-        tree.stages[0].0.inject(StageFault::Hang(Duration::from_millis(1500)));
+        tree.stages[0].1.tell(Do(|_| std::thread::sleep(Duration::from_millis(1500))));
         tree.reaches(0, 2).await;
         assert_eq!(tree.ask(0).await.unwrap(), 1);
         assert_eq!(tree.ended.load(Ordering::Relaxed), 0, "a thread cannot be ended while it hangs");
@@ -229,8 +241,9 @@ fn a_process_that_is_paused_again_and_again_gives_no_stage_up() {
         for _ in 0..4 {
             // As a pause of the process is seen from inside: nothing turns, the thread that supervises
             // neither.
-            (0..NAMES.len())
-                .for_each(|stage| tree.stages[stage].0.inject(StageFault::Hang(Duration::from_secs(1))));
+            (0..NAMES.len()).for_each(|stage| {
+                tree.stages[stage].1.tell(Do(|_| std::thread::sleep(Duration::from_secs(1))))
+            });
             std::thread::sleep(Duration::from_secs(1));
             // Shorter than it takes to look twice.
             tokio::time::sleep(Duration::from_millis(60)).await;
@@ -272,7 +285,7 @@ fn a_pipeline_that_gives_up_over_a_hang_says_so() {
         for _ in 0..2 {
             let generation = tree.board.stages()[1].generation.max(1);
             tree.reaches(1, generation).await;
-            tree.stages[1].0.inject(StageFault::Hang(Duration::from_secs(3)));
+            tree.stages[1].1.tell(Do(|_| std::thread::sleep(Duration::from_secs(3))));
             let deadline = Instant::now() + Duration::from_secs(10);
             while tree.board.stages()[1].generation == generation && Instant::now() < deadline {
                 tokio::time::sleep(Duration::from_millis(10)).await;
@@ -314,7 +327,7 @@ fn who_asked_a_stage_that_hangs_gets_an_error_when_it_is_given_up() {
     let tree = Tree::new();
     tree.run(5, Duration::from_millis(200), async |tree| {
         tree.all_up().await;
-        tree.stages[0].0.inject(StageFault::Hang(Duration::from_secs(5)));
+        tree.stages[0].1.tell(Do(|_| std::thread::sleep(Duration::from_secs(5))));
         // The thread takes the fault first: what is asked now lies in the mailbox of an incarnation that
         // never answers.
         tokio::time::sleep(Duration::from_millis(50)).await;
