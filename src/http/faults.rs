@@ -1,5 +1,5 @@
-//! Arms, shows and clears faults, where `faults.enabled` allows it. They are of this process alone, and live no
-//! longer than it.
+//! Arms, shows and clears faults, where `faults.enabled` allows it. They are of this process alone, and live
+//! no longer than it.
 
 use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse, web};
