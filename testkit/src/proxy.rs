@@ -1,5 +1,6 @@
 //! A TCP connection that can be made to stand still, to take its time, or to be cut where it hurts most.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -22,6 +23,35 @@ struct Order {
     times: usize,
 }
 
+/// The address of a broker as it stands in its own answers, and what stands there instead: clients connect to
+/// the address that a broker tells.
+#[derive(Clone)]
+struct Readdressed {
+    told: Vec<u8>,
+    instead: Vec<u8>,
+}
+
+impl Readdressed {
+    /// Takes what has come, and returns what is whole of it. An answer of Kafka begins with its length.
+    fn pass(&self, pending: &mut Vec<u8>) -> Vec<u8> {
+        let mut whole = 0;
+        while let Some(length) = pending[whole..].first_chunk::<4>() {
+            let end = whole + 4 + usize::try_from(u32::from_be_bytes(*length)).unwrap();
+            if pending.len() < end {
+                break;
+            }
+            whole = end;
+        }
+        let mut answers: Vec<u8> = pending.drain(..whole).collect();
+        let mut at = 0;
+        while let Some(found) = answers[at..].windows(self.told.len()).position(|bytes| bytes == self.told) {
+            answers[at + found..at + found + self.told.len()].copy_from_slice(&self.instead);
+            at += found + self.told.len();
+        }
+        answers
+    }
+}
+
 #[derive(Default)]
 struct Shared {
     stalled: AtomicBool,
@@ -29,6 +59,7 @@ struct Shared {
     order: Mutex<Option<Order>>,
     cuts: AtomicUsize,
     sent: AtomicUsize,
+    readdressed: Option<Readdressed>,
 }
 
 impl Shared {
@@ -71,8 +102,24 @@ impl Proxy {
     /// Starts a proxy in front of an address.
     pub async fn start(target: String) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::listen(listener, target, Shared::default())
+    }
+
+    /// Starts a proxy in front of the one Kafka at `bootstrap_servers`, through which its clients stay.
+    pub async fn in_front_of_kafka(bootstrap_servers: &str) -> (Self, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let broker: SocketAddr = bootstrap_servers.parse().unwrap();
+        let told = |port: u16| [broker.ip().to_string().as_bytes(), &u32::from(port).to_be_bytes()].concat();
+        let instead = told(listener.local_addr().unwrap().port());
+        let readdressed = Some(Readdressed { told: told(broker.port()), instead });
+        let proxy = Self::listen(listener, broker.to_string(), Shared { readdressed, ..Shared::default() });
+        let address = format!("{}:{}", broker.ip(), proxy.port);
+        (proxy, address)
+    }
+
+    fn listen(listener: TcpListener, target: String, shared: Shared) -> Self {
         let port = listener.local_addr().unwrap().port();
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(shared);
         let state = shared.clone();
         let task = tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
@@ -147,12 +194,18 @@ async fn carry(near: TcpStream, far: TcpStream, shared: Arc<Shared>) {
     };
     let back = async {
         let mut buffer = vec![0; 64 * 1024];
+        let mut pending = Vec::new();
         while let Ok(length @ 1..) = far_read.read(&mut buffer).await {
             shared.hold().await;
             if withheld.load(Ordering::SeqCst) {
                 return;
             }
-            if near_write.write_all(&buffer[..length]).await.is_err() {
+            pending.extend_from_slice(&buffer[..length]);
+            let answers = match &shared.readdressed {
+                Some(readdressed) => readdressed.pass(&mut pending),
+                None => std::mem::take(&mut pending),
+            };
+            if near_write.write_all(&answers).await.is_err() {
                 return;
             }
         }
