@@ -14,6 +14,7 @@ use super::cluster::Cluster;
 use crate::config::{Settings, hostname};
 use crate::kafka::{Admin, PartitionMap};
 use crate::store::{InstanceRun, Store};
+use crate::messages::BatchError;
 use crate::supervision::{Life, StageError};
 use crate::telemetry::labels::Dependency;
 
@@ -98,6 +99,30 @@ impl Environment {
                 // The process ends; whoever waits is ended with it.
                 std::future::pending::<()>().await;
             }
+        }
+    }
+
+    /// Returns whether a dependency is away, as the last look found it.
+    pub fn is_away(&self, dependency: Dependency) -> bool {
+        let condition = self.condition.borrow();
+        match dependency {
+            Dependency::Database => condition.database.is_some(),
+            Dependency::Kafka => condition.kafka.is_some(),
+            // Nobody watches it: whoever asks it finds out.
+            Dependency::Source => false,
+        }
+    }
+
+    /// Returns the error for what it is: one that comes while a dependency is away tells of that, whatever it
+    /// says itself. A limit that has passed, a thread that gave no answer and a neighbour that was rebuilt
+    /// are no failures of ours then.
+    pub fn excused(&self, error: BatchError) -> BatchError {
+        let away = [Dependency::Kafka, Dependency::Database].into_iter().find(|one| self.is_away(*one));
+        match (away, &error) {
+            (Some(dependency), BatchError::Interrupted { detail, .. }) => {
+                BatchError::unavailable(dependency, detail.clone()).caused_by(error)
+            }
+            _ => error,
         }
     }
 

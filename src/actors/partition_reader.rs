@@ -241,7 +241,9 @@ impl<D: Destination> PartitionReader<D> {
         context.spawn(opening.into_actor(self).map(move |outcome, actor, context| {
             let change = match outcome {
                 Ok((next_offset, token)) => Change::Opened { partition, attempt, next_offset, token },
-                Err(error) => Change::NotOpened { partition, attempt, error },
+                Err(error) => {
+                    Change::NotOpened { partition, attempt, error: actor.environment.excused(error) }
+                }
             };
             actor.on(change, context);
         }));
@@ -261,6 +263,7 @@ impl<D: Destination> PartitionReader<D> {
         let answer = self.destination.hand_on(batch, token);
         context.spawn(answer.into_actor(self).map(move |outcome, actor, context| {
             drop(in_flight);
+            let outcome = outcome.map_err(|error| actor.environment.excused(error));
             actor.on(Change::Answered(handed_on, outcome), context);
         }));
     }

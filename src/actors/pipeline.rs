@@ -39,7 +39,7 @@ use crate::kafka::topics::derived_max_bytes;
 use crate::supervision::{
     Board, Child, Group, RestartPolicy, Root, Stage, StageKey, StageRef, Stalls, Watchdog, install_panic_hook,
 };
-use crate::telemetry::labels::StageName;
+use crate::telemetry::labels::{Dependency, StageName};
 
 /// Which parts of the pipeline this process runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,7 +156,10 @@ fn declare(
     let settings = &environment.settings;
     let policy = RestartPolicy::of_group(&settings.supervision);
     let stalls = Stalls::new(settings.supervision.stalled_after);
-    let slot = || Arc::new(ThreadSlot::new(watchdog.clone()));
+    let slot = || {
+        let environment = environment.clone();
+        Arc::new(ThreadSlot::new(watchdog.clone(), move || environment.is_away(Dependency::Kafka)))
+    };
     let group = |name, children| Group { name, children, policy: policy.clone() };
     let mut working = Vec::new();
     if roles.writer {

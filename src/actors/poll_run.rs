@@ -297,6 +297,7 @@ impl PollRun<'_> {
             let wait = delays.next_delay();
             if let BatchError::Unavailable { dependency, .. } = error {
                 self.life.waiting_for(dependency);
+            let error = self.environment.excused(error);
             } else {
                 refusals += 1;
                 if refusals >= REFUSALS {

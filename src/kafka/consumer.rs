@@ -41,7 +41,7 @@ use super::assumption::BrokenAssumption;
 use super::batch_builder::BatchBuilder;
 use super::client::Logged;
 use super::error::KafkaError;
-use super::group_member::{Assignment, Rebalance, config, leave};
+use super::group_member::{Assignment, Rebalance, config, leave, leaves_within};
 use super::headers::Origin;
 use super::offset_note::OffsetNote;
 use super::record::{Partition, RecordBatch};
@@ -112,11 +112,13 @@ impl ConsumerThread {
         // Unbounded as a type, bounded by the limit: every batch in it counts as in flight.
         let (events, received) = tokio::sync::mpsc::unbounded_channel();
         let config = config(settings, group);
-        slot.take(format!("consumer-{group}"), move |Holding { beat, superseded }| {
-            match config.create_with_context::<_, BaseConsumer<_>>(Logged::of(
-                "kafka consumer",
-                Assignment::default(),
-            )) {
+        let leaves_within = leaves_within(&config);
+        slot.take(
+            format!("consumer-{group}"),
+            leaves_within,
+            move |Holding { beat, superseded }| match config.create_with_context::<_, BaseConsumer<_>>(
+                Logged::of("kafka consumer", Assignment::default()),
+            ) {
                 Ok(mut consumer) => Reader {
                     beat,
                     consumer: {
@@ -140,8 +142,8 @@ impl ConsumerThread {
                 }
                 .run(),
                 Err(error) => drop(events.send(Event::Fatal(error.into()))),
-            }
-        })?;
+            },
+        )?;
         Ok((Self { commands, wake }, received))
     }
 

@@ -74,6 +74,20 @@ impl ConsumerContext for Logged<Assignment> {
 /// After how long without a word a member is taken for dead; Kafka's default is 45 s.
 pub(super) const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
 
+/// How long a request of a member may stay without an answer before it is given up with its connection;
+/// librdkafka's default of a minute has whoever leaves the group wait for so long behind a connection that
+/// was cut without a word. A fetch of 2 MB needs no more on a slow line.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
+/// How much longer than its last request a member may take to leave its group.
+const LEAVE_MARGIN: Duration = Duration::from_secs(10);
+
+/// Returns how long a member with these settings may take to leave its group while the brokers are there: as
+/// long as a request of it that is under way, and some.
+pub(super) fn leaves_within(config: &ClientConfig) -> Duration {
+    let stated = config.get("socket.timeout.ms").and_then(|stated| stated.parse().ok());
+    stated.map_or(REQUEST_TIMEOUT, Duration::from_millis) + LEAVE_MARGIN
+}
+
 /// Returns the settings of a group member.
 pub(super) fn config(settings: &Settings, group: &str) -> ClientConfig {
     let mut config = base(&settings.kafka);
@@ -88,6 +102,7 @@ pub(super) fn config(settings: &Settings, group: &str) -> ClientConfig {
         .set("enable.partition.eof", "true")
         .set("session.timeout.ms", SESSION_TIMEOUT.as_millis().to_string())
         .set("heartbeat.interval.ms", "1500")
+        .set("socket.timeout.ms", REQUEST_TIMEOUT.as_millis().to_string())
         // Each partition has a queue of its own (`consumer`), to which this bound applies; librdkafka's
         // defaults would hold 64 MB in each and fetch 50 MB at once. Bytes are those of records in a queue,
         // and compressed, a quarter or a fifth of that, in a fetch; the largest request of a transaction fits

@@ -28,7 +28,7 @@ pub fn bootstrap_servers() -> String {
 
 /// Returns a slot for a consumer of the test's own.
 pub fn own_slot() -> Arc<ThreadSlot> {
-    Arc::new(ThreadSlot::new(Watchdog::start(Duration::from_secs(60)).unwrap()))
+    Arc::new(ThreadSlot::new(Watchdog::start(Duration::from_secs(60)).unwrap(), || false))
 }
 
 /// Returns settings with names of their own, whatever else the test sets.

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use nyc311_domain::Borough;
 use nyc311_simulator::Fault;
 use nyc311_testkit::source_rows::city;
 use nyc311_testkit::{Proxy, assert_counts_add_up};
@@ -73,6 +74,52 @@ async fn a_database_that_stands_still_is_named_alone_and_the_poll_goes_on_when_i
     assert_counts_add_up(&poll);
     service.ready().await;
     service.assert_recounts().await;
+}
+
+/// A broker that stands still answers no commit, and a consumer that leaves its group waits for its commits.
+#[tokio::test]
+async fn a_consumer_that_leaves_its_group_while_the_broker_stands_still_is_waited_for() {
+    let simulator = city(40_000);
+    let overrides = [("source.page_rows", "500"), ("write.max_rows", "500"), ("kafka.request_timeout", "3s")];
+    let mut service = PROGRAM.service(&simulator.resource_url(), &overrides).await;
+    let (proxy, through) = Proxy::in_front_of_kafka(&service.settings.kafka.bootstrap_servers).await;
+    // Each partition is claimed once at the start, and one of them once more when this test has it so.
+    let again = format!("enriched_consumer:claim:before=panic@{}", 2 * Borough::ALL.len() + 1);
+    let environment = [
+        ("NYC311_KAFKA__BOOTSTRAP_SERVERS", through.as_str()),
+        ("NYC311_FAULTS__ENABLED", "true"),
+        ("NYC311_FAULTS__AT_START", again.as_str()),
+    ];
+    service.spawn(&["run"], &environment);
+    service.ready().await;
+    let id = service.submit(json!({})).await;
+    service.fetched(&id, 5_000).await;
+    proxy.stall(true);
+    service
+        .wait_for("what was read is written, and its commits have no answer", async || {
+            let stored = "select count(*) from nyc311.service_request";
+            let before = service.database.number(stored).await;
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            (service.database.number(stored).await == before).then_some(())
+        })
+        .await;
+    service.database.execute("update nyc311.consumer_position set epoch = epoch + 1").await;
+    service
+        .wait_for("the consumer is rebuilt", async || {
+            service.log().contains("fault point reached").then_some(())
+        })
+        .await;
+    // For longer than a thread may take to leave its group.
+    let since = Instant::now();
+    let waited = async || (since.elapsed().as_secs() > 45).then_some(());
+    service.wait_for("a thread has had its time to leave", waited).await;
+    proxy.stall(false);
+    let poll = service.finished(&id).await;
+    assert_eq!(poll["state"], "succeeded", "{poll:#}\n{}", service.log());
+    assert_counts_add_up(&poll);
+    service.assert_recounts().await;
+    service.ready().await;
+    assert_eq!(service.terminate().await, 0, "{}", service.log());
 }
 
 #[tokio::test]
