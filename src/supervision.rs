@@ -48,5 +48,5 @@ pub use self::policy::RestartPolicy;
 pub use self::patience::Patience;
 pub use self::root::Root;
 pub use self::stage::{KEPT_IN_ORDER, Life, Stage, StageGone, StageRef, install_panic_hook};
-pub use self::stalls::{Remedy, Stalled, Stalls};
+pub use self::stalls::{Place, Remedy, Stalled, Stalls};
 pub use self::watchdog::{Beat, Watchdog, end_hung};

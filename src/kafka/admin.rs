@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use parking_lot::RwLock;
 use rdkafka::admin::AdminClient;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::groups::GroupInfo;
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use tokio::task::spawn_blocking;
 
@@ -53,6 +52,14 @@ impl std::fmt::Display for Committed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} {}", self.next_offset, self.note)
     }
+}
+
+/// What the members of a group have been given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GivenOut {
+    pub partitions: usize,
+    /// No rebalance is under way: nothing changes until a member comes or goes.
+    pub is_at_rest: bool,
 }
 
 /// How long the watch waits for an answer, however patient other requests are: a broker that stands still is
@@ -338,13 +345,17 @@ impl Admin {
     }
 
     /// Returns how many partitions of these topics the members of a group have been given, all together.
-    pub async fn assigned_partitions(&self, group: &str, topics: &[Arc<str>]) -> Result<usize, KafkaError> {
+    pub async fn given_out(&self, group: &str, topics: &[Arc<str>]) -> Result<GivenOut, KafkaError> {
         let (group, topics) = (group.to_owned(), topics.to_vec());
         self.blocking(move |admin| {
             let list = admin.clients.client.inner().fetch_group_list(Some(&group), admin.timeout)?;
-            let members =
-                list.groups().iter().filter(|found| found.name() == group).flat_map(GroupInfo::members);
-            Ok(members.map(|member| assigned(member.assignment().unwrap_or_default(), &topics)).sum())
+            let Some(found) = list.groups().iter().find(|found| found.name() == group) else {
+                return Ok(GivenOut { partitions: 0, is_at_rest: false });
+            };
+            let members = found.members().iter();
+            let partitions =
+                members.map(|member| assigned(member.assignment().unwrap_or_default(), &topics)).sum();
+            Ok(GivenOut { partitions, is_at_rest: found.state() == "Stable" })
         })
         .await
     }

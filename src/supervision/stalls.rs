@@ -7,7 +7,8 @@
 //! | two | its stage is rebuilt, with a consumer of its own |
 //! | three | the process ends with [`crate::exit_code::HUNG`], so that whoever runs it starts it anew |
 //!
-//! A consumer without any partition is watched in the same way: others may have them all, but somebody is to.
+//! A group that has left partitions to nobody is watched in the same way, by its members: others may have
+//! them all, but somebody is to.
 //!
 //! The count outlives the incarnations of the stage. It begins anew when the position moves, and while a
 //! dependency is away. So every stall has an end that does not depend on anybody having foreseen its cause.
@@ -36,9 +37,22 @@ pub enum Remedy {
 pub struct Stalled {
     pub stage: &'static str,
     pub topic: Arc<str>,
-    /// None where the stage is to read partitions of the topic, and its group has given it no place at all.
+    /// None where the group of the stage has left partitions of the topic to nobody.
     pub partition: Option<i32>,
 }
+
+/// How the members of a group see it.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    /// The group is at rest, and has left partitions to nobody.
+    pub is_missing: bool,
+    /// This member has been given others.
+    pub has_partitions: bool,
+}
+
+/// How long a group may be at rest with partitions left to nobody, as its members without any see it. The two
+/// halves of a rebalance, between which it is at rest like that, are a moment apart.
+const PLACE_AFTER: Duration = Duration::from_secs(5);
 
 /// What is known of a partition's progress.
 #[derive(Debug)]
@@ -84,8 +98,31 @@ impl Stalls {
         should_move: bool,
         now: Instant,
     ) -> Remedy {
+        self.look_for(self.after, (stage, topic.clone(), partition), position, should_move, now)
+    }
+
+    /// Takes a look at the group of a stage. A member with partitions has as much time as these: to begin
+    /// anew interrupts them.
+    pub fn look_for_place(
+        &self,
+        stage: &'static str,
+        topic: &Arc<str>,
+        place: Place,
+        now: Instant,
+    ) -> Remedy {
+        let after = if place.has_partitions { self.after } else { self.after.min(PLACE_AFTER) };
+        self.look_for(after, (stage, topic.clone(), None), None, place.is_missing, now)
+    }
+
+    fn look_for(
+        &self,
+        after: Duration,
+        key: Key,
+        position: Option<i64>,
+        should_move: bool,
+        now: Instant,
+    ) -> Remedy {
         let mut partitions = self.partitions.lock();
-        let key = (stage, topic.clone(), partition);
         let progress =
             partitions.entry(key).or_insert_with(|| Progress { position, since: now, remedies: 0 });
         // A partition that is being opened has not moved by that.
@@ -94,7 +131,7 @@ impl Stalls {
             *progress = Progress { position: position.or(progress.position), since: now, remedies: 0 };
             return Remedy::Nothing;
         }
-        if now.duration_since(progress.since) < self.after * (progress.remedies + 1) {
+        if now.duration_since(progress.since) < after + self.after * progress.remedies {
             return Remedy::Nothing;
         }
         progress.remedies += 1;
@@ -187,6 +224,20 @@ mod tests {
         assert_eq!(watch.look(11, None, true), Remedy::Nothing);
         assert_eq!(watch.look(12, Some(7), true), Remedy::Nothing);
         assert_eq!(watch.look(20, None, true), Remedy::Rebuild);
+    }
+
+    #[test]
+    fn a_member_without_partitions_begins_anew_before_one_that_has_some() {
+        let first_remedy = |has_partitions| {
+            let watch = Watch::new();
+            let looked = |second: &u64| {
+                let place = Place { is_missing: true, has_partitions };
+                let now = watch.began + Duration::from_secs(*second);
+                watch.stalls.look_for_place("reader", &watch.topic, place, now) != Remedy::Nothing
+            };
+            (0..100).find(looked)
+        };
+        assert_eq!((first_remedy(false), first_remedy(true)), (Some(5), Some(10)));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::assigned::Change;
 use super::{Destination, PartitionReader};
 use crate::kafka::Partition;
 use crate::kafka::admin::LogEnds;
-use crate::supervision::{Remedy, StageError, end_hung};
+use crate::supervision::{Place, Remedy, StageError, end_hung};
 use crate::telemetry::labels::OfPartition;
 use crate::telemetry::metrics::metrics;
 
@@ -59,28 +59,29 @@ impl<D: Destination> PartitionReader<D> {
         metrics().stalled_partitions.of(D::STAGE).set(stalled);
     }
 
-    /// Looks, for a consumer without partitions, whether others have them: a group that has given out less
-    /// than there is waits for somebody, and librdkafka can lose its place in one without a word.
+    /// Looks whether each partition was given to somebody. A group at rest that has given out less than there
+    /// is stays like that: a member with a stable name that came back in the middle of a rebalance got what
+    /// it had before, and nobody hears of what it lacks. So a member begins anew, which the group has to
+    /// answer with a rebalance: one without partitions first, and where each has some, whoever comes to it.
     fn look_for_place(&mut self, context: &mut Context<Self>) {
         let settings = &self.environment.settings;
         let topics = D::topics(settings);
         let Some(topic) = topics.first().cloned() else { return };
-        if !self.partitions.is_empty() {
-            return self.stalls.forget(D::STAGE.as_str(), &topic, None);
-        }
         let expected =
             topics.len() * usize::try_from(self.environment.partition_map.partitions()).unwrap_or(0);
         let (admin, group) = (self.environment.admin.clone(), D::group(settings));
-        let given_out = async move { admin.assigned_partitions(&group, &topics).await };
+        let given_out = async move { admin.given_out(&group, &topics).await };
         context.spawn(given_out.into_actor(self).map(move |given_out, actor, _| {
             // Without an answer there is nothing to conclude; the next look follows soon.
             let Ok(given_out) = given_out else { return };
-            let should_move = given_out < expected && actor.partitions.is_empty() && !actor.is_excused();
-            let now = Instant::now();
-            let remedy = actor.stalls.look(D::STAGE.as_str(), (&topic, None), None, should_move, now);
+            let left_over = expected.saturating_sub(given_out.partitions);
+            let place = Place {
+                is_missing: left_over > 0 && given_out.is_at_rest && !actor.is_excused(),
+                has_partitions: !actor.partitions.is_empty(),
+            };
+            let remedy = actor.stalls.look_for_place(D::STAGE.as_str(), &topic, place, Instant::now());
             actor.show_stalled();
-            let still =
-                format!("{topic}: nobody has been given {} partitions", expected - given_out.min(expected));
+            let still = format!("{topic}: nobody has been given {left_over} partitions");
             match remedy {
                 Remedy::Nothing => {}
                 Remedy::Reopen | Remedy::Rebuild => {
