@@ -10,7 +10,8 @@ pub const USAGE: i32 = 2;
 pub const UNREACHABLE: i32 = 69;
 /// The pipeline failed too often, or lost what it cannot work without; started again, it may work.
 pub const GAVE_UP: i32 = 70;
-/// The pipeline gave up over a thread that no longer turned, or a partition that no longer moved.
+/// The pipeline gave up over a thread that no longer turned, work that stood still, or a partition that no
+/// longer moved.
 pub const HUNG: i32 = 71;
 /// `--timeout` passed; the poll goes on.
 pub const TIMEOUT: i32 = 75;

@@ -15,13 +15,13 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::cluster::Cluster;
-use super::environment::Environment;
+use super::environment::{Environment, PREPARING};
 use super::writer::Writer;
 use crate::config::WriteSettings;
 use crate::kafka::Record;
 use crate::messages::{BatchError, EnrichedBatch, WriteMerged};
 use crate::store::{DeadLetter, IncomingRow, PositionAdvance, WriteBatch};
-use crate::supervision::{Drain, Life, StageRef};
+use crate::supervision::{Drain, Life, StageRef, Wait, Waiting, Work};
 use crate::telemetry::labels::{SetAside, StageName};
 use crate::telemetry::{InFlight, events};
 
@@ -105,11 +105,19 @@ pub struct Aggregator {
     writing: usize,
     /// Whether a timer for the head's age is set.
     timed: bool,
+    merging: Option<Merging>,
+}
+
+/// The work on what is queued or written, and what that waits for.
+struct Merging {
+    waits: Option<Waiting>,
+    work: Work,
 }
 
 impl Aggregator {
     pub fn new(life: Life, environment: Arc<Environment>, writer: StageRef<Writer>) -> Self {
-        Self { life, environment, writer, cluster: None, queue: VecDeque::new(), writing: 0, timed: false }
+        let queue = VecDeque::new();
+        Self { life, environment, writer, cluster: None, queue, writing: 0, timed: false, merging: None }
     }
 
     fn settings(&self) -> &WriteSettings {
@@ -159,6 +167,27 @@ impl Aggregator {
     /// Writes the batch at the head if it is ripe, or `waited` for a transaction that has ended: what came
     /// meanwhile is the next batch, so that no timer stands in the way of a pipeline under load.
     fn write_head(&mut self, context: &mut Context<Self>, waited: bool) {
+        self.write_ripe_head(context, waited);
+        self.tell_work();
+    }
+
+    /// Says what there is to do, and what that waits for.
+    fn tell_work(&mut self) {
+        if self.queue.is_empty() && self.writing == 0 {
+            self.merging = None;
+            return;
+        }
+        let wait = match self.writing {
+            0 if self.timed => Some(Wait::Pause),
+            0 => None,
+            _ => Some(Wait::Neighbour),
+        };
+        let begin = || Merging { waits: None, work: self.life.begin("batches that are merged") };
+        let merging = self.merging.get_or_insert_with(begin);
+        merging.waits = wait.map(|wait| merging.work.waits(wait));
+    }
+
+    fn write_ripe_head(&mut self, context: &mut Context<Self>, waited: bool) {
         let settings = self.settings();
         let Some(head) = self.queue.front() else { return };
         let age = head.since.elapsed();
@@ -307,7 +336,7 @@ impl Actor for Aggregator {
 
     fn started(&mut self, context: &mut Self::Context) {
         let (environment, life) = (self.environment.clone(), self.life.clone());
-        let prepared = async move { environment.prepared(&life).await };
+        let prepared = async move { life.work(PREPARING, environment.prepared(&life)).await };
         context.spawn(prepared.into_actor(self).map(|cluster, actor, context| {
             actor.life.running();
             let (environment, watched) = (actor.environment.clone(), cluster.clone());
@@ -320,19 +349,20 @@ impl Actor for Aggregator {
 }
 
 impl Handler<EnrichedBatch> for Aggregator {
-    type Result = ResponseFuture<Result<(), BatchError>>;
+    type Result = ResponseActFuture<Self, Result<(), BatchError>>;
 
     fn handle(&mut self, batch: EnrichedBatch, context: &mut Self::Context) -> Self::Result {
         if self.cluster.is_none() {
             let error = BatchError::interrupted("the aggregator is not prepared yet");
-            return Box::pin(std::future::ready(Err(error)));
+            return Box::pin(std::future::ready(Err(error)).into_actor(self));
         }
         let (answer, written) = oneshot::channel();
         self.take(batch, answer);
         self.write_ripe(context);
-        Box::pin(async move {
+        let answer = async move {
             written.await.unwrap_or_else(|_| Err(BatchError::interrupted("the aggregator was rebuilt")))
-        })
+        };
+        Box::pin(answer.into_actor(self))
     }
 }
 

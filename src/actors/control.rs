@@ -14,7 +14,9 @@ use crate::documents::PartitionStatus;
 use crate::http::{ControlState, PipelineView, serve};
 use crate::kafka::groups::enricher_group;
 use crate::messages::TriggerPoll;
-use crate::supervision::{Board, Drain, Life, StageError, StageRef, StageStatus, Stalled, Stalls};
+use crate::supervision::{
+    Board, Drain, Life, Named, StageError, StageRef, StageStatus, Stalled, Stalls, Wait,
+};
 
 /// The actor that serves HTTP.
 pub struct Control {
@@ -50,7 +52,11 @@ impl Actor for Control {
                 match self.listener.local_addr() {
                     Ok(address) => {
                         let patience = self.state.settings.supervision.hang_after;
-                        context.spawn(ask_itself(self.life.clone(), address, patience).into_actor(self));
+                        let life = self.life.clone();
+                        let asking = async move {
+                            life.work("asking the http server", ask_itself(&life, address, patience)).await;
+                        };
+                        context.spawn(asking.into_actor(self));
                     }
                     Err(error) => self.life.fail(StageError::new("asking for the port", error)),
                 }
@@ -62,7 +68,7 @@ impl Actor for Control {
 
 /// Asks the server for a sign of life, as its users do: the thread that accepts connections may stand still.
 /// The stage is built anew then, with a thread of its own on the same port.
-async fn ask_itself(life: Life, mut address: SocketAddr, patience: Duration) {
+async fn ask_itself(life: &Life, mut address: SocketAddr, patience: Duration) {
     if address.ip().is_unspecified() {
         let loopback =
             if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
@@ -78,8 +84,9 @@ async fn ask_itself(life: Life, mut address: SocketAddr, patience: Duration) {
         };
     let url = format!("http://{address}/healthz");
     loop {
-        tokio::time::sleep(patience / 4).await;
-        if let Err(error) = client.get(&url).send().await {
+        tokio::time::sleep(patience / 4).named(Wait::Pause).await;
+        // It has an end of its own.
+        if let Err(error) = client.get(&url).send().named(Wait::Neighbour).await {
             // Said first: the end of a server whose thread stands still may itself take a new thread.
             tracing::warn!(%error, "the http server gives itself no answer");
             let cause = format!("no answer within {patience:?}: {error}");

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 
 use super::environment::{Condition, Environment};
 use crate::error_policy::Directive;
+use crate::supervision::{Named, Wait};
 use crate::telemetry::events;
 use crate::telemetry::labels::Dependency;
 use crate::telemetry::metrics::metrics;
@@ -58,8 +59,8 @@ impl Environment {
     /// Prepares and watches the dependencies; returns only with what waiting cannot mend.
     pub async fn watch(&self) -> Fatal {
         tokio::select! {
-            fatal = self.watch_database() => fatal,
-            Unfit(why) = self.watch_kafka() => Fatal::Unfit(why),
+            fatal = self.works.work("the watch of the database", self.watch_database()) => fatal,
+            Unfit(why) = self.works.work("the watch of kafka", self.watch_kafka()) => Fatal::Unfit(why),
         }
     }
 
@@ -68,12 +69,12 @@ impl Environment {
         loop {
             let migrated = self.condition.borrow().migrated;
             let database = if migrated {
-                if self.store.has_lost_its_tables().await.unwrap_or(false) {
+                if self.store.has_lost_its_tables().named(Wait::Database).await.unwrap_or(false) {
                     return Fatal::TablesGone;
                 }
-                Presence::of(self.store.ping().await)
+                Presence::of(self.store.ping().named(Wait::Database).await)
             } else {
-                match self.migrate().await {
+                match self.migrate().named(Wait::Database).await {
                     Ok(database) => database,
                     Err(Unfit(why)) => return Fatal::Unfit(why),
                 }
@@ -81,10 +82,10 @@ impl Environment {
             let is_away = database != Presence::There;
             self.show(Dependency::Database, database, |now| &mut now.database);
             if !is_away && measured.is_none_or(|at| at.elapsed() > MEASURE_EVERY) {
-                self.measure().await;
+                self.measure().named(Wait::Database).await;
                 measured = Some(Instant::now());
             }
-            tokio::time::sleep(if is_away { RETRY_EVERY } else { WATCH_EVERY }).await;
+            tokio::time::sleep(if is_away { RETRY_EVERY } else { WATCH_EVERY }).named(Wait::Pause).await;
         }
     }
 
@@ -93,8 +94,9 @@ impl Environment {
         loop {
             // Without the database a loss in Kafka could not be recorded.
             let migrated = self.condition.borrow().migrated;
-            let look = if migrated { self.look_at_kafka().await } else { Ok(self.reach_kafka().await) };
-            let kafka = match look {
+            let look =
+                async { if migrated { self.look_at_kafka().await } else { Ok(self.reach_kafka().await) } };
+            let kafka = match look.named(Wait::Kafka).await {
                 Ok(kafka) => kafka,
                 Err(unfit) => return unfit,
             };
@@ -110,13 +112,10 @@ impl Environment {
             self.show_kafka(kafka);
             if !is_away && !migrated {
                 // As soon as the database is there, Kafka is compared with it.
-                tokio::select! {
-                    () = self.migrated() => {}
-                    () = tokio::time::sleep(WATCH_EVERY) => {}
-                }
+                let _ = tokio::time::timeout(WATCH_EVERY, self.migrated()).named(Wait::Pause).await;
                 continue;
             }
-            tokio::time::sleep(if is_away { RETRY_EVERY } else { WATCH_EVERY }).await;
+            tokio::time::sleep(if is_away { RETRY_EVERY } else { WATCH_EVERY }).named(Wait::Pause).await;
         }
     }
 

@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 
-use super::environment::Environment;
+use super::environment::{Environment, PREPARING};
 use crate::kafka::transactional::{PartitionProducer, Transaction};
 use crate::messages::{BatchError, OpenPartition, OpenedPartition, PublishEnriched};
-use crate::supervision::{Drain, Life};
+use crate::supervision::{Drain, Life, Named};
 use crate::telemetry::labels::{Dependency, StageName};
 use crate::telemetry::{InFlight, events};
 
@@ -35,7 +35,7 @@ impl Actor for EnrichedPublisher {
     fn started(&mut self, context: &mut Self::Context) {
         let (environment, life) = (self.environment.clone(), self.life.clone());
         let prepared = async move {
-            environment.prepared(&life).await;
+            life.work(PREPARING, environment.prepared(&life)).await;
             life.running();
         };
         context.spawn(prepared.into_actor(self));
@@ -54,6 +54,8 @@ impl Handler<OpenPartition> for EnrichedPublisher {
         // The old producer goes first: with the same transactional id it would be fenced anyway.
         self.producers.remove(&partition);
         let opened = PartitionProducer::open(Arc::new(self.environment.settings.kafka.clone()), asked);
+        let life = self.life.clone();
+        let opened = async move { life.work("opening a producer", opened.named(Dependency::Kafka)).await };
         Box::pin(opened.into_actor(self).map(move |producer, actor, _| {
             let producer = producer?;
             let newer = actor.producers.get(&partition).is_some_and(|(current, _)| *current > opening);
@@ -67,14 +69,14 @@ impl Handler<OpenPartition> for EnrichedPublisher {
 }
 
 impl Handler<PublishEnriched> for EnrichedPublisher {
-    type Result = ResponseFuture<Result<(), BatchError>>;
+    type Result = ResponseActFuture<Self, Result<(), BatchError>>;
 
     fn handle(&mut self, batch: PublishEnriched, _: &mut Self::Context) -> Self::Result {
         let producer = self.producers.get(&batch.partition).filter(|(opening, _)| *opening == batch.opening);
         let Some((_, producer)) = producer else {
             let error =
                 BatchError::interrupted(format!("partition {} is not open for this batch", batch.partition));
-            return Box::pin(std::future::ready(Err(error)));
+            return Box::pin(std::future::ready(Err(error)).into_actor(self));
         };
         let rows = batch.records.len();
         events::batch_seen(StageName::EnrichedPublisher, rows);
@@ -89,14 +91,16 @@ impl Handler<PublishEnriched> for EnrichedPublisher {
         let committed = producer.publish(transaction);
         let in_flight = InFlight::batch(StageName::EnrichedPublisher);
         let life = self.life.clone();
-        Box::pin(async move {
-            let committed = life.waiting_if_slow(Dependency::Kafka, committed).await;
+        let published = async move {
+            let committed = life.waiting_if_slow(Dependency::Kafka, committed);
+            let committed = life.work("a transaction", committed).await;
             drop(in_flight);
             life.running();
             committed?;
             events::rows_passed(StageName::EnrichedPublisher, rows as u64);
             Ok(())
-        })
+        };
+        Box::pin(published.into_actor(self))
     }
 }
 

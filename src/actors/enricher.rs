@@ -16,7 +16,7 @@ use super::enriched_publisher::EnrichedPublisher;
 use crate::faults;
 use crate::kafka::{DerivedRecord, HeaderList, Record};
 use crate::messages::{BatchError, PublishEnriched, RawBatch};
-use crate::supervision::{Drain, Life, StageRef};
+use crate::supervision::{Drain, Life, Named, StageRef, Wait};
 use crate::telemetry::events;
 use crate::telemetry::labels::{Flag, Reason, SetAside, StageName};
 
@@ -118,7 +118,7 @@ impl Actor for Enricher {
 }
 
 impl Handler<RawBatch> for Enricher {
-    type Result = ResponseFuture<Result<(), BatchError>>;
+    type Result = ResponseActFuture<Self, Result<(), BatchError>>;
 
     fn handle(&mut self, batch: RawBatch, _: &mut Self::Context) -> Self::Result {
         let RawBatch { read: batch, opening, note, group } = batch;
@@ -141,7 +141,9 @@ impl Handler<RawBatch> for Enricher {
         let message = PublishEnriched { partition, opening, records, from, next_offset, note, group };
         // Asked before this returns, so the publisher gets the batches in the order of the partition.
         let published = self.publisher.ask(message);
-        Box::pin(async move { published.await? })
+        let life = self.life.clone();
+        let answer = async move { life.work("a batch", published.named(Wait::Neighbour)).await? };
+        Box::pin(answer.into_actor(self))
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::watch;
@@ -13,9 +14,9 @@ use uuid::Uuid;
 use super::cluster::Cluster;
 use crate::config::{Settings, hostname};
 use crate::kafka::{Admin, PartitionMap};
-use crate::store::{InstanceRun, Store};
 use crate::messages::BatchError;
-use crate::supervision::{Life, StageError};
+use crate::store::{InstanceRun, Store};
+use crate::supervision::{LOOKS, Life, Named, StageError, Wait, Works, end_hung};
 use crate::telemetry::labels::Dependency;
 
 #[derive(Debug, Clone, Default)]
@@ -28,6 +29,9 @@ pub(super) struct Condition {
     pub(super) migrated: bool,
 }
 
+/// What every stage works at first.
+pub(super) const PREPARING: &str = "taking up the environment";
+
 /// What the stages share; every clone is the same.
 pub struct Environment {
     pub settings: Arc<Settings>,
@@ -39,6 +43,8 @@ pub struct Environment {
     doubted: AtomicBool,
     /// This life of the process.
     pub(super) run: InstanceRun,
+    /// What the process works at beside its stages.
+    pub(super) works: Works,
 }
 
 impl Environment {
@@ -58,7 +64,20 @@ impl Environment {
             admin,
             condition: watch::channel(condition).0,
             doubted: AtomicBool::new(true),
+            works: Works::default(),
         }))
+    }
+
+    /// Watches the work of the process beside its stages. What stands still there is what nobody can build
+    /// anew: the process ends over it.
+    pub async fn watch_work(&self) {
+        let look_every = (self.settings.supervision.hang_after / LOOKS).max(Duration::from_millis(10));
+        loop {
+            tokio::time::sleep(look_every).await;
+            if let Some(what) = self.works.look() {
+                end_hung(format!("{what}; nothing can replace it, the process ends"));
+            }
+        }
     }
 
     /// Waits for a migrated database.
@@ -80,26 +99,6 @@ impl Environment {
             ("instance", condition.instance.is_some() && condition.database.is_none()),
         ];
         named.iter().filter(|(_, away)| *away).map(|(name, _)| (*name).to_owned()).collect()
-    }
-
-    /// Waits for a migrated database and a checked Kafka.
-    pub async fn prepared(&self, life: &Life) -> Cluster {
-        let mut condition = self.condition.subscribe();
-        loop {
-            {
-                let now = condition.borrow_and_update();
-                match (&now.database, &now.kafka, &now.instance, &now.cluster) {
-                    (None, None, None, Some(cluster)) => return cluster.clone(),
-                    (None, None, Some(_), _) => life.waiting_for("instance"),
-                    (Some(_), ..) => life.waiting_for(Dependency::Database),
-                    _ => life.waiting_for(Dependency::Kafka),
-                }
-            }
-            if condition.changed().await.is_err() {
-                // The process ends; whoever waits is ended with it.
-                std::future::pending::<()>().await;
-            }
-        }
     }
 
     /// Returns whether a dependency is away, as the last look found it.
@@ -126,6 +125,26 @@ impl Environment {
         }
     }
 
+    /// Waits for a migrated database and a checked Kafka.
+    pub async fn prepared(&self, life: &Life) -> Cluster {
+        let mut condition = self.condition.subscribe();
+        loop {
+            {
+                let now = condition.borrow_and_update();
+                match (&now.database, &now.kafka, &now.instance, &now.cluster) {
+                    (None, None, None, Some(cluster)) => return cluster.clone(),
+                    (None, None, Some(_), _) => life.waiting_for("instance"),
+                    (Some(_), ..) => life.waiting_for(Dependency::Database),
+                    _ => life.waiting_for(Dependency::Kafka),
+                }
+            }
+            if condition.changed().named(Wait::Environment).await.is_err() {
+                // The process ends; whoever waits is ended with it.
+                std::future::pending::<()>().named(Wait::Environment).await;
+            }
+        }
+    }
+
     /// Lets the next look at Kafka compare its logs with everything that is known of them.
     pub fn doubt_logs(&self) {
         self.doubted.store(true, Ordering::SeqCst);
@@ -139,12 +158,11 @@ impl Environment {
     /// Waits until Kafka is no longer the one that `cluster` was.
     pub async fn replaced(&self, cluster: Cluster) {
         let mut condition = self.condition.subscribe();
-        let gone = condition
-            .wait_for(|now| now.cluster.as_ref().is_some_and(|current| *current != cluster))
-            .await
-            .is_err();
-        if gone {
-            std::future::pending::<()>().await;
+        let another =
+            condition.wait_for(|now| now.cluster.as_ref().is_some_and(|current| *current != cluster));
+        if another.named(Wait::Idle).await.is_err() {
+            // The process ends.
+            std::future::pending::<()>().named(Wait::Environment).await;
         }
     }
 }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use super::environment::Environment;
 use crate::retry::INSTANCE_NAME;
 use crate::store::{InstanceClaim, InstanceHold, InstanceOwner, InstanceRun};
+use crate::supervision::{Named, Wait};
 
 /// How often the name is renewed. An owner that lives shows within this time and some.
 const RENEW_EVERY: Duration = Duration::from_secs(1);
@@ -30,14 +31,18 @@ struct Watched {
 impl Environment {
     /// Holds the name for as long as the process lives; returns only with why it cannot.
     pub async fn keep_instance(&self) -> String {
+        self.works.work("the name of the process", self.keep_name()).await
+    }
+
+    async fn keep_name(&self) -> String {
         let instance = &self.settings.instance;
         if !instance.stable {
             // A random name is nobody else's.
             self.condition.send_modify(|now| now.instance = None);
-            return std::future::pending().await;
+            return std::future::pending().named(Wait::Idle).await;
         }
         let run = &self.run;
-        self.migrated().await;
+        self.migrated().named(Wait::Environment).await;
         loop {
             match self.claim(run).await {
                 Ok(hold) => {
@@ -70,7 +75,8 @@ impl Environment {
         let mut delays = INSTANCE_NAME.delays();
         loop {
             let silent = watched.as_ref().filter(|watched| watched.since.elapsed() >= LEASE);
-            match self.store.claim_instance(run, silent.map(|watched| &watched.owner)).await {
+            let claim = self.store.claim_instance(run, silent.map(|watched| &watched.owner));
+            match claim.named(Wait::Database).await {
                 Ok(InstanceClaim::Held(hold)) => return Ok(hold),
                 Ok(InstanceClaim::Taken(owner)) => {
                     delays.reset();
@@ -85,12 +91,12 @@ impl Environment {
                             Watched { owner, since: now, seen: now }
                         }
                     });
-                    tokio::time::sleep(LOOK_EVERY).await;
+                    tokio::time::sleep(LOOK_EVERY).named(Wait::Pause).await;
                 }
                 Err(error) => {
                     tracing::debug!(%error, "the name of this process cannot be taken yet");
                     watched = None;
-                    delays.pause().await;
+                    delays.pause().named(Wait::Pause).await;
                 }
             }
         }
@@ -116,11 +122,11 @@ impl Environment {
     async fn hold(&self, hold: &InstanceHold, run: &InstanceRun) {
         let mut renewed = Instant::now();
         while !hold.is_closed() {
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(LOOK_EVERY).named(Wait::Pause).await;
             if renewed.elapsed() < RENEW_EVERY {
                 continue;
             }
-            match hold.renew(run).await {
+            match hold.renew(run).named(Wait::Database).await {
                 Ok(true) => renewed = Instant::now(),
                 Ok(false) => {
                     tracing::error!(instance = run.instance_id, "the name of this process is another's");

@@ -25,7 +25,7 @@ use tokio::sync::oneshot;
 use self::assigned::{Assignments, Change, HandedOn, Step};
 use super::cluster::Cluster;
 use super::drain::past_saving;
-use super::environment::Environment;
+use super::environment::{Environment, PREPARING};
 use crate::config::Settings;
 use crate::kafka::consumer::{Command, ConsumerThread, Event, InFlightLimit, ReadBatch, ThreadSlot};
 use crate::kafka::{OffsetNote, Partition, PartitionMap};
@@ -295,7 +295,7 @@ impl<D: Destination> Actor for PartitionReader<D> {
 
     fn started(&mut self, context: &mut Self::Context) {
         let (environment, life) = (self.environment.clone(), self.life.clone());
-        let prepared = async move { environment.prepared(&life).await };
+        let prepared = async move { life.work(PREPARING, environment.prepared(&life)).await };
         context.spawn(
             prepared.into_actor(self).map(|cluster, actor, context| actor.start_reading(cluster, context)),
         );

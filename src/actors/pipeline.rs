@@ -99,6 +99,8 @@ async fn supervise(settings: Arc<Settings>, roles: Roles, listener: Arc<TcpListe
     };
     environment.store.watch_thread(&watchdog);
     actix_rt::spawn(watchdog.clone().supervise());
+    let watched = environment.clone();
+    actix_rt::spawn(async move { watched.watch_work().await });
     let board = Board::default();
     let root = declare(&environment, &board, &watchdog, roles, listener);
     let watch = {

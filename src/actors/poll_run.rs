@@ -58,7 +58,7 @@ use crate::retry::DEPENDENCY_AWAY;
 use crate::socrata::{Cursor, Page, PageRequest, SocrataClient, SocrataError};
 use crate::store::polls::{Lease, LeaseError, PageRecord, Poll, PollError, PollState};
 use crate::store::{DeadLetter, NamedColumns};
-use crate::supervision::{Life, StageRef};
+use crate::supervision::{Life, Named, StageRef, Wait};
 use crate::telemetry::events;
 use crate::telemetry::labels::{Dependency, SetAside, StageName, WaitsOn};
 
@@ -101,13 +101,14 @@ impl PollRun<'_> {
                 events::poll_entered(PollState::Running);
             }
             let outcome = tokio::select! {
-                outcome = self.fetch_and_store() => outcome,
-                interruption = self.keep_lease() => Err(interruption),
+                outcome = self.life.work("the run of a poll", self.fetch_and_store()) => outcome,
+                interruption = self.life.work("the lease of a poll", self.keep_lease()) => Err(interruption),
                 () = self.environment.replaced(self.cluster.clone()) => {
                     Err(RunError::Interrupted("kafka is not the one it was".to_owned()))
                 }
             };
-            self.conclude(outcome).await
+            // Nothing but what the database is to know of it.
+            self.conclude(outcome).named(Wait::Database).await
         }
         .instrument(span)
         .await
@@ -159,14 +160,15 @@ impl PollRun<'_> {
     async fn keep_lease(&self) -> RunError {
         let lease = self.environment.settings.poll.lease;
         loop {
-            match self.environment.store.renew_lease(self.poll.id, self.token, lease).await {
+            let renewed = self.environment.store.renew_lease(self.poll.id, self.token, lease);
+            match renewed.named(Wait::Database).await {
                 Ok(Lease::Held { cancel_requested: true }) => return failed(CANCELLED, String::new()),
                 Ok(Lease::Held { .. }) => {}
                 Ok(Lease::Lost) => return RunError::LeaseLost,
                 // Whoever takes over meanwhile has another token, and every step of ours is refused.
                 Err(error) => tracing::warn!(%error, "lease was not renewed"),
             }
-            tokio::time::sleep((lease / 4).min(Duration::from_millis(500))).await;
+            tokio::time::sleep((lease / 4).min(Duration::from_millis(500))).named(Wait::Pause).await;
         }
     }
 
@@ -182,7 +184,7 @@ impl PollRun<'_> {
     }
 
     async fn fetch(&self) -> Result<(), RunError> {
-        let mut walk = self.first_request().await?;
+        let mut walk = self.first_request().named(Wait::Database).await?;
         let mut fetched = Some(self.fetch_page(walk.request.clone()).await?);
         while let Some((page, limit)) = fetched.take() {
             self.stopping()?;
@@ -202,10 +204,11 @@ impl PollRun<'_> {
         }
         let topic = &self.environment.settings.kafka.raw_topic;
         let partitions = 0..self.environment.partition_map.partitions();
-        let ends = self.environment.admin.log_ends(topic, partitions.clone()).await?;
+        let ends = self.environment.admin.log_ends(topic, partitions.clone()).named(Wait::Kafka).await?;
         let ends: Vec<_> = partitions.zip(ends.iter().map(|ends| ends.high)).collect();
         let topic_id = self.cluster.topic_id(topic);
-        self.environment.store.begin_storing(self.poll.id, self.token, topic_id, &ends).await?;
+        let begun = self.environment.store.begin_storing(self.poll.id, self.token, topic_id, &ends);
+        begun.named(Wait::Database).await?;
         events::poll_entered(PollState::Storing);
         tracing::info!(pages = walk.page, "source is read to its end, rows are being stored");
         Ok(())
@@ -247,7 +250,7 @@ impl PollRun<'_> {
         let fetched = loop {
             let span = tracing::info_span!("fetch", limit = request.limit);
             let fetched = tokio::select! {
-                fetched = self.source.fetch_page(&request).instrument(span) => fetched,
+                fetched = self.source.fetch_page(&request).instrument(span).named(Wait::Source) => fetched,
                 // A page may take minutes; a drain does not wait for it.
                 _ = stop.wait_for(|stop| *stop) => return Err(RunError::Stopped),
             };
@@ -294,10 +297,10 @@ impl PollRun<'_> {
                 Err(gone) => gone.into(),
             };
             self.stopping()?;
+            let error = self.environment.excused(error);
             let wait = delays.next_delay();
             if let BatchError::Unavailable { dependency, .. } = error {
                 self.life.waiting_for(dependency);
-            let error = self.environment.excused(error);
             } else {
                 refusals += 1;
                 if refusals >= REFUSALS {
@@ -305,8 +308,8 @@ impl PollRun<'_> {
                 }
             }
             tracing::warn!(%error, retry_in_ms = wait.as_millis(), "page was not published, it waits");
-            tokio::time::sleep(wait).await;
-            self.publisher.up().await;
+            tokio::time::sleep(wait).named(Wait::Kafka).await;
+            self.publisher.up().named(Wait::Neighbour).await;
         }
     }
 
@@ -353,8 +356,9 @@ impl PollRun<'_> {
         events::batch_seen(StageName::Poller, prepared.rows.len());
         let mut delays = DEPENDENCY_AWAY.delays();
         loop {
+            let recording = self.environment.store.record_page(self.poll.id, self.token, &record);
             let recorded = tokio::select! {
-                recorded = self.environment.store.record_page(self.poll.id, self.token, &record) => recorded,
+                recorded = recording.named(Wait::Database) => recorded,
                 _ = past_saving(self.life, self.environment, Dependency::Database) => return Err(RunError::Stopped),
             };
             match recorded {
@@ -365,7 +369,7 @@ impl PollRun<'_> {
                     self.life.waiting_for(Dependency::Database);
                     tracing::warn!(%error, "page was not recorded, it waits");
                     let began = Instant::now();
-                    delays.pause().await;
+                    delays.pause().named(Wait::Database).await;
                     events::waited(StageName::Poller, WaitsOn::Database, began);
                 }
                 Err(error) => return Err(error.into()),

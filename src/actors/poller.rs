@@ -19,7 +19,7 @@ use crate::retry::DEPENDENCY_AWAY;
 use crate::socrata::SocrataClient;
 use crate::store::StoreError;
 use crate::store::polls::{LeasedPoll, NewPoll, PollState, Submitted, Trigger, Window};
-use crate::supervision::{Drain, Life, StageError, StageRef};
+use crate::supervision::{Drain, Life, Named, StageError, StageRef, Wait};
 use crate::telemetry::events;
 use crate::telemetry::labels::{Dependency, StageName, WaitsOn};
 
@@ -70,7 +70,8 @@ impl Actor for Poller {
             stop: self.stop.subscribe(),
         };
         let idle = self.idle.clone();
-        let work = async move { queue.work(idle).await };
+        let life = self.life.clone();
+        let work = async move { life.work("the queue of polls", queue.work(idle)).await };
         context.spawn(work.into_actor(self));
     }
 }
@@ -114,7 +115,7 @@ impl Queue {
                 return;
             }
             self.life.running();
-            match self.next_poll().await {
+            match self.next_poll().named(Wait::Database).await {
                 Ok(Some(leased)) => {
                     idle.send_replace(false);
                     let run = PollRun {
@@ -141,24 +142,27 @@ impl Queue {
                         RunEnd::Interrupted(detail) => {
                             let wait = delays.next_delay();
                             tracing::warn!(detail, retry_in_ms = wait.as_millis(), "poll is taken up again");
-                            tokio::time::sleep(wait).await;
+                            tokio::time::sleep(wait).named(Wait::Pause).await;
                         }
                     }
                 }
                 Ok(None) => {
                     let began = Instant::now();
                     let mut stop = self.stop.clone();
-                    tokio::select! {
-                        () = self.woken.notified() => {}
-                        () = tokio::time::sleep(LOOK_EVERY) => {}
-                        _ = stop.changed() => {}
-                    }
+                    let woken = async {
+                        tokio::select! {
+                            () = self.woken.notified() => {}
+                            () = tokio::time::sleep(LOOK_EVERY) => {}
+                            _ = stop.changed() => {}
+                        }
+                    };
+                    woken.named(Wait::Idle).await;
                     events::waited(StageName::Poller, WaitsOn::Idle, began);
                 }
                 Err(error) if error.may_pass() => {
                     self.life.waiting_for(Dependency::Database);
                     tracing::debug!(%error, "the queue of polls cannot be read");
-                    delays.pause().await;
+                    delays.pause().named(Wait::Database).await;
                 }
                 Err(error) => return self.life.fail(StageError::new("reading the queue of polls", error)),
             }

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use actix::prelude::*;
 
 use super::drain::past_saving;
-use super::environment::Environment;
+use super::environment::{Environment, PREPARING};
 use crate::kafka::raw_producer::RawProducer;
 use crate::kafka::{HeaderList, PublishedPage};
 use crate::messages::{BatchError, RawPage};
-use crate::supervision::{Drain, Life, StageError};
+use crate::supervision::{Drain, Life, Named, StageError};
 use crate::telemetry::events;
 use crate::telemetry::labels::{Dependency, StageName};
 
@@ -34,7 +34,7 @@ impl Actor for RawPublisher {
     fn started(&mut self, context: &mut Self::Context) {
         let (environment, life) = (self.environment.clone(), self.life.clone());
         let watched = async move {
-            let cluster = environment.prepared(&life).await;
+            let cluster = life.work(PREPARING, environment.prepared(&life)).await;
             life.running();
             environment.fail_when_replaced(cluster, life, "publishing").await;
         };
@@ -63,13 +63,15 @@ impl Handler<RawPage> for RawPublisher {
             let producer = producer.ok_or_else(|| BatchError::interrupted("there is no producer"))?;
             let headers = HeaderList { origin: Some(page.origin), ..HeaderList::default() };
             let published = tokio::select! {
-                published = producer.publish(&page.rows, &headers) => published?,
+                published = producer.publish(&page.rows, &headers).named(Dependency::Kafka) => published?,
                 lost = past_saving(&life, &environment, Dependency::Kafka) => return Err(lost),
             };
             events::batch_seen(StageName::RawPublisher, page.rows.len());
             events::rows_passed(StageName::RawPublisher, published.published);
             Ok(published)
         };
+        let life = self.life.clone();
+        let publish = async move { life.work("a page that is published", publish).await };
         AtomicResponse::new(Box::pin(publish.into_actor(self).map(|published, actor, _| {
             if published.is_err() {
                 // Whatever it was, an outage or a broken sequence: the next page is not to inherit it. A

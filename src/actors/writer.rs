@@ -7,11 +7,11 @@ use std::time::Instant;
 use actix::prelude::*;
 
 use super::drain::past_saving;
-use super::environment::Environment;
+use super::environment::{Environment, PREPARING};
 use crate::messages::{BatchError, WriteMerged};
 use crate::retry::DEPENDENCY_AWAY;
 use crate::store::{Turn, WriteBatch, WriteError, WriteSummary};
-use crate::supervision::{Drain, Life};
+use crate::supervision::{Drain, Life, Named};
 use crate::telemetry::labels::{Dependency, Outcome, SetAside, StageName, WaitsOn};
 use crate::telemetry::{InFlight, events};
 
@@ -35,7 +35,7 @@ impl Actor for Writer {
     fn started(&mut self, context: &mut Self::Context) {
         let (environment, life) = (self.environment.clone(), self.life.clone());
         let prepared = async move {
-            environment.prepared(&life).await;
+            life.work(PREPARING, environment.prepared(&life)).await;
             life.running();
         };
         context.spawn(prepared.into_actor(self));
@@ -53,7 +53,7 @@ impl Handler<WriteMerged> for Writer {
             let _ended = ended;
             let _in_flight = InFlight::batch(StageName::Writer);
             tokio::select! {
-                written = write(&environment, &life, &mut turn, &batch) => written,
+                written = life.work("a batch", write(&environment, &life, &mut turn, &batch)) => written,
                 lost = past_saving(&life, &environment, Dependency::Database) => Err(lost),
             }
         };
@@ -84,7 +84,7 @@ async fn write(
                 let wait = delays.next_delay();
                 tracing::warn!(%error, retry_in_ms = wait.as_millis(), "batch was not written, it waits for the database");
                 let began = Instant::now();
-                tokio::time::sleep(wait).await;
+                tokio::time::sleep(wait).named(Dependency::Database).await;
                 events::waited(StageName::Writer, WaitsOn::Database, began);
             }
             // Any other answer is one: the wait is over, whatever becomes of the batch.

@@ -24,8 +24,8 @@ settings! {
             "The longest delay before a stage is rebuilt.",
             "Must not be below supervision.backoff_initial, where the delays start.";
         hang_after: Duration = seconds(20), Span(millis(100)..=hours(1)),
-            "How long a thread may stand still before its stage is rebuilt, or, where nothing can take its \
-             place, the process ends (exit code 71).",
+            "How long a thread, or a piece of work that waits for nothing that has a name, may stand still before its \
+             stage is rebuilt, or, where nothing can take its place, the process ends (exit code 71).",
             "Below 100 ms a busy machine looks like a hang.";
         stalled_after: Duration = seconds(15), Span(seconds(1)..=hours(1)),
             "How long a partition with records to read may stand still, while nothing that it waits for is \

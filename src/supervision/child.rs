@@ -25,6 +25,8 @@ pub trait Child: Send + Sync {
     fn kill(&self);
     /// Returns whether the Arbiter thread has turned since this was asked last, and asks it to turn.
     fn has_turned(&self) -> bool;
+    /// Looks at the work of the incarnation, and says which piece of it stands still.
+    fn stands_still(&self) -> Option<String>;
     /// Gives the Arbiter thread up.
     fn abandon(&self);
 }

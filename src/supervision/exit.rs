@@ -37,18 +37,25 @@ pub enum ExitReason {
     Panicked(String),
     /// Its thread no longer turned and was abandoned.
     Hung,
+    /// Its thread turns, but a piece of its work does not; the text says which.
+    StoodStill(String),
     /// It ended though nobody asked: as bad as an error.
     Vanished,
 }
 
 impl ExitReason {
+    /// Returns whether it hung: no error and no panic told of it.
+    pub fn is_hang(&self) -> bool {
+        matches!(self, Self::Hung | Self::StoodStill(_))
+    }
+
     /// Returns why the stage is rebuilt, for the metrics. Whatever an end calls itself, one that is counted
     /// was asked for by nobody.
     pub fn restart_reason(&self) -> RestartReason {
         match self {
             Self::Failed(_) => RestartReason::Error,
             Self::Panicked(_) => RestartReason::Panic,
-            Self::Hung => RestartReason::Hang,
+            Self::Hung | Self::StoodStill(_) => RestartReason::Hang,
             Self::Vanished | Self::Drained | Self::Killed => RestartReason::Vanished,
         }
     }
@@ -62,6 +69,7 @@ impl fmt::Display for ExitReason {
             Self::Drained => f.write_str("drained"),
             Self::Killed => f.write_str("ended by its supervisor"),
             Self::Hung => f.write_str("its thread no longer turns"),
+            Self::StoodStill(what) => f.write_str(what),
             Self::Vanished => f.write_str("ended though nobody asked"),
         }
     }

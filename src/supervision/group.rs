@@ -13,6 +13,7 @@ use super::board::{StageKey, StageState};
 use super::child::Child;
 use super::exit::ExitReason;
 use super::policy::{Intensity, RestartDelay, RestartPolicy};
+use super::work::LOOKS;
 use crate::telemetry::events;
 
 /// What a group is told to do with itself.
@@ -46,14 +47,11 @@ struct Place {
     delay: RestartDelay,
     /// The incarnation that lives; none between two.
     living: Option<u64>,
-    /// Looks in a row at a thread that had not turned since the last one.
+    /// Looks in a row at a thread that had not turned since the last one. Looks are counted and not time, as
+    /// the [`super::Watchdog`] does: a process that was stopped as a whole, once or again and again, finds
+    /// that nothing was looked at meanwhile.
     still: u32,
 }
-
-/// How many looks a thread may pass without a turn. Looks are counted and not time, as the
-/// [`super::Watchdog`] does: a process that was stopped as a whole, once or again and again, finds that
-/// nothing was looked at meanwhile.
-const LOOKS: u32 = 4;
 
 type Exits = FuturesUnordered<LocalBoxFuture<'static, (usize, u64, ExitReason)>>;
 type Restarts = FuturesUnordered<LocalBoxFuture<'static, usize>>;
@@ -153,19 +151,26 @@ impl Running<'_> {
         None
     }
 
-    /// Gives up threads that stand still.
+    /// Gives up threads that stand still, and stages whose work does.
     fn find_hung(&mut self) -> Option<(StageKey, ExitReason)> {
         for index in 0..self.places.len() {
             let place = &mut self.places[index];
             let Some(generation) = place.living else { continue };
             place.still = if place.child.has_turned() { 0 } else { place.still + 1 };
             // The thread may have stood still since just after the look before the first of them.
-            if place.still > LOOKS {
+            let hung = if place.still > LOOKS {
                 place.child.abandon();
-                let failed = self.exited(index, generation, ExitReason::Hung);
-                if failed.is_some() {
-                    return failed;
-                }
+                ExitReason::Hung
+            } else if let Some(what) = place.child.stands_still() {
+                // Its thread turns and takes the order at once.
+                place.child.kill();
+                ExitReason::StoodStill(what)
+            } else {
+                continue;
+            };
+            let failed = self.exited(index, generation, hung);
+            if failed.is_some() {
+                return failed;
             }
         }
         None

@@ -20,7 +20,7 @@ pub struct RestartPolicy {
     pub window: Duration,
     pub backoff_initial: Duration,
     pub backoff_max: Duration,
-    /// How long an Arbiter thread may stand still before it is given up.
+    /// How long an Arbiter thread, or a piece of a stage's work, may stand still before it is given up.
     pub hang_after: Duration,
 }
 

@@ -8,7 +8,7 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::watch;
 
-use super::exit::{ExitReason, panic_text};
+use super::exit::panic_text;
 use super::group::{Group, GroupEnd, GroupOrder};
 use super::policy::{Intensity, RestartDelay, RestartPolicy};
 use crate::exit_code;
@@ -49,7 +49,7 @@ impl Root {
                     let (what, code) = match end {
                         Ok(GroupEnd::Drained) => continue,
                         Ok(GroupEnd::GaveUp { stage, reason }) => {
-                            let code = if matches!(reason, ExitReason::Hung) { exit_code::HUNG } else { exit_code::GAVE_UP };
+                            let code = if reason.is_hang() { exit_code::HUNG } else { exit_code::GAVE_UP };
                             (format!("{stage}: {reason}"), code)
                         }
                         Err(panic) => (format!("its supervisor panicked: {panic}"), exit_code::GAVE_UP),

@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::board::{Board, StageKey, StageState};
 use super::child::{Child, Drain};
 use super::exit::{ExitReason, StageError, panic_text, remember_panic_location};
+use super::work::{Named, Work, Works};
 use crate::faults::{self, StageEnd};
 use crate::telemetry::labels::Dependency;
 
@@ -45,6 +46,7 @@ pub struct Life {
     generation: u64,
     controls: mpsc::UnboundedSender<Control>,
     board: Board,
+    works: Works,
 }
 
 impl Life {
@@ -68,13 +70,23 @@ impl Life {
     /// Runs `work`, and says that the stage waits for `dependency` while it takes longer than any healthy
     /// answer does.
     pub async fn waiting_if_slow<T>(&self, dependency: Dependency, work: impl Future<Output = T>) -> T {
-        let mut work = std::pin::pin!(work);
+        let mut work = std::pin::pin!(work.named(dependency));
         loop {
             match tokio::time::timeout(SLOW_AFTER, &mut work).await {
                 Ok(done) => return done,
                 Err(_) => self.waiting_for(dependency),
             }
         }
+    }
+
+    /// Does a piece of work: a stage that hangs in one is given up ([`super::work`]).
+    pub fn work<T>(&self, what: &'static str, work: impl Future<Output = T>) -> impl Future<Output = T> {
+        self.works.work(what, work)
+    }
+
+    /// Begins a piece of work that is no future of its own.
+    pub fn begin(&self, what: &'static str) -> Work {
+        self.works.begin(what)
     }
 
     /// Returns the board with all stages of the process.
@@ -172,6 +184,8 @@ pub struct Stage<A: Actor> {
     arbiter: Mutex<Option<Arbiter>>,
     controls: Mutex<Option<mpsc::UnboundedSender<Control>>>,
     generations: AtomicU64,
+    /// What the present incarnation works at.
+    works: Mutex<Works>,
     /// Whether the Arbiter thread has turned since it was looked at.
     turned: Arc<AtomicBool>,
 }
@@ -196,6 +210,7 @@ where
             arbiter: Mutex::new(None),
             controls: Mutex::new(None),
             generations: AtomicU64::new(0),
+            works: Mutex::default(),
             turned: Arc::new(AtomicBool::new(true)),
         };
         (Arc::new(stage), StageRef { key, current: living })
@@ -285,7 +300,10 @@ where
         *self.controls.lock() = Some(controls.clone());
         let generation = self.generations.fetch_add(1, Ordering::Relaxed) + 1;
         self.board.started(self.key, generation);
-        let life = Life { key: self.key, generation, controls, board: self.board.clone() };
+        // Of its own: what an earlier one left standing says nothing of this one.
+        let works = Works::default();
+        *self.works.lock() = works.clone();
+        let life = Life { key: self.key, generation, controls, board: self.board.clone(), works };
         let stage = self.clone();
         let living = async move {
             // Nobody listens when the thread had been given up.
@@ -323,6 +341,10 @@ where
             Some(arbiter) if arbiter.spawn(beat) => has_turned,
             _ => true,
         }
+    }
+
+    fn stands_still(&self) -> Option<String> {
+        self.works.lock().look()
     }
 
     fn abandon(&self) {

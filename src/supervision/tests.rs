@@ -1,11 +1,15 @@
 //! What supervision promises, on real Arbiters: rebuilt after a panic, an error and a hang; neighbours
 //! survive; too many failures end with an exit code; a drain goes from the source to the sink.
 
+mod ends;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
+use futures_util::FutureExt;
+use futures_util::future::LocalBoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
@@ -71,6 +75,19 @@ impl Handler<PanicBeside> for Probe {
 
     fn handle(&mut self, _: PanicBeside, context: &mut Self::Context) {
         context.spawn(async { panic!("on purpose") }.into_actor(self));
+    }
+}
+
+/// Has the actor work at a future of its own.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct WorkAt(fn(Life) -> LocalBoxFuture<'static, ()>);
+
+impl Handler<WorkAt> for Probe {
+    type Result = ();
+
+    fn handle(&mut self, WorkAt(work): WorkAt, context: &mut Self::Context) {
+        context.spawn(work(self.life.clone()).into_actor(self));
     }
 }
 
@@ -147,6 +164,14 @@ impl Tree {
     async fn tell(&self, index: usize, what: fn(&Life)) {
         // The stage may die of it before it answers.
         let _ = self.stages[index].1.ask(Do(what)).await;
+    }
+
+    async fn work_at(&self, index: usize, work: fn(Life) -> LocalBoxFuture<'static, ()>) {
+        self.stages[index].1.ask(WorkAt(work)).await.unwrap();
+    }
+
+    fn generations(&self) -> Vec<u64> {
+        self.board.stages().iter().map(|stage| stage.generation).collect()
     }
 
     /// Waits until the stage lives in the given generation.
@@ -230,6 +255,91 @@ fn a_stage_that_hangs_gets_a_new_thread_and_what_was_given_up_ends_when_it_wakes
         assert_eq!(tree.ended.load(Ordering::Relaxed), 1, "two incarnations of the stage work side by side");
         assert_eq!(tree.ask(0).await.unwrap(), 2, "the stage was taken down by the thread that was given up");
         assert_eq!(tree.board.stages()[0].generation, 2);
+    });
+}
+
+/// Work that makes a step and then waits for nothing that has a name, for ever.
+fn hang(life: Life) -> LocalBoxFuture<'static, ()> {
+    async move {
+        life.work("a page", async {
+            std::future::ready(()).named(Wait::Database).await;
+            std::future::pending::<()>().await;
+        })
+        .await;
+    }
+    .boxed_local()
+}
+
+#[test]
+fn a_future_that_never_ends_has_its_stage_built_anew_and_its_neighbours_live_on() {
+    let tree = Tree::new();
+    let code = tree.run(5, Duration::from_millis(200), async |tree| {
+        tree.all_up().await;
+        tree.work_at(1, hang).await;
+        tree.reaches(1, 2).await;
+        assert_eq!(tree.ask(1).await.unwrap(), 1, "the new actor knows nothing of the old one");
+        assert_eq!(tree.generations(), [1, 2, 1]);
+        let error = tree.board.stages()[1].last_error.clone().unwrap();
+        assert_eq!(error, "a page stands still after it waited for the database, and waits for nothing now");
+        assert_eq!(tree.ended.load(Ordering::Relaxed), 1, "the old actor is gone");
+    });
+    assert_eq!(code, 0);
+}
+
+#[test]
+fn work_that_waits_under_a_name_or_makes_steps_is_left_alone_however_long_it_takes() {
+    let tree = Tree::new();
+    tree.run(5, Duration::from_millis(100), async |tree| {
+        tree.all_up().await;
+        tree.work_at(0, |life| {
+            async move { life.work("waiting", std::future::pending::<()>().named(Wait::Kafka)).await }
+                .boxed_local()
+        })
+        .await;
+        tree.work_at(1, |life| {
+            let steps = async {
+                loop {
+                    tokio::time::sleep(Duration::from_millis(1)).named(Wait::Pause).await;
+                }
+            };
+            async move { life.work("stepping", steps).await }.boxed_local()
+        })
+        .await;
+        // As long as it takes to find the third, which hangs, and find it again.
+        tree.work_at(2, hang).await;
+        tree.reaches(2, 2).await;
+        tree.work_at(2, hang).await;
+        tree.reaches(2, 3).await;
+        assert_eq!(tree.generations(), [1, 1, 3]);
+    });
+}
+
+#[test]
+fn a_stage_whose_work_hangs_again_and_again_ends_the_process_as_hung() {
+    let tree = Tree::new();
+    let code = tree.run(0, Duration::from_millis(50), async |tree| {
+        for generation in 1..=2 {
+            tree.reaches(1, generation).await;
+            tree.work_at(1, hang).await;
+        }
+        let failed = || tree.board.stages()[1].state == StageState::Failed;
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !failed() && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert!(failed());
+    });
+    assert_eq!(code, crate::exit_code::HUNG);
+}
+
+#[test]
+fn a_stage_that_is_ended_though_nobody_asked_is_built_anew() {
+    let tree = Tree::new();
+    tree.run(5, NEVER, async |tree| {
+        tree.all_up().await;
+        tree.stages[1].0.kill();
+        tree.reaches(1, 2).await;
+        assert_eq!(tree.generations(), [1, 2, 1]);
     });
 }
 

@@ -12,10 +12,11 @@ use crate::kafka::groups::enricher_group;
 use crate::retry::POLL_END;
 use crate::store::LostPlace;
 use crate::store::polls::RawEnd;
+use crate::supervision::{Named, Wait};
 
 impl PollRun<'_> {
     pub(super) async fn wait_until_stored(&self) -> Result<(), RunError> {
-        let raw_ends = self.environment.store.raw_ends(self.poll.id).await?;
+        let raw_ends = self.environment.store.raw_ends(self.poll.id).named(Wait::Database).await?;
         self.same_logs(&raw_ends).await?;
         self.find_lost_end(&raw_ends).await?;
         self.wait_until_enriched(&raw_ends).await?;
@@ -30,7 +31,8 @@ impl PollRun<'_> {
         let raw = &self.environment.settings.kafka.raw_topic;
         let raw_id = self.cluster.topic_id(raw);
         let same = |end: &RawEnd| end.topic_id.as_deref().zip(raw_id).is_none_or(|(noted, now)| noted == now);
-        if raw_ends.iter().all(same) && self.environment.logs_are_of(&self.cluster).await? {
+        let are_same = raw_ends.iter().all(same);
+        if are_same && self.environment.logs_are_of(&self.cluster).named(Wait::Kafka).await? {
             return Ok(());
         }
         self.environment.doubt_logs();
@@ -42,14 +44,15 @@ impl PollRun<'_> {
         let environment = self.environment;
         let raw = &environment.settings.kafka.raw_topic;
         let partitions = raw_ends.iter().map(|end| end.partition);
-        let logs = environment.admin.log_ends(raw, partitions).await?;
+        let logs = environment.admin.log_ends(raw, partitions).named(Wait::Kafka).await?;
         let short = raw_ends.iter().zip(&logs).find(|(end, log)| log.high < end.end_offset);
         let Some((end, log)) = short else { return Ok(()) };
         let (partition, next_offset) = (end.partition, end.end_offset);
         let found = Found { topic: raw, partition, next_offset, ends: *log };
         let detail = format!("{raw}/{partition}: the poll ends at {next_offset}, the log at {}", log.high);
         let place = LostPlace::PollEnd { poll_id: self.poll.id, token: self.token };
-        environment.note_loss(&self.cluster.id, end.topic_id.as_deref(), found, detail, place).await?;
+        let noted = environment.note_loss(&self.cluster.id, end.topic_id.as_deref(), found, detail, place);
+        noted.named(Wait::Database).await?;
         Err(RunError::LeaseLost)
     }
 
@@ -64,8 +67,10 @@ impl PollRun<'_> {
             self.stopping()?;
             // Withheld while a transaction with an offset of them is open: ask again.
             let patience = Duration::from_secs(2);
-            if let Ok(committed) = environment.admin.committed(&group, raw, &partitions, patience).await {
-                let known = environment.store.raw_positions(&self.cluster.id, raw).await?;
+            let committed = environment.admin.committed(&group, raw, &partitions, patience);
+            if let Ok(committed) = committed.named(Wait::Kafka).await {
+                let known = environment.store.raw_positions(&self.cluster.id, raw);
+                let known = known.named(Wait::Database).await?;
                 let reached = raw_ends.iter().zip(committed).all(|(end, committed)| {
                     let start = known.iter().find(|row| row.partition == end.partition);
                     let start = start.map(|row| row.start.clone()).unwrap_or_default();
@@ -76,7 +81,7 @@ impl PollRun<'_> {
                     return Ok(());
                 }
             }
-            pauses.pause().await;
+            pauses.pause().named(Wait::Neighbour).await;
         }
     }
 
@@ -85,11 +90,13 @@ impl PollRun<'_> {
         let kafka = &environment.settings.kafka;
         let partitions = environment.partition_map.partitions();
         for topic in [&kafka.enriched_topic, &kafka.dead_letter_topic] {
-            let ends = environment.admin.log_ends(topic, 0..partitions).await?;
+            let ends = environment.admin.log_ends(topic, 0..partitions).named(Wait::Kafka).await?;
             let mut pauses = POLL_END.delays();
             loop {
                 self.stopping()?;
-                let positions = environment.store.positions(&self.cluster.id, &[topic.as_str()]).await?;
+                let named = [topic.as_str()];
+                let positions = environment.store.positions(&self.cluster.id, &named);
+                let positions = positions.named(Wait::Database).await?;
                 let reached = (0..partitions).zip(&ends).all(|(partition, end)| {
                     let position = positions.iter().find(|row| row.partition == partition);
                     position.map_or(0, |row| row.next_offset) >= end.high
@@ -97,7 +104,7 @@ impl PollRun<'_> {
                 if reached {
                     break;
                 }
-                pauses.pause().await;
+                pauses.pause().named(Wait::Neighbour).await;
             }
         }
         Ok(())
