@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use crate::database::TestDatabase;
 use crate::http_client::http_client;
 use crate::oracle::{self, Tables};
+use crate::process::Process;
 use crate::topics::{self, own_names};
 use crate::waiting::within;
 
@@ -103,6 +104,27 @@ impl Service {
         self.processes.push(child.unwrap());
     }
 
+    /// Starts one of several processes, under a name and at a port of its own; it is the test's.
+    pub fn process(&self, name: &str, roles: &str, more: &[(&str, &str)]) -> Process {
+        let own_log = |life: u32| self.logs.path().join(format!("{name}-{life}.log"));
+        let log_path = (1..).map(own_log).find(|path| !path.exists()).unwrap();
+        let address = format!("127.0.0.1:{}", free_port());
+        let instance = format!("{}-{name}", self.settings.instance.id);
+        let child = self
+            .command(&["run", "--roles", roles])
+            .envs([("NYC311_HTTP__LISTEN", address.as_str()), ("NYC311_INSTANCE__ID", instance.as_str())])
+            .envs(more.iter().copied())
+            .stdout(Stdio::null())
+            .stderr(File::create(&log_path).unwrap())
+            .spawn();
+        Process { child: child.unwrap(), address, log_path }
+    }
+
+    /// Has whatever is asked from now on asked of this process.
+    pub fn ask(&mut self, process: &Process) {
+        self.settings.http.listen = process.address.parse().unwrap();
+    }
+
     /// Starts the service and waits until it is ready; returns how long that took.
     pub async fn start(&mut self) -> Duration {
         let began = Instant::now();
@@ -124,6 +146,13 @@ impl Service {
         let status = self.processes.last_mut()?.try_wait().unwrap()?;
         self.processes.pop();
         Some(status.code().unwrap_or(-1))
+    }
+
+    /// Returns how often the stages of the process were built anew, all together.
+    pub async fn restarts(&self) -> u64 {
+        let pipeline = self.wait_for("the pipeline is shown", async || self.get("/v1/pipeline").await).await;
+        let stages = pipeline["stages"].as_array().unwrap().iter();
+        stages.map(|stage| stage["restarts"].as_u64().unwrap()).sum()
     }
 
     /// Waits until the poll has fetched so many rows.

@@ -74,6 +74,7 @@ async fn a_database_that_stands_still_is_named_alone_and_the_poll_goes_on_when_i
     assert_counts_add_up(&poll);
     service.ready().await;
     service.assert_recounts().await;
+    assert_eq!(service.restarts().await, 0, "an absence is no failure\n{}", service.log());
 }
 
 /// A broker that stands still answers no commit, and a consumer that leaves its group waits for its commits.

@@ -23,6 +23,7 @@ mod odd_source;
 mod open_transactions;
 mod raw_to_enriched;
 mod rewind;
+mod several;
 mod slow_client;
 mod source_to_raw;
 mod stages;

@@ -132,6 +132,7 @@ async fn rows_that_cannot_be_used_are_dead_letters_and_stop_nothing() {
     let flagged = "select count(*) from nyc311.service_request where unique_key = 70000003
                    and descriptor = 'LoudMusic' and quality_flags <> 0";
     assert_eq!(service.database.number(flagged).await, 1);
+    assert_eq!(service.restarts().await, 0);
 }
 
 #[tokio::test]
