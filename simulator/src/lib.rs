@@ -24,5 +24,5 @@ pub use self::clock::Clock;
 pub use self::faults::{Fault, FaultKind};
 pub use self::files::LoadError;
 pub use self::options::SimulatorOptions;
-pub use self::server::{Simulator, SimulatorError, serve};
+pub use self::server::{Simulator, SimulatorError, Version, serve};
 pub use self::state::DATASET;

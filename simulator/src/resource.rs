@@ -129,8 +129,10 @@ fn serve(state: &SimulatorState, mut query: Query, seen_ms: i64, faults: &[Fault
             },
             kind => {
                 let turn = state.malformed_rows.fetch_add(1, Ordering::Relaxed);
-                let put_in = if kind == FaultKind::BrokenRow { broken_row } else { malformed_row };
-                put_in(fault, turn).into_bytes()
+                let text = if kind == FaultKind::BrokenRow { broken_row } else { malformed_row };
+                let row = text(fault, turn);
+                state.put_in.lock().insert(row.clone());
+                row.into_bytes()
             }
         };
         served = served.with_row(at, &row);

@@ -28,6 +28,14 @@ pub enum SimulatorError {
     Listen { address: SocketAddr, error: std::io::Error },
 }
 
+/// One version of a row.
+pub struct Version {
+    /// The row as a page has it.
+    pub row: Vec<u8>,
+    /// Whether the source shows it at the time that its clock reads.
+    pub is_shown: bool,
+}
+
 /// A simulator that runs on a thread of its own until it is stopped or dropped.
 pub struct Simulator {
     address: SocketAddr,
@@ -85,6 +93,21 @@ impl Simulator {
 
     pub fn clear_faults(&self) {
         self.state.faults.clear();
+    }
+
+    /// Returns every version of every row that there is, in the source's order, whenever its time comes.
+    pub fn versions(&self) -> impl Iterator<Item = Version> + '_ {
+        let (table, now_ms) = (&self.state.table, self.state.clock.now_ms());
+        (0..table.len()).map(move |position| {
+            let mut row = Vec::new();
+            table.write_row(position, &mut row);
+            Version { row, is_shown: table.is_shown(position, now_ms) }
+        })
+    }
+
+    /// Returns the rows that faults have put into pages, each once.
+    pub fn put_in(&self) -> Vec<String> {
+        self.state.put_in.lock().iter().cloned().collect()
     }
 
     /// Counts the requests for rows so far.

@@ -1,8 +1,11 @@
 //! What all requests share: the table, the clock, the faults, and what is counted.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use crate::city::{City, Plan};
 use crate::clock::{Clock, milliseconds};
@@ -26,6 +29,8 @@ pub struct SimulatorState {
     pub gzip: bool,
     pub requests: AtomicU64,
     pub malformed_rows: AtomicU64,
+    /// The rows that faults have put into pages, each once: as many as there are texts of faults.
+    pub put_in: Mutex<BTreeSet<String>>,
 }
 
 impl SimulatorState {
@@ -59,6 +64,7 @@ impl SimulatorState {
             gzip: options.gzip,
             requests: AtomicU64::new(0),
             malformed_rows: AtomicU64::new(0),
+            put_in: Mutex::default(),
         })
     }
 }
