@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use nyc311::kafka::HeaderList;
-use nyc311_testkit::{Program, Service};
+use nyc311_testkit::{Program, Service, each_record};
 use rdkafka::Message as _;
 use serde::Deserialize;
 use serde_json::json;
@@ -18,7 +18,6 @@ use uuid::Uuid;
 
 use crate::polling::{seconds, until};
 use crate::source::PacedRows;
-use crate::topic::each_record;
 
 /// The first polls find what had gathered before them, and connections that nobody has used.
 const WARM_UP: Duration = Duration::from_secs(4);
@@ -67,7 +66,7 @@ pub async fn measure(program: Program, paced: &PacedRows, rate: u32) -> Latency 
     let mut seen = HashSet::new();
     let mut latencies = Vec::new();
     let mut last_pages: HashMap<Uuid, Timestamp> = HashMap::new();
-    each_record(&service, &service.settings.kafka.enriched_topic, |record| {
+    each_record(&service.settings.kafka, &service.settings.kafka.enriched_topic, |record| {
         let row: Enriched = serde_json::from_slice(record.payload().unwrap_or_default()).unwrap();
         let headers = record.headers().and_then(|headers| HeaderList::read(headers, None));
         let origin = headers.and_then(|headers| headers.origin).expect("a record of a poll");

@@ -14,7 +14,6 @@ mod references;
 mod report;
 mod source;
 mod space;
-mod topic;
 mod usage;
 mod whole;
 

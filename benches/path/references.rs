@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{SinkExt as _, TryStreamExt as _};
-use nyc311_testkit::{Service, TestDatabase};
+use nyc311_testkit::{Service, TestDatabase, each_record};
 
 use crate::report::Leg;
-use crate::topic::each_record;
+
 use crate::usage::Meter;
 
 /// As many as the program writes in a transaction at most.
@@ -80,7 +80,7 @@ pub async fn consume(service: &Service, meter: &Meter) -> Leg {
     let before = meter.read(&[], None);
     let began = Instant::now();
     let mut records = 0;
-    each_record(service, topic, |_| records += 1);
+    each_record(&service.settings.kafka, topic, |_| records += 1);
     Leg {
         name: "bare consumer of the raw topic".to_owned(),
         rows: records,

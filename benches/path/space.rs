@@ -2,10 +2,9 @@
 
 use std::path::Path;
 
-use nyc311_testkit::{Service, topics};
+use nyc311_testkit::{Service, each_record, topics};
 
 use crate::environment::Environment;
-use crate::topic::each_record;
 
 /// A topic or a table, and what it takes up.
 pub struct Space {
@@ -21,7 +20,7 @@ pub async fn measure(service: &Service, environment: &Environment) -> Vec<Space>
     let names = ["nyc311.raw", "nyc311.enriched", "nyc311.dead_letter"];
     for (name, topic) in names.iter().zip(topics::names(&service.settings.kafka)) {
         let mut rows = 0;
-        each_record(service, topic, |_| rows += 1);
+        each_record(&service.settings.kafka, topic, |_| rows += 1);
         let bytes = log_bytes(&environment.kafka_data, topic);
         found.push(Space { kind: "topic", name: (*name).to_owned(), rows, bytes });
     }

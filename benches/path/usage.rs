@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use nyc311_testkit::TestDatabase;
+use nyc311_testkit::{TestDatabase, servers};
 use serde_json::{Value, json};
 
 /// Linux tells CPU time in hundredths of a second, whatever the kernel's own clock.
@@ -60,7 +60,7 @@ pub struct Meter {
     kafka: u32,
 }
 
-/// One line of /proc/PID/stat.
+/// What /proc/PID/stat says of the time that a process has used.
 struct Stat {
     parent: u32,
     own: f64,
@@ -68,9 +68,7 @@ struct Stat {
 }
 
 fn stat(process: u32) -> Option<Stat> {
-    let text = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    // The name, in brackets, may hold blanks and brackets itself.
-    let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
+    let fields = servers::stat(process)?;
     let seconds = |field: usize| Some(fields.get(field)?.parse::<f64>().ok()? / TICKS_PER_SECOND);
     Some(Stat {
         parent: fields.get(1)?.parse().ok()?,
@@ -79,35 +77,17 @@ fn stat(process: u32) -> Option<Stat> {
     })
 }
 
-fn processes() -> impl Iterator<Item = u32> {
-    let entries = std::fs::read_dir("/proc").unwrap();
-    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-}
-
-fn command_line(process: u32) -> String {
-    let bytes = std::fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
-    String::from_utf8_lossy(&bytes).replace('\0', " ")
-}
-
 impl Meter {
     /// Finds the server of the database, and the broker whose logs lie in the folder.
     pub async fn find(database: &TestDatabase, kafka_data: &Path) -> Self {
-        let directory = database.json("select current_setting('data_directory') as at").await;
-        let file = Path::new(directory[0]["at"].as_str().unwrap()).join("postmaster.pid");
-        let text = std::fs::read_to_string(&file)
-            .unwrap_or_else(|error| panic!("the server is not of this machine: {}: {error}", file.display()));
-        let postmaster = text.lines().next().unwrap().trim().parse().unwrap();
-        let settings = kafka_data.parent().unwrap().join("server.properties");
-        let ending = format!("kafka.Kafka {}", settings.display());
-        let kafka = processes().find(|process| command_line(*process).trim_end().ends_with(&ending));
-        let kafka = kafka.unwrap_or_else(|| panic!("no Kafka runs with {}", settings.display()));
-        Self { postmaster, kafka }
+        Self { postmaster: servers::postmaster(database).await, kafka: servers::broker(kafka_data) }
     }
 
     /// Returns the version in the path of the broker's programs.
     pub fn kafka_version(&self) -> String {
-        let command = command_line(self.kafka);
-        let version = command.split(['/', ' ', ':']).find_map(|part| part.strip_prefix("kafka-"));
+        let command = servers::command_line(self.kafka);
+        let mut parts = command.iter().flat_map(|argument| argument.split(['/', ':']));
+        let version = parts.find_map(|part| part.strip_prefix("kafka-"));
         version.unwrap_or("unknown").to_owned()
     }
 
@@ -116,7 +96,7 @@ impl Meter {
     pub fn read(&self, nyc311: &[u32], simulator: Option<u32>) -> Cpu {
         let own = |process: u32| stat(process).map_or(0.0, |stat| stat.own);
         let postmaster = stat(self.postmaster).expect("a running PostgreSQL");
-        let children = processes().filter_map(stat).filter(|stat| stat.parent == self.postmaster);
+        let children = servers::processes().filter_map(stat).filter(|stat| stat.parent == self.postmaster);
         Cpu {
             nyc311: nyc311.iter().copied().map(own).sum(),
             postgres: postmaster.own + postmaster.ended_children + children.map(|stat| stat.own).sum::<f64>(),

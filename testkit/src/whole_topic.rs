@@ -2,19 +2,20 @@
 
 use std::time::Duration;
 
-use nyc311_testkit::Service;
+use nyc311::config::KafkaSettings;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::message::BorrowedMessage;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
-/// Reads a topic from its beginning to its end, on the thread that calls it.
-pub fn each_record(service: &Service, topic: &str, mut act: impl FnMut(BorrowedMessage<'_>)) {
+/// Reads a topic from its beginning to its end, what is committed of it, on the thread that calls it.
+pub fn each_record(kafka: &KafkaSettings, topic: &str, mut act: impl FnMut(BorrowedMessage<'_>)) {
     const SILENCE: Duration = Duration::from_secs(30);
     let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", &service.settings.kafka.bootstrap_servers)
-        .set("group.id", "bench")
+        .set("bootstrap.servers", &kafka.bootstrap_servers)
+        .set("group.id", "whole-topic")
         .set("enable.auto.commit", "false")
+        .set("isolation.level", "read_committed")
         .set("enable.partition.eof", "true")
         .create()
         .unwrap();
