@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo build run test test-faults test-all bench bench-path bench-peers services services-stop check-data fmt lint deny clean
+.PHONY: help demo build run test test-faults test-all bench bench-path bench-peers soak services services-stop check-data fmt lint deny clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ bench-path: ## Measure the whole path with servers of its own, for two minutes. 
 bench-peers: ## Measure nyc311 beside Spark, Kafka Connect and Python, for three minutes. ROWS=150000
 	@ROWS="$(ROWS)" scripts/bench_peers
 
+soak: ## Run it while everything around it breaks. SECONDS=120 SEED=7 PROCESSES=1; PROFILE=release|dev
+	@SECONDS_OF_FAULTS="$(SECONDS)" SEED="$(SEED)" PROCESSES="$(PROCESSES)" PROFILE="$(PROFILE)" scripts/soak
+
 services: ## Start a PostgreSQL and an Apache Kafka that stay, and print their addresses as settings
 	@scripts/services start
 
@@ -49,12 +52,12 @@ fmt: ## Format the code
 lint: ## Check format and lints, warnings denied
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
-	cargo clippy --workspace --test faults --test check_data --bench path -- -D warnings
+	cargo clippy --workspace --test faults --test soak --test check_data --bench path -- -D warnings
 
 deny: ## Check licences, bans and sources of all dependencies, and that each is used
 	@scripts/deny
 
 clean: ## Stop the private servers and delete their data and all builds
-	@for name in services demo test check bench peers; do scripts/services destroy --name $$name; done
+	@for name in services demo test check bench peers soak; do scripts/services destroy --name $$name; done
 	rm -rf .services
 	cargo clean
