@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use nyc311::config::Settings;
 use nyc311::kafka::Admin;
+use nyc311_simulator::Simulator;
 use rdkafka::admin::{AdminOptions, AlterConfig, ResourceSpecifier};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -309,6 +310,12 @@ impl Service {
     /// Asserts that everything that is kept equals its recount (promise 7).
     pub async fn assert_recounts(&self) {
         oracle::assert_recounts(&self.database).await;
+    }
+
+    /// Asserts that everything that is kept is what the source has and what Kafka has of it. Nothing may be on
+    /// its way.
+    pub async fn assert_promises(&self, simulator: &Simulator) {
+        oracle::assert_promises(&self.database, &self.settings.kafka, simulator).await;
     }
 }
 

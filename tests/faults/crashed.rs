@@ -110,7 +110,7 @@ pub async fn whole(service: &Service, id: &str) -> Value {
 /// Asserts that the tables say what they say after a run that nothing disturbed.
 pub async fn assert_tables(service: &Service) {
     assert_eq!(&service.tables().await, undisturbed().await, "{}", service.log());
-    service.assert_recounts().await;
+    service.assert_promises(&SOURCE).await;
 }
 
 /// Returns a count of the poll.

@@ -42,7 +42,7 @@ async fn a_service_killed_at_any_moment_ends_in_the_same_tables() {
     let poll = service.finished(&id).await;
     assert_eq!(poll["state"], "succeeded", "{poll:#}");
     assert_counts_add_up(&poll);
-    service.assert_recounts().await;
+    service.assert_promises(&simulator).await;
     assert_eq!(service.tables().await, undisturbed.tables().await);
 }
 

@@ -10,6 +10,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test that cannot go on fails
 
 mod away;
+mod broken_world;
 mod completion;
 mod crash_matrix;
 mod crashed;
