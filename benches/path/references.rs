@@ -7,7 +7,6 @@ use futures_util::{SinkExt as _, TryStreamExt as _};
 use nyc311_testkit::{Service, TestDatabase, each_record};
 
 use crate::report::Leg;
-
 use crate::usage::Meter;
 
 /// As many as the program writes in a transaction at most.

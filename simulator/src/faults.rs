@@ -29,7 +29,8 @@ pub enum FaultKind {
     RepeatedRow,
     /// The page has no more than `rows`, whatever was asked for.
     Capped,
-    /// `$order` is ignored: the page is the end of what was asked for, backwards.
+    /// `$order` is ignored: the page is the end of what was asked for, backwards, unless it is all of one
+    /// time.
     Unordered,
     /// A replica answers that is `behind`.
     LaggingReplica,

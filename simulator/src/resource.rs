@@ -110,7 +110,7 @@ fn serve(state: &SimulatorState, mut query: Query, seen_ms: i64, faults: &[Fault
     for fault in faults {
         match (fault.kind, &mut query.answer) {
             (FaultKind::Capped, _) => query.limit = query.limit.min(fault.rows.unwrap_or(DEFAULT_CAP)),
-            (FaultKind::Unordered, Answer::Rows { order, .. }) => *order = RowOrder::SourceReversed,
+            (FaultKind::Unordered, Answer::Rows { order, .. }) => *order = RowOrder::Ignored,
             _ => {}
         }
     }

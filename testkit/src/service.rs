@@ -312,8 +312,8 @@ impl Service {
         oracle::assert_recounts(&self.database).await;
     }
 
-    /// Asserts that everything that is kept is what the source has and what Kafka has of it. Nothing may be on
-    /// its way.
+    /// Asserts that everything that is kept is what the source has and what Kafka has of it. Nothing may be
+    /// on its way.
     pub async fn assert_promises(&self, simulator: &Simulator) {
         oracle::assert_promises(&self.database, &self.settings.kafka, simulator).await;
     }

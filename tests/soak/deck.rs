@@ -1,5 +1,5 @@
-//! Which fault comes next: a shuffled deck of all kinds, taken to its end before it is shuffled again, so that
-//! each kind comes in turn. Everything that is drawn follows from the seed.
+//! Which fault comes next: a shuffled deck of all kinds, taken to its end before it is shuffled again, so
+//! that each kind comes in turn. Everything that is drawn follows from the seed.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,4 +1,5 @@
-//! One connection through a proxy, from its first byte to the end that either side, or the proxy, makes of it.
+//! One connection through a proxy, from its first byte to the end that either side, or the proxy, makes of
+//! it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
