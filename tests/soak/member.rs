@@ -184,6 +184,12 @@ impl Member {
         let poll: Value = serde_json::from_str(&answer.text().await.ok()?).ok()?;
         Some(poll["id"].as_str()?.to_owned())
     }
+
+    /// Asks for a poll to be cancelled; whether it is shows by its end.
+    pub async fn cancel(&self, id: &str) {
+        let request = http_client().delete(format!("http://{}/v1/polls/{id}", self.listen));
+        let _ = request.timeout(ANSWERS_WITHIN).send().await;
+    }
 }
 
 impl Drop for Member {

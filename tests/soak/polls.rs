@@ -15,6 +15,8 @@ const ASKED_EVERY: Duration = Duration::from_millis(200);
 /// One in so many polls is a backfill of the last days.
 const BACKFILLS: u64 = 4;
 const BACKFILLED_DAYS: i64 = 12;
+/// One in so many is taken back at once.
+const CANCELLED: u64 = 8;
 
 /// Polls that are going on.
 pub struct Polls {
@@ -51,6 +53,9 @@ async fn one(world: &World, chance: &mut fastrand::Rng) {
     let submitted = world.members[chance.usize(..world.members.len())].submit(&body).await;
     tokio::time::sleep(ASKED_EVERY).await;
     let Some(id) = submitted else { return };
+    if chance.u64(..CANCELLED) == 0 {
+        world.members[chance.usize(..world.members.len())].cancel(&id).await;
+    }
     let began = Instant::now();
     while began.elapsed() < FOLLOWED_FOR {
         let asked = &world.members[chance.usize(..world.members.len())];

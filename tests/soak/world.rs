@@ -15,16 +15,20 @@ use crate::kinds::Target;
 use crate::member::Member;
 use crate::order::Order;
 
-/// Small pages and batches, so that a fault finds some rows done and some not; and bounds that are short
-/// enough to be met.
-const SETTINGS: [(&str, &str); 7] = [
-    ("source.page_rows", "400"),
+/// Bounds that are short enough to be met.
+const SETTINGS: [(&str, &str); 4] = [
     ("source.read_timeout", "5s"),
     ("source.retry_max_elapsed", "15s"),
-    ("write.max_rows", "700"),
     ("database.lock_timeout", "2s"),
     ("supervision.hang_after", "10s"),
-    ("log.level", "info"),
+];
+
+/// Of these the seed takes one of each: pages and batches are small, so that a fault finds some rows done and
+/// some not.
+const SETTINGS_BY_CHANCE: [(&str, &[&str]); 3] = [
+    ("source.page_rows", &["150", "400", "1000"]),
+    ("write.max_rows", &["200", "700", "3000"]),
+    ("kafka.partitions_per_borough", &["1", "1", "2"]),
 ];
 
 /// The rows that the city makes on a day, and the days that it shows at the beginning.
@@ -54,7 +58,11 @@ impl World {
     pub async fn build(program: Program, order: &Order) -> Self {
         let simulator = city(order);
         let source = simulator.resource_url();
-        let service = program.service(&source, &SETTINGS).await;
+        let mut chance = fastrand::Rng::with_seed(order.seed);
+        let taken = SETTINGS_BY_CHANCE.map(|(name, values)| (name, values[chance.usize(..values.len())]));
+        println!("soak: {taken:?}");
+        let settings: Vec<(&str, &str)> = SETTINGS.into_iter().chain(taken).collect();
+        let service = program.service(&source, &settings).await;
         let log = |name: &str| -> PathBuf { order.logs.join(name) };
         let broker = Server::of(broker(&order.kafka_data), log("kafka.log"));
         let postgres = Server::of(postmaster(&service.database).await, log("postgres.log"));
