@@ -1,8 +1,17 @@
 //! The oracle itself: it must be able to fail.
 
-use nyc311_testkit::TestDatabase;
+use std::time::Duration;
+
+use nyc311_simulator::Simulator;
 use nyc311_testkit::batches::{batch, incoming, request};
-use nyc311_testkit::oracle::{assert_recounts, differences, is_zero, rollups, tables, tables_of};
+use nyc311_testkit::oracle::{assert_recounts, differences, is_zero, promises, rollups, tables, tables_of};
+use nyc311_testkit::source_rows::city;
+use nyc311_testkit::{Service, TestDatabase};
+use rdkafka::ClientConfig;
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+
+use crate::PROGRAM;
 
 /// A database with some requests in it.
 async fn filled() -> TestDatabase {
@@ -69,4 +78,79 @@ async fn a_changed_row_of_any_table_changes_what_the_tables_say() {
         transaction.rollback().await.unwrap();
     }
     assert_eq!(tables(&database).await, before);
+}
+
+/// Returns the names of the promises that are broken.
+async fn broken(service: &Service, simulator: &Simulator) -> Vec<&'static str> {
+    let checks = promises(&service.database, &service.settings.kafka, simulator).await;
+    checks.iter().filter(|check| !check.holds()).map(|check| check.name).collect()
+}
+
+/// Puts a record into a topic by hand.
+fn put(service: &Service, topic: &str, value: &str, raw_place: Option<(&str, &str)>) {
+    let servers = &service.settings.kafka.bootstrap_servers;
+    let producer: BaseProducer = ClientConfig::new().set("bootstrap.servers", servers).create().unwrap();
+    let mut headers = OwnedHeaders::new();
+    if let Some((partition, offset)) = raw_place {
+        let header = |key, value| Header { key, value: Some(value) };
+        headers = headers.insert(header("nyc311-raw-partition", partition));
+        headers = headers.insert(header("nyc311-raw-offset", offset));
+    }
+    let record = BaseRecord::<(), str>::to(topic).partition(0).payload(value).headers(headers);
+    producer.send(record).ok().unwrap();
+    producer.flush(Duration::from_secs(20)).unwrap();
+}
+
+#[tokio::test]
+async fn each_promise_that_is_broken_by_hand_is_found() {
+    let simulator = city(400);
+    let mut service = PROGRAM.service(&simulator.resource_url(), &[]).await;
+    service.start().await;
+    service.poll().await;
+    simulator.clock().advance(Duration::from_secs(40 * 86_400));
+    service.poll().await;
+    service.kill();
+    assert_eq!(broken(&service, &simulator).await, [""; 0]);
+    let by_hand = [
+        (
+            "update nyc311.rollup_daily set opened = opened + 1",
+            "every rollup and every mark of a duplicate equals its recount",
+        ),
+        ("update nyc311.poll set fetched = fetched + 1", "every poll has ended, and its counts add up"),
+        ("delete from nyc311.service_request_history", "history has each observed change once"),
+        (
+            "update nyc311.service_request_row set source_updated_at = source_updated_at - interval '1 day'
+             where unique_key = (select min(unique_key) from nyc311.service_request_row)",
+            "no older version won",
+        ),
+        (
+            "delete from nyc311.service_request_row
+             where unique_key = (select max(unique_key) from nyc311.service_request_row)",
+            "every request is there in its newest version",
+        ),
+    ];
+    let mut before = Vec::new();
+    for (sql, name) in by_hand {
+        service
+            .database
+            .execute(&format!(
+                "set session_replication_role = replica; {sql}; reset session_replication_role"
+            ))
+            .await;
+        let found = broken(&service, &simulator).await;
+        assert!(found.contains(&name), "{sql}: {found:?}");
+        before = found;
+    }
+    let (dead_letters, once, as_served) = (
+        "the dead letters are the rows that were broken on purpose",
+        "each raw record is derived once, read committed",
+        "raw holds what the source served, byte for byte",
+    );
+    assert!([dead_letters, once, as_served].iter().all(|name| !before.contains(name)), "{before:?}");
+    service.database.keep_dead_letter("nobody broke this", "enricher", 0).await;
+    assert!(broken(&service, &simulator).await.contains(&dead_letters));
+    put(&service, &service.settings.kafka.enriched_topic, "{}", Some(("0", "0")));
+    assert!(broken(&service, &simulator).await.contains(&once));
+    put(&service, &service.settings.kafka.raw_topic, "{}", None);
+    assert!(broken(&service, &simulator).await.contains(&as_served));
 }
