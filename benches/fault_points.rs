@@ -1,7 +1,7 @@
 //! Measures what a fault point costs: while nothing is armed, and while a fault at another point is.
 //!
-//! `cargo bench --bench fault_points` prints nanoseconds for a visit. A batch of thousands of rows visits a handful
-//! of points, and a stage one at each turn.
+//! `cargo bench --bench fault_points` prints nanoseconds for a visit. A batch of thousands of rows visits a
+//! handful of points, and a stage one at each turn.
 
 #![allow(clippy::unwrap_used)] // a benchmark that cannot go on fails
 
