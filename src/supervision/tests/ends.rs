@@ -56,7 +56,11 @@ async fn panicking() {
     panic!("in a future");
 }
 
-const ENDS: [(&str, fn(&mut Context<Probe>)); 9] = [
+/// Brings an actor to its end.
+type End = fn(&mut Context<Probe>);
+
+/// Each end, and what is said of it.
+const ENDS: [(&str, End); 9] = [
     ("in a handler", |_| panic!("in a handler")),
     ("in a future", |context| {
         context.spawn(fut::wrap_future(panicking()));
