@@ -21,10 +21,14 @@ const LEASE: Duration = Duration::from_secs(10);
 /// How often the owner's connection, and the owner of a name that is taken, are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
-/// Another owner, as long as it was watched without a gap.
+/// How much of the time between two looks counts. Where looking took longer, the owner may have had no way to
+/// renew either.
+const LOOK_COUNTS: Duration = Duration::from_secs(2);
+
+/// Another owner, and how long it was seen to be silent.
 struct Watched {
     owner: InstanceOwner,
-    since: Instant,
+    silent_for: Duration,
     seen: Instant,
 }
 
@@ -74,21 +78,22 @@ impl Environment {
         let mut watched: Option<Watched> = None;
         let mut delays = INSTANCE_NAME.delays();
         loop {
-            let silent = watched.as_ref().filter(|watched| watched.since.elapsed() >= LEASE);
+            let silent = watched.as_ref().filter(|watched| watched.silent_for >= LEASE);
             let claim = self.store.claim_instance(run, silent.map(|watched| &watched.owner));
             match claim.named(Wait::Database).await {
                 Ok(InstanceClaim::Held(hold)) => return Ok(hold),
                 Ok(InstanceClaim::Taken(owner)) => {
                     delays.reset();
-                    let now = Instant::now();
-                    // Where looking took long, the owner may have had no way to renew either.
-                    let before = watched.take().filter(|watched| watched.seen.elapsed() < RENEW_EVERY * 2);
-                    watched = Some(match before {
-                        Some(before) if before.owner == owner => Watched { seen: now, ..before },
+                    let seen = Instant::now();
+                    watched = Some(match watched.take() {
+                        Some(before) if before.owner == owner => {
+                            let gap = seen.duration_since(before.seen);
+                            Watched { silent_for: before.silent_for + gap.min(LOOK_COUNTS), seen, owner }
+                        }
                         Some(before) if before.owner.run_id == owner.run_id => return Err(owner),
                         _ => {
                             self.wait_for_owner(&owner);
-                            Watched { owner, since: now, seen: now }
+                            Watched { owner, silent_for: Duration::ZERO, seen }
                         }
                     });
                     tokio::time::sleep(LOOK_EVERY).named(Wait::Pause).await;

@@ -62,8 +62,7 @@ impl Store {
         silent: Option<&InstanceOwner>,
     ) -> Result<InstanceClaim, StoreError> {
         fault_point!("environment:claim_instance:before");
-        // Out of the pool for good: it is open for as long as the process lives.
-        let client = deadpool_postgres::Object::take(self.client().await?);
+        let client = self.client().await?;
         let silent_run = silent.map(|owner| owner.run_id);
         let silent_since = silent.map(|owner| owner.renewed_at);
         let process_id = i64::from(run.process_id);
@@ -121,7 +120,12 @@ impl Store {
             .await?;
         fault_point!("environment:claim_instance:after");
         Ok(match owner {
-            None => InstanceClaim::Held(InstanceHold { client, limit: self.limits.connect }),
+            // Out of the pool for good: it is open for as long as the process lives.
+            None => InstanceClaim::Held(InstanceHold {
+                client: deadpool_postgres::Object::take(client),
+                limit: self.limits.connect,
+            }),
+            // Back to the pool: whoever looks again needs no other one.
             Some(owner) => InstanceClaim::Taken(owner),
         })
     }
