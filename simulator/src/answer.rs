@@ -1,7 +1,7 @@
 //! Carries out a query over a table.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use nyc311_domain::is_system_field;
@@ -55,6 +55,15 @@ impl Served {
         }
         if index >= self.rows.len() {
             page.push(|body| body.extend_from_slice(row));
+        }
+        page.end()
+    }
+
+    /// Returns the answer with its rows backwards.
+    pub fn reversed(&self) -> Self {
+        let mut page = Self::begin(self.rows.len());
+        for range in self.rows.iter().rev() {
+            page.push(|body| body.extend_from_slice(&self.body[range.clone()]));
         }
         page.end()
     }
@@ -173,13 +182,6 @@ impl<'a> Walk<'a> {
         match order {
             RowOrder::Source => self.first(range, self.table.keeps_ties_together()),
             RowOrder::SourceReversed => self.first(range.rev(), false),
-            RowOrder::Ignored => {
-                let backwards = self.first(range.clone().rev(), false);
-                let times: BTreeSet<_> =
-                    backwards.iter().map(|position| self.table.stamp(*position).updated_at).collect();
-                // Rows of one time may stand in any order: nobody could tell that it was ignored.
-                if times.len() > 1 { backwards } else { self.positions(range, &RowOrder::Source) }
-            }
             RowOrder::By(keys) => self.sorted(range, keys),
         }
     }

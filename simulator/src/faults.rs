@@ -29,9 +29,10 @@ pub enum FaultKind {
     RepeatedRow,
     /// The page has no more than `rows`, whatever was asked for.
     Capped,
-    /// `$order` is ignored: the page is the end of what was asked for, backwards, unless it is all of one
-    /// time.
+    /// `$order` is ignored: the page is the end of what was asked for, backwards.
     Unordered,
+    /// The rows of the page stand in it backwards.
+    Reversed,
     /// A replica answers that is `behind`.
     LaggingReplica,
 }

@@ -110,7 +110,7 @@ fn serve(state: &SimulatorState, mut query: Query, seen_ms: i64, faults: &[Fault
     for fault in faults {
         match (fault.kind, &mut query.answer) {
             (FaultKind::Capped, _) => query.limit = query.limit.min(fault.rows.unwrap_or(DEFAULT_CAP)),
-            (FaultKind::Unordered, Answer::Rows { order, .. }) => *order = RowOrder::Ignored,
+            (FaultKind::Unordered, Answer::Rows { order, .. }) => *order = RowOrder::SourceReversed,
             _ => {}
         }
     }
@@ -136,6 +136,9 @@ fn serve(state: &SimulatorState, mut query: Query, seen_ms: i64, faults: &[Fault
             }
         };
         served = served.with_row(at, &row);
+    }
+    if faults.iter().any(|fault| fault.kind == FaultKind::Reversed) {
+        served = served.reversed();
     }
     served
 }
@@ -181,6 +184,7 @@ fn failure(fault: &Fault) -> Option<HttpResponse> {
         | FaultKind::RepeatedRow
         | FaultKind::Capped
         | FaultKind::Unordered
+        | FaultKind::Reversed
         | FaultKind::LaggingReplica => None,
     }
 }

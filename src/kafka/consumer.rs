@@ -283,9 +283,8 @@ impl Reader {
     }
 
     fn subscribe(&self) -> Result<(), KafkaError> {
-        let names: Vec<&str> = self.topics.iter().map(AsRef::as_ref).collect();
         fault_point!("consumer:subscribe:before");
-        self.consumer.subscribe(&names)?;
+        self.consumer.subscribe(&self.topics.iter().map(AsRef::as_ref).collect::<Vec<_>>())?;
         fault_point!("consumer:subscribe:after");
         Ok(())
     }

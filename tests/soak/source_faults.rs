@@ -55,7 +55,7 @@ pub async fn strike(world: &World, fault: &Fault) {
         }
         Kind::SourceRepeatsRows => of(FaultKind::RepeatedRow),
         Kind::SourceCapsPages => SourceFault { rows: Some(1 + luck % 30), ..of(FaultKind::Capped) },
-        Kind::SourceReversesPages => of(FaultKind::Unordered),
+        Kind::SourceReversesPages => of(FaultKind::Reversed),
         _ => {
             let behind = Duration::from_secs(3_600 * (1 + luck % 48));
             SourceFault { behind: Some(behind), ..of(FaultKind::LaggingReplica) }

@@ -53,8 +53,6 @@ pub enum RowOrder {
     /// `:updated_at, :id`, in which the table lies.
     Source,
     SourceReversed,
-    /// What was asked for is ignored, as far as that can be seen.
-    Ignored,
     By(Vec<(Node, bool)>),
 }
 

@@ -88,3 +88,13 @@ async fn a_page_of_no_rows_has_none() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_reversed_page_has_the_same_rows_backwards() {
+    let (simulator, _folder) = serve_file(&rows(7, 1), |_| ());
+    let mut page = client(&simulator).fetch_page(5).await;
+    simulator.inject(Fault::new(FaultKind::Reversed));
+    let reversed = client(&simulator).fetch_page(5).await;
+    page.rows.reverse();
+    assert_eq!(reversed.rows, page.rows);
+}
