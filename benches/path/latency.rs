@@ -5,7 +5,7 @@
 //! asks the database every few milliseconds for the positions, which move in the transaction that writes rows
 //! and rollups; each record of the enriched topic tells its offset and when its page was fetched.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -14,7 +14,6 @@ use nyc311_testkit::{Program, Service, each_record};
 use rdkafka::Message as _;
 use serde::Deserialize;
 use serde_json::json;
-use uuid::Uuid;
 
 use crate::polling::{seconds, until};
 use crate::source::PacedRows;
@@ -31,9 +30,6 @@ pub struct Latency {
     pub seconds: f64,
     pub p50_ms: f64,
     pub p99_ms: f64,
-    /// From when the last page with rows of a poll was fetched until the poll had succeeded.
-    pub poll_p50_ms: f64,
-    pub poll_p99_ms: f64,
 }
 
 /// When the position of each partition was seen to have moved, and to which offset.
@@ -65,14 +61,10 @@ pub async fn measure(program: Program, paced: &PacedRows, rate: u32) -> Latency 
     let measured = began + seconds_of(WARM_UP)..began + seconds_of(WARM_UP + MEASURED);
     let mut seen = HashSet::new();
     let mut latencies = Vec::new();
-    let mut last_pages: HashMap<Uuid, Timestamp> = HashMap::new();
     each_record(&service.settings.kafka, &service.settings.kafka.enriched_topic, |record| {
         let row: Enriched = serde_json::from_slice(record.payload().unwrap_or_default()).unwrap();
         let headers = record.headers().and_then(|headers| HeaderList::read(headers, None));
-        let origin = headers.and_then(|headers| headers.origin).expect("a record of a poll");
-        let fetched_at = origin.fetched_at;
-        let last_page = last_pages.entry(origin.poll_id).or_insert(fetched_at);
-        *last_page = fetched_at.max(*last_page);
+        let fetched_at = headers.and_then(|headers| headers.origin).expect("a record of a poll").fetched_at;
         // Rows that share the last second of a poll's clock are fetched twice; the first time counts.
         if !seen.insert(row.unique_key) || !measured.contains(&fetched_at) {
             return;
@@ -83,35 +75,19 @@ pub async fn measure(program: Program, paced: &PacedRows, rate: u32) -> Latency 
         latencies.push(seconds(fetched_at, *committed_at) * 1e3);
     });
     assert!(!latencies.is_empty(), "no row was fetched\n{}", service.log());
-    last_pages.retain(|_, last_page| measured.contains(last_page));
-    let mut polls = finished_after(&service, &last_pages).await;
     latencies.sort_by(f64::total_cmp);
-    polls.sort_by(f64::total_cmp);
     Latency {
         rate,
         rows: latencies.len() as u64,
         seconds: MEASURED.as_secs_f64(),
         p50_ms: percentile(&latencies, 50),
         p99_ms: percentile(&latencies, 99),
-        poll_p50_ms: percentile(&polls, 50),
-        poll_p99_ms: percentile(&polls, 99),
     }
 }
 
 /// Returns a percentile of values that ascend.
-fn percentile(values: &[f64], percent: usize) -> f64 {
+pub fn percentile(values: &[f64], percent: usize) -> f64 {
     values[(values.len() * percent).div_ceil(100) - 1]
-}
-
-/// Returns how many milliseconds behind its last page each poll had succeeded.
-async fn finished_after(service: &Service, last_pages: &HashMap<Uuid, Timestamp>) -> Vec<f64> {
-    let client = service.database.client().await.unwrap();
-    let polls = client
-        .query("select poll_id, finished_at from nyc311.poll where state = 'succeeded'", &[])
-        .await
-        .unwrap();
-    let finished: HashMap<Uuid, Timestamp> = polls.iter().map(|poll| (poll.get(0), poll.get(1))).collect();
-    last_pages.iter().map(|(id, last_page)| seconds(*last_page, finished[id]) * 1e3).collect()
 }
 
 fn seconds_of(duration: Duration) -> SignedDuration {

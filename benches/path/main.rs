@@ -12,6 +12,7 @@ mod legs;
 mod polling;
 mod references;
 mod report;
+mod small_polls;
 mod source;
 mod space;
 mod usage;
@@ -29,6 +30,8 @@ use self::usage::Meter;
 const PROGRAM: Program = Program::at(env!("CARGO_BIN_EXE_nyc311"));
 /// How many rows the servers have seen before anything is measured.
 const WARM_UP_ROWS: u64 = 60_000;
+/// What an hour of the city's day changes.
+const SMALL_POLL_ROWS: u64 = 500;
 /// Rows a second at which latency is measured: a night of the city at full speed, and a trickle.
 const LATENCY_RATES: [u32; 2] = [1_000, 10];
 
@@ -79,6 +82,8 @@ async fn measure(environment: &Environment) {
         say(&format!("latency at {rate} rows/s"));
         report.latencies.push(latency::measure(PROGRAM, &paced, rate).await);
     }
+    say(&format!("polls of {SMALL_POLL_ROWS} rows"));
+    report.small_polls = Some(small_polls::measure(PROGRAM, &paced, SMALL_POLL_ROWS).await);
     print!("{report}");
     println!("{}", report.json());
 }
