@@ -18,7 +18,9 @@ use nyc311::faults::{POINTS, Point};
 use nyc311_testkit::{Service, eventually, http_client};
 use serde_json::Value;
 
-use crate::crashed::{ALL_ROLES, assert_tables, service, source_url, spawn_faulty, whole};
+use crate::crashed::{
+    ALL_ROLES, assert_same_tables, assert_tables, service, source_url, spawn_faulty, whole,
+};
 
 /// The points whose tests are in `noting_a_loss`.
 const NEED_A_LOSS: [&str; 2] = ["environment:note_loss:before", "environment:note_loss:after"];
@@ -212,7 +214,7 @@ async fn crash_at_each_step_of_a_rewind_lets_it_be_given_again() {
     }
     service.start().await;
     all_read(&service).await;
-    assert_tables(&service).await;
+    assert_same_tables(&service).await;
 }
 
 #[tokio::test]

@@ -131,8 +131,8 @@ async fn a_thread_that_hangs_is_let_go_when_its_fault_is_cleared() {
 
 #[tokio::test]
 async fn a_thread_that_hangs_is_given_up_and_let_go_when_its_fault_expires() {
-    let mut service = breakable(&[("supervision.hang_after", "1s")]).await;
-    let id = arm(&service, json!({"stage": "aggregator", "fault": "hang", "expires_in": "8s"})).await;
+    let mut service = breakable(&[("supervision.hang_after", "4s")]).await;
+    let id = arm(&service, json!({"stage": "aggregator", "fault": "hang", "expires_in": "20s"})).await;
     service
         .wait_for("the stage is built anew on another thread", async || {
             let pipeline = service.get("/v1/pipeline").await?;
