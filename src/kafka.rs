@@ -14,6 +14,7 @@ mod flush;
 mod group_member;
 pub mod groups;
 mod headers;
+mod lost_transaction;
 mod offset_note;
 mod pace;
 mod partition_map;

@@ -26,7 +26,7 @@ use super::partition_reader::{Destination, OpenPosition, PartitionReader, batche
 use crate::config::Settings;
 use crate::kafka::consumer::{InFlightLimit, ReadBatch};
 use crate::kafka::groups::{COMMITTED_PATIENCE, enricher_group};
-use crate::kafka::transactional::Opening;
+use crate::kafka::transactional::{Opening, Withheld};
 use crate::kafka::{KafkaError, OffsetNote, Partition};
 use crate::messages::{BatchError, OpenPartition, RawBatch};
 use crate::store::{LostPlace, RawStart};
@@ -205,7 +205,11 @@ impl Destination for ToEnrichers {
             }
             self.publisher.up().await;
             let withheld = self.withheld.borrow_mut().remove(&partition);
-            let withheld = withheld.then(|| enricher_group(&self.environment.settings.kafka));
+            let settings = &self.environment.settings.kafka;
+            let withheld = withheld.then(|| Withheld {
+                group: enricher_group(settings),
+                topic_id: cluster.topic_id(&settings.raw_topic).map(Into::into),
+            });
             let opened = self.publisher.ask(OpenPartition(Opening { partition, withheld })).await??;
             let (next_offset, note) = self.start_at(&cluster, partition).await?;
             self.notes.borrow_mut().insert(partition, note);

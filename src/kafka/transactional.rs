@@ -20,7 +20,8 @@
 //! it for complete, while the partitions wait for its end for ever, the offsets of the group too. Kafka ends
 //! such a one with the next end of a transaction of the same producer on the same partitions. So where the
 //! committed offset is withheld though the id was initialised, the next opening begins a transaction there
-//! and aborts it ([`Opening::withheld`]).
+//! and aborts it ([`Opening::withheld`]), and sets the offset behind what the derived topics show of the lost
+//! one (`lost_transaction`).
 //!
 //! Without transactions (`kafka.transactions = false`) the records are flushed and the offset is committed
 //! after that by the consumer: a crash in between repeats the batch.
@@ -29,7 +30,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext, PurgeConfig};
 use rdkafka::{Offset, TopicPartitionList};
@@ -39,9 +40,11 @@ use super::client::{Logged, base, overridden};
 use super::consumer::GroupMetadata;
 use super::error::KafkaError;
 use super::flush;
+use super::lost_transaction::Witness;
 use super::offset_note::OffsetNote;
 use super::pace::Pace;
 use super::record::DerivedRecord;
+use super::topic_ids::TopicId;
 use super::topics::{USUAL_OVERHEAD_BYTES, derived_max_bytes};
 use crate::config::KafkaSettings;
 use crate::fault_point;
@@ -52,7 +55,7 @@ use crate::telemetry::labels::TransactionEnd;
 /// worst.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long the calls of a transaction wait: shorter than the transaction itself.
-const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a transaction may take with all its calls; past it the broker has aborted it.
 const JOB_TIMEOUT: Duration = TRANSACTION_TIMEOUT;
 /// How long the abort of a transaction may take that a later opening would abort as well.
@@ -101,8 +104,17 @@ impl Transaction {
 #[derive(Debug, Clone)]
 pub struct Opening {
     pub partition: i32,
-    /// The group whose offset of the partition was withheld when it was asked for last.
-    pub withheld: Option<String>,
+    /// Its committed offset was withheld when it was asked for last.
+    pub withheld: Option<Withheld>,
+}
+
+/// An offset that Kafka does not tell.
+#[derive(Debug, Clone)]
+pub struct Withheld {
+    /// Whose it is.
+    pub group: String,
+    /// The log that it would speak of, where that has an id.
+    pub topic_id: Option<TopicId>,
 }
 
 enum Job {
@@ -215,24 +227,22 @@ impl Worker {
             fault_point!("enriched_publisher:init:before");
             worker.producer.init_transactions(CALL_TIMEOUT)?;
             fault_point!("enriched_publisher:init:after");
-            if let Some(group) = withheld {
+            if let Some(withheld) = withheld {
                 tracing::warn!(
                     partition,
                     "committed offset is withheld, a transaction that has no end is given one"
                 );
-                worker.end_lost_transaction(group)?;
+                worker.end_lost_transaction(withheld)?;
             }
         }
         Ok(worker)
     }
 
-    /// Begins a transaction on all that one of this partition may hold, and aborts it.
-    fn end_lost_transaction(&self, group: &str) -> Result<(), KafkaError> {
-        let mut config = base(&self.settings);
-        config.set("group.id", group);
-        // It takes part in nothing: only the group's name is wanted of it.
-        let member: BaseConsumer = overridden(config, &self.settings).create()?;
-        let metadata = member.group_metadata();
+    /// Begins a transaction on all that one of this partition may hold, and aborts it; then sets the offset
+    /// behind what the lost one has left in the derived topics.
+    fn end_lost_transaction(&self, withheld: &Withheld) -> Result<(), KafkaError> {
+        let witness = Witness::new(&self.settings, &withheld.group, self.partition)?;
+        let metadata = witness.consumer.group_metadata();
         let metadata = metadata.ok_or_else(|| KafkaError::other("the group has no metadata"))?;
         self.producer.begin_transaction()?;
         for topic in [&self.settings.enriched_topic, &self.settings.dead_letter_topic] {
@@ -245,7 +255,32 @@ impl Worker {
         // Refused or not, the group's partition of offsets has become part of the transaction.
         let added = self.producer.send_offsets_to_transaction(&positions, &metadata, CALL_TIMEOUT);
         tracing::debug!(partition = self.partition, ?added, "offset of the transaction without an end");
-        Ok(self.producer.abort_transaction(CALL_TIMEOUT)?)
+        self.producer.abort_transaction(CALL_TIMEOUT)?;
+        let Some(last) = witness.last_derived()? else { return Ok(()) };
+        let next_offset = last.offset + 1;
+        tracing::warn!(
+            partition = self.partition,
+            next_offset,
+            "the lost transaction had committed its records, its offset is committed for it"
+        );
+        let note = OffsetNote { topic_id: withheld.topic_id.clone(), last: Some(last) };
+        self.producer.begin_transaction()?;
+        self.send_offset(next_offset, &note, &metadata, CALL_TIMEOUT)?;
+        self.commit(Instant::now() + CALL_TIMEOUT)
+    }
+
+    fn send_offset(
+        &self,
+        next_offset: i64,
+        note: &OffsetNote,
+        group: &GroupMetadata,
+        within: Duration,
+    ) -> Result<(), KafkaError> {
+        let mut positions = TopicPartitionList::new();
+        let mut position = positions.add_partition(&self.settings.raw_topic, self.partition);
+        position.set_offset(Offset::Offset(next_offset))?;
+        position.set_metadata(note.to_string());
+        Ok(self.producer.send_offsets_to_transaction(&positions, group, within)?)
     }
 
     fn run(self, mut queue: mpsc::Receiver<Job>) {
@@ -358,12 +393,8 @@ impl Worker {
         };
         fault_point!("enriched_publisher:produce:before");
         self.produce(&transaction.records, deadline)?;
-        let mut positions = TopicPartitionList::new();
-        let mut position = positions.add_partition(&self.settings.raw_topic, self.partition);
-        position.set_offset(Offset::Offset(transaction.next_offset))?;
-        position.set_metadata(transaction.note.to_string());
         fault_point!("enriched_publisher:send_offsets:before");
-        self.producer.send_offsets_to_transaction(&positions, group, left_until(deadline)?)?;
+        self.send_offset(transaction.next_offset, &transaction.note, group, left_until(deadline)?)?;
         fault_point!("enriched_publisher:send_offsets:after");
         self.settle(deadline)?;
         fault_point!("enriched_publisher:commit:before");
@@ -442,7 +473,7 @@ impl Worker {
 }
 
 /// Returns how long a call may still take.
-fn left_until(deadline: Instant) -> Result<Duration, KafkaError> {
+pub(super) fn left_until(deadline: Instant) -> Result<Duration, KafkaError> {
     let left = deadline.saturating_duration_since(Instant::now());
     if left.is_zero() {
         return Err(KafkaError::unavailable(format!("the transaction was not done within {JOB_TIMEOUT:?}")));

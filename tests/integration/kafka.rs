@@ -7,7 +7,7 @@ use bytes::Bytes;
 use nyc311::kafka::admin::LogEnds;
 use nyc311::kafka::consumer::{Command, ConsumerThread, Event, InFlightLimit, ThreadSlot};
 use nyc311::kafka::raw_producer::RawProducer;
-use nyc311::kafka::transactional::{Opening, PartitionProducer, Transaction};
+use nyc311::kafka::transactional::{Opening, PartitionProducer, Transaction, Withheld};
 use nyc311::kafka::{Committed, DerivedRecord, HeaderList, KafkaError, OffsetNote, RawRow, RecordBatch};
 use nyc311_testkit::topics::own_slot;
 use nyc311_testkit::{Topics, eventually};
@@ -205,6 +205,7 @@ async fn a_transaction_that_fails_with_records_queued_is_given_up_at_once() {
 }
 
 fn opening(withheld: Option<String>) -> Opening {
+    let withheld = withheld.map(|group| Withheld { group, topic_id: Some("a-topic".into()) });
     Opening { partition: 2, withheld }
 }
 
@@ -292,6 +293,53 @@ async fn records_and_offsets_are_committed_together_and_the_old_owner_is_fenced(
     }
     let expected: Vec<_> = (0..50).chain(60..95).map(|number| number.to_string()).collect();
     assert_eq!(seen, expected);
+    topics.delete().await;
+}
+
+#[tokio::test]
+async fn the_offset_of_a_transaction_that_was_lost_behind_its_records_is_committed_for_it() {
+    use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+    let topics = Topics::create(&[]).await;
+    let kafka = Arc::new(topics.settings.kafka.clone());
+    let group = format!("{}-enricher", kafka.group_prefix);
+    RawProducer::new(&kafka).unwrap().publish(&rows(2, 50), &HeaderList::default()).await.unwrap();
+    // What a broker shows that has committed the records, and forgotten the offset.
+    let lost: BaseProducer = rdkafka::ClientConfig::new()
+        .set("bootstrap.servers", &kafka.bootstrap_servers)
+        .set("transactional.id", format!("{}-lost", kafka.group_prefix))
+        .create()
+        .unwrap();
+    lost.init_transactions(Duration::from_secs(20)).unwrap();
+    let commit = |numbers: std::ops::Range<usize>, topic: &str| {
+        lost.begin_transaction().unwrap();
+        for record in numbers.map(derived) {
+            let sent = BaseRecord::<[u8], [u8]>::to(topic).partition(2).payload(&record.value);
+            lost.send(sent.headers(record.headers.to_kafka())).ok().unwrap();
+        }
+        lost.flush(Duration::from_secs(10)).unwrap();
+        lost.commit_transaction(Duration::from_secs(20)).unwrap();
+    };
+    let committed = async || {
+        let patience = Duration::from_secs(10);
+        topics.admin.committed(&group, &kafka.raw_topic, &[2], patience).await.unwrap()[0].clone()
+    };
+    let opened = async || {
+        drop(PartitionProducer::open(kafka.clone(), opening(Some(group.clone()))).await.unwrap());
+    };
+    opened().await;
+    assert_eq!(committed().await, None, "there is nothing to go behind");
+    commit(0..20, &kafka.enriched_topic);
+    commit(20..25, &kafka.dead_letter_topic);
+    opened().await;
+    let offset = committed().await.unwrap();
+    assert_eq!((offset.next_offset, offset.note.last.unwrap().offset), (25, 24));
+    assert_eq!(offset.note.topic_id.as_deref(), Some("a-topic"));
+    opened().await;
+    assert_eq!(committed().await, Some(offset), "it is behind them already");
+    commit(25..30, &kafka.enriched_topic);
+    commit(31..40, &kafka.enriched_topic);
+    opened().await;
+    assert_eq!(committed().await.unwrap().next_offset, 25, "a gap is no transaction of this program");
     topics.delete().await;
 }
 
