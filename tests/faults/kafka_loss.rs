@@ -140,6 +140,25 @@ async fn a_topic_recreated_under_a_running_service_loses_nothing() {
 }
 
 #[tokio::test]
+async fn a_topic_recreated_when_everything_is_stored_has_lost_nothing() {
+    let simulator = city(ROWS as u64);
+    let mut service = PROGRAM.service(&simulator.resource_url(), &[]).await;
+    service.start().await;
+    service.poll().await;
+    let admin = Admin::new(&service.settings.kafka).unwrap();
+    delete(&admin, &[names(&service.settings.kafka)[1]]).await;
+    topics::ensure(&admin, &service.settings.kafka).await.unwrap();
+    service
+        .wait_for("the new topic is taken up", async || {
+            service.log().contains("kafka has nothing that is not stored").then_some(())
+        })
+        .await;
+    service.poll().await;
+    assert!(!service.log().contains("kafka lost acknowledged rows"), "{}", service.log());
+    assert_eq!(service.terminate().await, 0, "{}", service.log());
+}
+
+#[tokio::test]
 async fn raw_records_deleted_before_anyone_read_them_are_asked_of_the_source_again_once() {
     let simulator = city(ROWS as u64);
     let mut service = PROGRAM.service(&simulator.resource_url(), &[("source.page_rows", "500")]).await;

@@ -67,11 +67,16 @@ pub(in crate::store) async fn send_back(
         .await?;
     let sources = transaction
         .execute(
-            "update nyc311.source_position
-             set published_updated_at = stored_updated_at, kafka_cluster_id = null, raw_topic_id = null,
-                 moved_at = now()
-             where source = $1
-               and (published_updated_at is distinct from stored_updated_at or kafka_cluster_id is not null)",
+            "update nyc311.source_position set published_updated_at = stored_updated_at, moved_at = now()
+             where source = $1 and published_updated_at is distinct from stored_updated_at",
+            &[&source],
+        )
+        .await?;
+    // Of no log any more; that alone sends nothing back.
+    transaction
+        .execute(
+            "update nyc311.source_position set kafka_cluster_id = null, raw_topic_id = null, moved_at = now()
+             where source = $1 and kafka_cluster_id is not null",
             &[&source],
         )
         .await?;
