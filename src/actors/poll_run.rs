@@ -159,14 +159,23 @@ impl PollRun<'_> {
     /// Renews the lease until something ends the run: it is lost, or a cancellation was asked for.
     async fn keep_lease(&self) -> RunError {
         let lease = self.environment.settings.poll.lease;
+        // Said once for an absence: it is asked twice a second.
+        let mut is_silent = false;
         loop {
             let renewed = self.environment.store.renew_lease(self.poll.id, self.token, lease);
             match renewed.named(Wait::Database).await {
                 Ok(Lease::Held { cancel_requested: true }) => return failed(CANCELLED, String::new()),
-                Ok(Lease::Held { .. }) => {}
+                Ok(Lease::Held { .. }) => {
+                    if std::mem::take(&mut is_silent) {
+                        tracing::info!("lease is renewed again");
+                    }
+                }
                 Ok(Lease::Lost) => return RunError::LeaseLost,
                 // Whoever takes over meanwhile has another token, and every step of ours is refused.
-                Err(error) => tracing::warn!(%error, "lease was not renewed"),
+                Err(error) if std::mem::replace(&mut is_silent, true) => {
+                    tracing::debug!(%error, "lease was not renewed");
+                }
+                Err(error) => tracing::warn!(%error, "lease was not renewed, and is tried again"),
             }
             tokio::time::sleep((lease / 4).min(Duration::from_millis(500))).named(Wait::Pause).await;
         }
