@@ -51,7 +51,7 @@ struct AddArgs {
     #[arg(long, value_name = "N")]
     count: Option<u64>,
     /// How likely a visit that is meant is struck, above 0 and at most 1
-    #[arg(long, value_name = "P")]
+    #[arg(long, value_name = "P", value_parser = probability)]
     probability: Option<f64>,
     /// The same seed strikes the same visits [default: chosen]
     #[arg(long, value_name = "N")]
@@ -77,6 +77,12 @@ struct ClearArgs {
     /// The fault to end; without it all of them
     #[arg(value_name = "ID")]
     id: Option<u64>,
+}
+
+/// Reads a probability here, since JSON has no word for a number that is none.
+fn probability(written: &str) -> Result<f64, String> {
+    let number = written.parse().ok().filter(|number: &f64| *number > 0.0 && *number <= 1.0);
+    number.ok_or_else(|| "not a number above 0 and at most 1".to_owned())
 }
 
 impl AddArgs {

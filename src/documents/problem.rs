@@ -23,6 +23,8 @@ words! {
         QueueFull = "queue-full",
         Unauthorized = "unauthorized",
         FeatureDisabled = "feature-disabled",
+        FaultNotFound = "fault-not-found",
+        TooManyFaults = "too-many-faults",
         UnsupportedMediaType = "unsupported-media-type",
         BodyTooLarge = "body-too-large",
         DependencyUnavailable = "dependency-unavailable",

@@ -25,11 +25,11 @@ pub fn fault(body: &Value) -> Result<Fault, Problem> {
         fault: reader.text("fault"),
         error: reader.text("error"),
         delay: reader.text("delay"),
-        skip: reader.whole("skip"),
-        every: reader.whole("every"),
-        count: reader.whole("count"),
+        skip: reader.whole("skip", 0),
+        every: reader.whole("every", 1),
+        count: reader.whole("count", 1),
         probability: reader.take("probability", "is not a number", Value::as_f64),
-        seed: reader.whole("seed"),
+        seed: reader.whole("seed", 0),
         expires_in: reader.text("expires_in"),
     };
     let mut invalid = reader.invalid;
@@ -53,6 +53,17 @@ pub fn fault(body: &Value) -> Result<Fault, Problem> {
     }
 }
 
+/// Refuses parameters: whoever gives one means some of the faults, and would clear all.
+pub fn no_parameters(query: &str) -> Result<(), Problem> {
+    if query.is_empty() {
+        return Ok(());
+    }
+    let detail = "is not known here: all faults are cleared, or one by its path, /v1/faults/{id}";
+    let (name, value) = query.split_once('=').unwrap_or((query, ""));
+    let unknown = FieldError { pointer: pointer(name), value: Value::from(value), detail: detail.to_owned() };
+    Err(Problem::fields(vec![unknown], Vec::new()))
+}
+
 struct Reader<'a> {
     fields: &'a serde_json::Map<String, Value>,
     invalid: Vec<FieldError>,
@@ -73,8 +84,8 @@ impl Reader<'_> {
         self.take(name, "is not a text", |value| value.as_str().map(str::to_owned))
     }
 
-    fn whole(&mut self, name: &str) -> Option<u64> {
-        self.take(name, "is not a whole number from 0 on", |value| {
+    fn whole(&mut self, name: &str, least: u64) -> Option<u64> {
+        self.take(name, &format!("is not a whole number from {least} on"), |value| {
             // JSON has one kind of numbers: 2.0 is 2.
             value.as_u64().or_else(|| {
                 let number = value.as_f64()?;

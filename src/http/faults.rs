@@ -47,7 +47,7 @@ fn require_enabled(state: &ControlState) -> Result<(), Problem> {
         ),
         (
             status = 409,
-            description = "as many faults are armed as may be",
+            description = "too-many-faults: as many are armed as may be",
             body = ProblemDocument,
             content_type = "application/problem+json",
         ),
@@ -138,10 +138,20 @@ pub async fn show(id: web::Path<String>, state: web::Data<ControlState>) -> Resu
         (status = 204, description = "Nothing is armed any more"),
         (status = 401, response = Unauthorized),
         (status = 403, response = FaultsDisabled),
+        (
+            status = 422,
+            description = "unknown-field: there is no parameter that would leave some armed",
+            body = ProblemDocument,
+            content_type = "application/problem+json",
+        ),
     ),
 )]
-pub async fn clear_all(state: web::Data<ControlState>) -> Result<HttpResponse, Problem> {
+pub async fn clear_all(
+    request: HttpRequest,
+    state: web::Data<ControlState>,
+) -> Result<HttpResponse, Problem> {
     require_enabled(&state)?;
+    fault_request::no_parameters(request.query_string())?;
     faults::clear(None);
     Ok(HttpResponse::NoContent().finish())
 }

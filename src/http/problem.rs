@@ -64,7 +64,10 @@ impl Problem {
         let errors: Vec<_> = unknown.into_iter().chain(invalid).collect();
         let detail = errors
             .iter()
-            .map(|error| format!("{}: {}", error.pointer, error.detail))
+            .map(|error| match error.pointer.as_str() {
+                "" => format!("the body {}", error.detail),
+                pointer => format!("{pointer}: {}", error.detail),
+            })
             .collect::<Vec<_>>()
             .join("; ");
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, Some(code), title, detail).with_errors(errors)
@@ -135,11 +138,12 @@ impl Problem {
 
     pub fn fault_not_found(id: &str) -> Self {
         let detail = format!("no fault has the id {id:?}; GET /v1/faults lists them");
-        Self::new(StatusCode::NOT_FOUND, None, "Not Found", detail)
+        Self::new(StatusCode::NOT_FOUND, Some(ProblemCode::FaultNotFound), "there is no such fault", detail)
     }
 
     pub fn too_many_faults(detail: String) -> Self {
-        Self::new(StatusCode::CONFLICT, None, "Conflict", detail)
+        let title = "as many faults are armed as may be";
+        Self::new(StatusCode::CONFLICT, Some(ProblemCode::TooManyFaults), title, detail)
     }
 
     /// Refuses a caller without the token (`given` is false) or with a wrong one.
@@ -282,7 +286,7 @@ impl From<StoreError> for Problem {
         if passing {
             tracing::warn!(%error, "a request could not be answered, the database is away");
             Problem::database_away(
-                "the database does not answer; the request may have been carried out, send it again with its Idempotency-Key",
+                "the database gave no answer in time; what was asked of it may have been done all the same: read again, and send a POST again with its Idempotency-Key",
             )
         } else {
             tracing::error!(%error, "a request failed");

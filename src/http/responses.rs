@@ -39,7 +39,10 @@ pub struct FaultNotFound;
 
 impl ToResponse<'_> for FaultNotFound {
     fn response() -> (&'static str, RefOr<Response>) {
-        ("FaultNotFound", problem("no fault has this id, or it ended long ago").build().into())
+        (
+            "FaultNotFound",
+            problem("fault-not-found: no fault has this id, or it ended long ago").build().into(),
+        )
     }
 }
 

@@ -103,7 +103,7 @@ async fn a_fault_is_armed_shown_everywhere_and_cleared() {
     assert!(has(&endpoint.get("/v1/faults").await.body["ended"], &armed.body["id"]));
     for unknown in ["18446744073709551615", "0", "-1", "first"] {
         for method in ["GET", "DELETE"] {
-            assert_eq!(one(&endpoint, method, unknown).await.status, 404, "{method} {unknown}");
+            one(&endpoint, method, unknown).await.is_problem(404, "fault-not-found");
         }
     }
 }
@@ -152,10 +152,25 @@ async fn what_is_no_fault_is_refused_with_field_value_and_remedy() {
         assert!(named["detail"].as_str().unwrap().contains(detail), "{body}: {named}");
         assert_eq!(named["value"], body.pointer(pointer).cloned().unwrap_or(Value::Null), "{body}");
     }
+    let below = arm(&endpoint, json!({"fault": "kill", "stage": "writer", "every": -1})).await;
+    assert_eq!(below.body["detail"], "/every: is not a whole number from 1 on");
     let unknown = arm(&endpoint, json!({"fault": "kill", "stage": "writer", "pint": 1})).await;
     unknown.is_problem(422, "unknown-field");
     assert!(unknown.body["errors"][0]["detail"].as_str().unwrap().contains("the nearest name is \"point\""));
-    assert_eq!(arm(&endpoint, json!([])).await.status, 422);
+    let list = arm(&endpoint, json!([])).await;
+    list.is_problem(422, "invalid-field");
+    assert_eq!(list.body["detail"], "the body is not an object");
+}
+
+#[actix_rt::test]
+async fn a_parameter_that_would_leave_some_faults_armed_clears_none() {
+    let (_database, endpoint) = enabled().await;
+    let armed = arm(&endpoint, json!({"stage": "writer", "fault": "kill", "skip": NEVER})).await;
+    let refused = endpoint.call("DELETE", "/v1/faults?stage=control", "", |request| request).await;
+    refused.is_problem(422, "unknown-field");
+    let id = armed.body["id"].to_string();
+    assert_eq!(one(&endpoint, "GET", &id).await.body["state"], "armed");
+    assert_eq!(one(&endpoint, "DELETE", &id).await.status, 204);
 }
 
 #[actix_rt::test]
@@ -193,6 +208,10 @@ async fn the_command_line_arms_lists_and_clears() {
     let cleared = binary.run(&["fault", "clear", &id]).await;
     assert_eq!((cleared.code, cleared.stdout.trim()), (0, "cleared"), "{cleared:?}");
     assert_eq!(binary.run(&["fault", "clear", "18446744073709551615"]).await.code, 1);
+    for none in ["NaN", "inf", "-inf", "0", "1.5"] {
+        let refused = binary.run(&["fault", "add", "writer", "panic", "--probability", none]).await;
+        assert_eq!(refused.code, 2, "{none}: {refused:?}");
+    }
     let refused = binary.run(&["fault", "add", "writer:comit:after", "panic"]).await;
     assert_eq!(refused.code, 2, "{refused:?}");
     assert!(refused.stderr.contains("the nearest name is writer:commit:after"), "{refused:?}");
