@@ -35,6 +35,16 @@ pub enum Kind {
     ThreadFrozen,
     /// Another process takes partitions over, and leaves again.
     ProcessJoins,
+    /// Those of the program's own interface: at one of its points, or in one of its stages.
+    PointFails,
+    PointPanics,
+    PointDelays,
+    PointHangs,
+    PointAborts,
+    StageFails,
+    StagePanics,
+    StageKilled,
+    StageHangs,
     BrokerKilled,
     BrokerStopped,
     BrokerRestarted,
@@ -72,6 +82,8 @@ pub enum Kind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Target {
     Process(usize),
+    /// What is armed within a process.
+    Within(usize),
     Guest,
     Broker,
     Database,
@@ -86,15 +98,23 @@ use Network::{Lossy, Narrow, Refused, Severed, Silent, Slow};
 use Peer::{Database, Kafka, Source};
 
 impl Kind {
-    /// Each of them. Those of the program's own interface for faults (points and stages, in a process that
-    /// has it enabled) belong here too.
-    pub const ALL: [Self; 50] = [
+    /// Each of them.
+    pub const ALL: [Self; 59] = [
         Self::ProcessKilled,
         Self::ProcessTerminated,
         Self::ProcessStopped,
         Self::ProcessStoppedForLong,
         Self::ThreadFrozen,
         Self::ProcessJoins,
+        Self::PointFails,
+        Self::PointPanics,
+        Self::PointDelays,
+        Self::PointHangs,
+        Self::PointAborts,
+        Self::StageFails,
+        Self::StagePanics,
+        Self::StageKilled,
+        Self::StageHangs,
         Self::BrokerKilled,
         Self::BrokerStopped,
         Self::BrokerRestarted,
@@ -167,6 +187,15 @@ impl Kind {
             Self::ProcessStoppedForLong => 11_000..16_000,
             Self::ThreadFrozen => 14_000..18_000,
             Self::ProcessJoins => 3_000..9_000,
+            Self::PointFails
+            | Self::PointPanics
+            | Self::PointDelays
+            | Self::PointAborts
+            | Self::StageFails
+            | Self::StagePanics
+            | Self::StageKilled => 2_000..6_000,
+            // Longer than a thread may stand still.
+            Self::PointHangs | Self::StageHangs => 12_000..16_000,
             Self::BrokerStopped | Self::DatabaseStopped => 1_000..9_000,
             Self::BackendsTerminated | Self::Network(_, Severed) => 0..1,
             Self::TableLocked => 3_000..7_000,
@@ -197,6 +226,15 @@ impl Kind {
             | Self::ProcessStoppedForLong
             | Self::ThreadFrozen => Target::Process(process),
             Self::ProcessJoins => Target::Guest,
+            Self::PointFails
+            | Self::PointPanics
+            | Self::PointDelays
+            | Self::PointHangs
+            | Self::PointAborts
+            | Self::StageFails
+            | Self::StagePanics
+            | Self::StageKilled
+            | Self::StageHangs => Target::Within(process),
             Self::BrokerKilled | Self::BrokerStopped | Self::BrokerRestarted => Target::Broker,
             Self::DatabaseKilled | Self::DatabaseStopped | Self::DatabaseRestarted => Target::Database,
             Self::BackendsTerminated => Target::Sessions,

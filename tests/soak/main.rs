@@ -1,6 +1,7 @@
 //! A soak: the real binary, one process of it or several, while everything around it breaks again and again.
 //!
-//! Which faults come in which order follows from the seed (`deck`); each is done from outside (`strike`).
+//! Which faults come in which order follows from the seed (`deck`); each is done from outside, also those
+//! within a process, which its own interface has (`strike`).
 //! Rows change and polls run all the time. After each burst of faults the service has to be ready again; at
 //! the end everything that is kept is held against what the source has.
 //!
@@ -9,6 +10,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a run that cannot go on fails
 
 mod deck;
+mod inner_faults;
 mod kinds;
 mod link_faults;
 mod member;

@@ -17,13 +17,17 @@ use crate::kinds::Peer;
 #[derive(Debug, Clone)]
 pub struct Exit {
     pub member: String,
-    pub code: Option<i32>,
+    pub code: Code,
     /// Whether this end may follow from what was done to it.
     pub is_expected: bool,
 }
 
+/// How a process may end, by its code; none where a signal ends it.
+pub type Code = Option<i32>;
 /// A thread stands still that nothing can replace.
-const THREAD_STANDS_STILL: i32 = 71;
+pub const THREAD_STANDS_STILL: Code = Some(71);
+/// The process has ended itself at once.
+pub const ABORTED: Code = None;
 /// What was done to a process shows for so long after it is over.
 const AFTERMATH: Duration = Duration::from_secs(20);
 /// The drain's own limit, and what it takes to start and to end beside it.
@@ -36,8 +40,8 @@ struct State {
     /// Whether it is to run; whoever starts and ends it sets this.
     wanted: bool,
     started: u32,
-    /// A frozen thread may end the process until then.
-    excused_until: Option<Instant>,
+    /// How the process may end by itself, and until when.
+    excused: Vec<(Instant, Code)>,
     exits: Vec<Exit>,
 }
 
@@ -66,6 +70,7 @@ impl Member {
             ("KAFKA__BOOTSTRAP_SERVERS", brokers),
             ("DATABASE__URL", url),
             ("SOURCE__URL", resource),
+            ("FAULTS__ENABLED", "true".to_owned()),
         ]
         .map(|(name, value)| (format!("NYC311_{name}"), value));
         Self {
@@ -103,11 +108,11 @@ impl Member {
         let mut state = self.state.lock();
         let status = state.child.as_mut()?.try_wait().unwrap()?;
         state.child = None;
-        let is_excused = state.excused_until.is_some_and(|until| Instant::now() < until);
+        let (now, code) = (Instant::now(), status.code());
         let exit = Exit {
             member: format!("{}.{}", self.name, state.started),
-            code: status.code(),
-            is_expected: is_excused && status.code() == Some(THREAD_STANDS_STILL),
+            code,
+            is_expected: state.excused.iter().any(|(until, excused)| now < *until && *excused == code),
         };
         state.exits.push(exit.clone());
         if state.wanted {
@@ -164,9 +169,11 @@ impl Member {
         }
     }
 
-    /// Allows the process to end because of a thread, for so long and a while after it.
-    pub fn excuse(&self, lasting: Duration) {
-        self.state.lock().excused_until = Some(Instant::now() + lasting + AFTERMATH);
+    /// Allows the process to end by itself with this code, for so long and a while after it.
+    pub fn excuse(&self, lasting: Duration, code: Code) {
+        let (mut state, now) = (self.state.lock(), Instant::now());
+        state.excused.retain(|(until, _)| now < *until);
+        state.excused.push((now + lasting + AFTERMATH, code));
     }
 
     /// Asks the control endpoint; none while it does not answer.
@@ -176,19 +183,36 @@ impl Member {
         serde_json::from_str(&answer.text().await.ok()?).ok()
     }
 
-    /// Submits a poll and returns its id; none where it was not taken.
-    pub async fn submit(&self, body: &Value) -> Option<String> {
-        let request = http_client().post(format!("http://{}/v1/polls", self.listen));
+    async fn post(&self, path: &str, body: &Value) -> Option<Value> {
+        let request = http_client().post(format!("http://{}{path}", self.listen));
         let request = request.header("content-type", "application/json").body(body.to_string());
         let answer = request.timeout(ANSWERS_WITHIN).send().await.ok()?;
-        let poll: Value = serde_json::from_str(&answer.text().await.ok()?).ok()?;
-        Some(poll["id"].as_str()?.to_owned())
+        serde_json::from_str(&answer.text().await.ok()?).ok()
+    }
+
+    async fn delete(&self, path: &str) {
+        let request = http_client().delete(format!("http://{}{path}", self.listen));
+        let _ = request.timeout(ANSWERS_WITHIN).send().await;
+    }
+
+    /// Submits a poll and returns its id; none where it was not taken.
+    pub async fn submit(&self, body: &Value) -> Option<String> {
+        Some(self.post("/v1/polls", body).await?["id"].as_str()?.to_owned())
     }
 
     /// Asks for a poll to be cancelled; whether it is shows by its end.
     pub async fn cancel(&self, id: &str) {
-        let request = http_client().delete(format!("http://{}/v1/polls/{id}", self.listen));
-        let _ = request.timeout(ANSWERS_WITHIN).send().await;
+        self.delete(&format!("/v1/polls/{id}")).await;
+    }
+
+    /// Arms a fault within the process and returns its id; none where it was not taken.
+    pub async fn arm(&self, fault: &Value) -> Option<u64> {
+        self.post("/v1/faults", fault).await?["id"].as_u64()
+    }
+
+    /// Clears a fault; one that has ended, or a process, stays as it is.
+    pub async fn disarm(&self, id: u64) {
+        self.delete(&format!("/v1/faults/{id}")).await;
     }
 }
 

@@ -7,14 +7,15 @@ use nyc311_testkit::freezer::{freeze, threads};
 
 use crate::deck::Fault;
 use crate::kinds::{Kind, Peer, Target};
-use crate::member::Member;
+use crate::member::{Member, THREAD_STANDS_STILL};
 use crate::world::World;
-use crate::{link_faults, server_faults, source_faults};
+use crate::{inner_faults, link_faults, server_faults, source_faults};
 
 /// Breaks what the fault says; when this returns it is whole again, though perhaps not yet recovered.
 pub async fn strike(world: &World, fault: &Fault) {
     match fault.target {
         Target::Process(number) => process(world, &world.members[number], fault).await,
+        Target::Within(number) => inner_faults::strike(world, &world.members[number], fault).await,
         Target::Guest => visit(world, fault.lasting).await,
         Target::Broker => server_faults::broker(world, fault).await,
         Target::Database => server_faults::database(world, fault).await,
@@ -60,7 +61,7 @@ async fn freeze_a_thread(world: &World, member: &Member, fault: &Fault) {
     let Some(thread) = all.get((fault.luck % all.len().max(1) as u64) as usize).copied() else { return };
     let name = std::fs::read_to_string(format!("/proc/{process}/task/{thread}/comm")).unwrap_or_default();
     world.say(&format!("#{} the thread is {}", fault.number, name.trim_end()));
-    member.excuse(fault.lasting);
+    member.excuse(fault.lasting, THREAD_STANDS_STILL);
     let frozen = tokio::task::spawn_blocking(move || freeze(thread)).await;
     tokio::time::sleep(fault.lasting).await;
     let _ = tokio::task::spawn_blocking(move || drop(frozen)).await;
