@@ -13,7 +13,7 @@
 //! | anything else | stays: they are of an earlier reading |
 //! | any, and the committed offset was set by hand | stays: they are to be derived again |
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
@@ -24,7 +24,6 @@ use super::error::KafkaError;
 use super::headers::HeaderList;
 use super::offset_note::OffsetNote;
 use super::record::Mark;
-use super::transactional::{CALL_TIMEOUT, left_until};
 use crate::config::KafkaSettings;
 
 /// How far from the end of a topic the records of one transaction may lie: more than one holds, with their
@@ -42,11 +41,18 @@ struct Derived {
 pub(super) struct Witness<'a> {
     settings: &'a KafkaSettings,
     partition: i32,
+    /// How long each question, and each reading, may take.
+    patience: Duration,
     pub(super) consumer: BaseConsumer,
 }
 
 impl<'a> Witness<'a> {
-    pub(super) fn new(settings: &'a KafkaSettings, group: &str, partition: i32) -> Result<Self, KafkaError> {
+    pub(super) fn new(
+        settings: &'a KafkaSettings,
+        group: &str,
+        partition: i32,
+        patience: Duration,
+    ) -> Result<Self, KafkaError> {
         let mut config = base(settings);
         config
             .set("group.id", group)
@@ -54,7 +60,7 @@ impl<'a> Witness<'a> {
             .set("auto.offset.reset", "error")
             .set("isolation.level", "read_committed")
             .set("enable.partition.eof", "true");
-        Ok(Self { settings, partition, consumer: overridden(config, settings).create()? })
+        Ok(Self { settings, partition, patience, consumer: overridden(config, settings).create()? })
     }
 
     /// Returns the raw record behind which the committed offset belongs; none where it is right.
@@ -72,18 +78,18 @@ impl<'a> Witness<'a> {
         let mut wanted = TopicPartitionList::new();
         wanted.add_partition(topic, self.partition);
         // The list must be gone before the consumer is dropped, or the drop hangs.
-        let found = self.consumer.committed_offsets(wanted, CALL_TIMEOUT)?;
+        let found = self.consumer.committed_offsets(wanted, self.patience)?;
         let found = found.find_partition(topic, self.partition);
         match found.map(|found| (found.offset(), OffsetNote::read(found.metadata()).last)) {
             Some((Offset::Offset(next_offset), Some(_))) => Ok(Some(next_offset)),
             Some((Offset::Offset(_), None)) => Ok(None),
-            _ => Ok(Some(self.consumer.fetch_watermarks(topic, self.partition, CALL_TIMEOUT)?.0)),
+            _ => Ok(Some(self.consumer.fetch_watermarks(topic, self.partition, self.patience)?.0)),
         }
     }
 
     /// Reads the end of a derived topic.
     fn tail(&self, topic: &str) -> Result<Vec<Derived>, KafkaError> {
-        let (low, high) = self.consumer.fetch_watermarks(topic, self.partition, CALL_TIMEOUT)?;
+        let (low, high) = self.consumer.fetch_watermarks(topic, self.partition, self.patience)?;
         let mut records = Vec::new();
         self.read(topic, low.max(high - TAIL), |record| {
             let headers = record.headers().and_then(|headers| HeaderList::read(headers, None));
@@ -112,12 +118,17 @@ impl<'a> Witness<'a> {
         from: i64,
         mut goes_on: impl FnMut(&rdkafka::message::BorrowedMessage<'_>) -> bool,
     ) -> Result<(), KafkaError> {
-        let deadline = Instant::now() + CALL_TIMEOUT;
+        let began = Instant::now();
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(topic, self.partition, Offset::Offset(from))?;
         self.consumer.assign(&list)?;
         let end = loop {
-            match self.consumer.poll(left_until(deadline)?) {
+            let left = self.patience.saturating_sub(began.elapsed());
+            if left.is_zero() {
+                let detail = format!("{topic}/{}: not read within {:?}", self.partition, self.patience);
+                break Err(KafkaError::unavailable(detail));
+            }
+            match self.consumer.poll(left) {
                 Some(Ok(record)) if goes_on(&record) => {}
                 Some(Ok(_)) | Some(Err(ClientError::PartitionEOF(_))) => break Ok(()),
                 // Somebody else's broker may be gone; the one that matters answers or the time is over.

@@ -55,7 +55,7 @@ use crate::telemetry::labels::TransactionEnd;
 /// worst.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long the calls of a transaction wait: shorter than the transaction itself.
-pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a transaction may take with all its calls; past it the broker has aborted it.
 const JOB_TIMEOUT: Duration = TRANSACTION_TIMEOUT;
 /// How long the abort of a transaction may take that a later opening would abort as well.
@@ -241,7 +241,7 @@ impl Worker {
     /// Begins a transaction on all that one of this partition may hold, and aborts it; then sets the offset
     /// behind what the lost one has left in the derived topics.
     fn end_lost_transaction(&self, withheld: &Withheld) -> Result<(), KafkaError> {
-        let witness = Witness::new(&self.settings, &withheld.group, self.partition)?;
+        let witness = Witness::new(&self.settings, &withheld.group, self.partition, CALL_TIMEOUT)?;
         let metadata = witness.consumer.group_metadata();
         let metadata = metadata.ok_or_else(|| KafkaError::other("the group has no metadata"))?;
         self.producer.begin_transaction()?;
@@ -473,7 +473,7 @@ impl Worker {
 }
 
 /// Returns how long a call may still take.
-pub(super) fn left_until(deadline: Instant) -> Result<Duration, KafkaError> {
+fn left_until(deadline: Instant) -> Result<Duration, KafkaError> {
     let left = deadline.saturating_duration_since(Instant::now());
     if left.is_zero() {
         return Err(KafkaError::unavailable(format!("the transaction was not done within {JOB_TIMEOUT:?}")));
