@@ -9,7 +9,10 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{OpenApi as Description, PathItem, RefOr};
 use utoipa::{Modify, OpenApi};
 
-use super::responses::{DatabaseAway, FaultNotFound, FaultsDisabled, PollNotFound, Unauthorized};
+use super::responses::{
+    BodyLate, BodyTooLarge, DatabaseAway, FaultNotFound, FaultsDisabled, MalformedJson, PollNotFound,
+    Unauthorized, UnsupportedMediaType,
+};
 use super::{faults, health, pipeline, polls};
 
 /// The description as it is served; it is the same as long as the program is.
@@ -42,7 +45,10 @@ pub static OPENAPI: LazyLock<String> = LazyLock::new(|| Api::openapi().to_json()
         health::metrics,
         show,
     ),
-    components(responses(Unauthorized, PollNotFound, FaultNotFound, FaultsDisabled, DatabaseAway)),
+    components(responses(
+        Unauthorized, MalformedJson, BodyLate, BodyTooLarge, UnsupportedMediaType, PollNotFound, FaultNotFound, FaultsDisabled,
+        DatabaseAway
+    )),
     modifiers(&WhatHolds),
 )]
 struct Api;

@@ -5,7 +5,9 @@ use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::problem::Problem;
-use super::responses::{FaultNotFound, FaultsDisabled, Unauthorized};
+use super::responses::{
+    BodyLate, BodyTooLarge, FaultNotFound, FaultsDisabled, MalformedJson, Unauthorized, UnsupportedMediaType,
+};
 use super::{ControlState, body, fault_request};
 use crate::documents::{FaultDocument, FaultListDocument, ProblemDocument};
 use crate::faults::{self, FaultRequest};
@@ -31,39 +33,18 @@ fn require_enabled(state: &ControlState) -> Result<(), Problem> {
             body = FaultDocument,
             headers(("Location" = String, description = "The fault's path")),
         ),
-        (
-            status = 400,
-            description = "malformed-json: the body is not JSON",
-            body = ProblemDocument,
-            content_type = "application/problem+json",
-        ),
+        (status = 400, response = MalformedJson),
         (status = 401, response = Unauthorized),
         (status = 403, response = FaultsDisabled),
-        (
-            status = 408,
-            description = "the body did not come whole in time",
-            body = ProblemDocument,
-            content_type = "application/problem+json",
-        ),
+        (status = 408, response = BodyLate),
         (
             status = 409,
             description = "too-many-faults: as many are armed as may be",
             body = ProblemDocument,
             content_type = "application/problem+json",
         ),
-        (
-            status = 413,
-            description = "body-too-large: it has more bytes than http.max_body_bytes",
-            body = ProblemDocument,
-            content_type = "application/problem+json",
-        ),
-        (
-            status = 415,
-            description = "unsupported-media-type: a body must be application/json in UTF-8",
-            body = ProblemDocument,
-            content_type = "application/problem+json",
-            headers(("Accept" = String, description = "application/json")),
-        ),
+        (status = 413, response = BodyTooLarge),
+        (status = 415, response = UnsupportedMediaType),
         (
             status = 422,
             description = "invalid-field, unknown-field: each is named, with what to write",

@@ -10,7 +10,9 @@ use uuid::Uuid;
 
 use super::poll_request::{self, ListRequest};
 use super::problem::Problem;
-use super::responses::{DatabaseAway, PollNotFound, Unauthorized};
+use super::responses::{
+    BodyLate, BodyTooLarge, DatabaseAway, MalformedJson, PollNotFound, Unauthorized, UnsupportedMediaType,
+};
 use super::{ControlState, body};
 use crate::documents::{IdempotencyKey, PollDocument, PollListDocument, PollRequest, ProblemDocument};
 use crate::store::StoreError;
@@ -57,32 +59,11 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
                 ),
             ),
         ),
-        (
-            status = 400,
-            description = "malformed-json: the body is not JSON",
-            body = ProblemDocument,
-            content_type = "application/problem+json",
-        ),
+        (status = 400, response = MalformedJson),
         (status = 401, response = Unauthorized),
-        (
-            status = 408,
-            description = "the body did not come whole in time",
-            body = ProblemDocument,
-            content_type = "application/problem+json",
-        ),
-        (
-            status = 413,
-            description = "body-too-large: it has more bytes than http.max_body_bytes",
-            body = ProblemDocument,
-            content_type = "application/problem+json",
-        ),
-        (
-            status = 415,
-            description = "unsupported-media-type: a body must be application/json in UTF-8",
-            body = ProblemDocument,
-            content_type = "application/problem+json",
-            headers(("Accept" = String, description = "application/json")),
-        ),
+        (status = 408, response = BodyLate),
+        (status = 413, response = BodyTooLarge),
+        (status = 415, response = UnsupportedMediaType),
         (
             status = 422,
             description = "invalid-field, unknown-field, or idempotency-conflict: the key was used with another body",

@@ -25,6 +25,48 @@ impl ToResponse<'_> for Unauthorized {
     }
 }
 
+/// What a body that is not JSON is answered with.
+pub struct MalformedJson;
+
+impl ToResponse<'_> for MalformedJson {
+    fn response() -> (&'static str, RefOr<Response>) {
+        ("MalformedJson", problem("malformed-json: the body is not JSON").build().into())
+    }
+}
+
+/// What a body is answered with that is sent too slowly.
+pub struct BodyLate;
+
+impl ToResponse<'_> for BodyLate {
+    fn response() -> (&'static str, RefOr<Response>) {
+        ("BodyLate", problem("the body did not come whole in time").build().into())
+    }
+}
+
+/// What a body is answered with that is too long.
+pub struct BodyTooLarge;
+
+impl ToResponse<'_> for BodyTooLarge {
+    fn response() -> (&'static str, RefOr<Response>) {
+        let response = problem("body-too-large: it has more bytes than http.max_body_bytes");
+        ("BodyTooLarge", response.build().into())
+    }
+}
+
+/// What a body of another type is answered with.
+pub struct UnsupportedMediaType;
+
+impl ToResponse<'_> for UnsupportedMediaType {
+    fn response() -> (&'static str, RefOr<Response>) {
+        let accept = HeaderBuilder::new()
+            .description(Some("application/json"))
+            .schema(ObjectBuilder::new().schema_type(Type::String))
+            .build();
+        let response = problem("unsupported-media-type: a body must be application/json in UTF-8");
+        ("UnsupportedMediaType", response.header("Accept", accept).build().into())
+    }
+}
+
 /// What is answered to an id that no poll has.
 pub struct PollNotFound;
 
