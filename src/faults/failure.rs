@@ -80,20 +80,8 @@ impl Calls {
                 TooLarge,
                 ClientFatal,
             ],
-            Self::Database => &[
+            Self::Database | Self::OwnedDatabase => &[
                 DiskFull,
-                NotAuthorized,
-                SerializationFailure,
-                Deadlock,
-                LockTimeout,
-                TooManyConnections,
-                AdminShutdown,
-                ReadOnly,
-                DataRefused,
-            ],
-            Self::OwnedDatabase => &[
-                DiskFull,
-                Fenced,
                 NotAuthorized,
                 SerializationFailure,
                 Deadlock,
@@ -108,6 +96,7 @@ impl Calls {
 
     /// Returns the failures that such a call can have.
     pub fn failures(self) -> impl Iterator<Item = Failure> {
-        EVERYWHERE.iter().chain(self.of_its_own()).copied()
+        let lost: &[Failure] = if self == Self::OwnedDatabase { &[Failure::Fenced] } else { &[] };
+        EVERYWHERE.iter().chain(self.of_its_own()).chain(lost).copied()
     }
 }
