@@ -52,7 +52,7 @@ fmt: ## Format the code
 lint: ## Check format and lints, warnings denied
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
-	cargo clippy --workspace --test faults --test soak --test check_data --bench path -- -D warnings
+	cargo clippy --workspace --test faults --test rolling --test soak --test check_data --bench path -- -D warnings
 
 deny: ## Check licences, bans and sources of all dependencies, and that each is used
 	@scripts/deny

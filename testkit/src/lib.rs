@@ -8,6 +8,7 @@
 pub mod batches;
 mod binary;
 mod database;
+pub mod deployment;
 mod endpoint;
 pub mod freezer;
 mod http_client;

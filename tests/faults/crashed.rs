@@ -5,6 +5,7 @@ use std::process::Command;
 use std::sync::{LazyLock, OnceLock};
 
 use nyc311_simulator::{Simulator, SimulatorOptions, serve};
+pub use nyc311_testkit::deployment::ALL_ROLES;
 use nyc311_testkit::oracle::Tables;
 use nyc311_testkit::{Service, assert_counts_add_up};
 use serde_json::{Value, json};
@@ -55,8 +56,6 @@ pub fn spawn_faulty(service: &mut Service, roles: &str, faults: &str, more: &[(&
     environment.extend_from_slice(more);
     service.spawn(&["run", "--roles", roles], &environment);
 }
-
-pub const ALL_ROLES: &str = "control,enricher,writer";
 
 /// Waits until the process has ended as `abort` ends one.
 pub async fn died(service: &mut Service) {
