@@ -5,6 +5,7 @@
 
 pub mod admin;
 mod answer;
+mod asking;
 mod assumption;
 mod batch_builder;
 mod client;
@@ -19,6 +20,7 @@ mod offset_note;
 mod pace;
 mod partition_map;
 pub mod raw_producer;
+mod reading;
 mod record;
 mod topic_ids;
 pub mod topics;

@@ -93,7 +93,7 @@ impl Destination for ToAggregator {
             };
             let (epoch, next_offset) = (claimed.epoch, claimed.next_offset);
             let found = Found { topic: &topic, partition, next_offset, ends };
-            let Some(detail) = environment.missing_in(found, last).await? else {
+            let Some(detail) = Environment::missing_in(&environment.admin, found, last).await? else {
                 return Ok((next_offset, epoch));
             };
             let place = LostPlace::Position { epoch, next_offset, start_offset: ends.low };

@@ -30,7 +30,7 @@ use super::environment::Environment;
 use crate::error_policy::Directive;
 use crate::kafka::admin::LogEnds;
 use crate::kafka::groups::{COMMITTED_PATIENCE, enricher_group};
-use crate::kafka::{DescribedTopic, KafkaError, Mark, topics};
+use crate::kafka::{Admin, DescribedTopic, KafkaError, Mark, topics};
 use crate::messages::BatchError;
 use crate::store::{FoundLog, FoundLogs, LogLoss, LostPlace, Position, StoreError, TakenUp};
 use crate::supervision::{Life, StageError};
@@ -212,18 +212,19 @@ impl Environment {
         let kafka = &self.settings.kafka;
         let derived = [kafka.enriched_topic.as_str(), kafka.dead_letter_topic.as_str()];
         let partitions = self.partition_map.partitions();
+        let admin = self.admin.impatient();
         let topic_id = |topic: &str| described.get(topic).and_then(|topic| topic.id.as_deref());
         for row in self.store.positions(id, &derived).await? {
             if row.partition >= partitions {
                 continue;
             }
-            let Some(ends) = self.admin.log_ends(&row.topic, [row.partition]).await?.first().copied() else {
+            let Some(ends) = admin.log_ends(&row.topic, [row.partition]).await?.first().copied() else {
                 continue;
             };
             let (epoch, next_offset) = (row.epoch, row.next_offset);
             let place = LostPlace::Position { epoch, next_offset, start_offset: ends.low };
             let found = Found { topic: &row.topic, partition: row.partition, next_offset, ends };
-            if let Some(detail) = self.missing_in(found, row.last).await? {
+            if let Some(detail) = Self::missing_in(&admin, found, row.last).await? {
                 self.note_loss(id, topic_id(&row.topic), found, detail, place).await?;
             }
         }
@@ -231,8 +232,7 @@ impl Environment {
             let Some((end_offset, last)) = row.acknowledged.filter(|_| row.partition < partitions) else {
                 continue;
             };
-            let Some(ends) = self.admin.log_ends(&kafka.raw_topic, [row.partition]).await?.first().copied()
-            else {
+            let Some(ends) = admin.log_ends(&kafka.raw_topic, [row.partition]).await?.first().copied() else {
                 continue;
             };
             // What was acknowledged and is past its retention is for whoever has not read it to miss.
@@ -240,7 +240,7 @@ impl Environment {
             let place = LostPlace::Acknowledged { end_offset };
             let found =
                 Found { topic: &kafka.raw_topic, partition: row.partition, next_offset: end_offset, ends };
-            if let Some(detail) = self.missing_in(found, last).await? {
+            if let Some(detail) = Self::missing_in(&admin, found, last).await? {
                 self.note_loss(id, topic_id(&kafka.raw_topic), found, detail, place).await?;
             }
         }
@@ -249,7 +249,7 @@ impl Environment {
 
     /// Says what a log lacks that a position speaks of; none where it lacks nothing.
     pub(super) async fn missing_in(
-        &self,
+        admin: &Admin,
         found: Found<'_>,
         last: Option<Mark>,
     ) -> Result<Option<String>, KafkaError> {
@@ -261,7 +261,7 @@ impl Environment {
             )));
         }
         match last {
-            Some(mark) if !self.admin.holds(topic, partition, mark).await? => Ok(Some(format!(
+            Some(mark) if !admin.holds(topic, partition, mark).await? => Ok(Some(format!(
                 "{topic}/{partition}: the record at {} is not the one that was seen there",
                 mark.offset
             ))),

@@ -147,7 +147,7 @@ impl ToEnrichers {
             let ends = ends.first().copied().ok_or_else(answer)?;
             let found = Found { topic, partition, next_offset, ends };
             let note = OffsetNote { topic_id: topic_id.map(Into::into), last };
-            let Some(detail) = environment.missing_in(found, last).await? else {
+            let Some(detail) = Environment::missing_in(&environment.admin, found, last).await? else {
                 return Ok((next_offset, note));
             };
             let superseded_commit = committed.map(|committed| committed.to_string());

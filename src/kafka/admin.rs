@@ -11,13 +11,15 @@ use std::time::{Duration, Instant};
 use parking_lot::RwLock;
 use rdkafka::admin::AdminClient;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tokio::task::spawn_blocking;
 
 use super::answer::{answer_for, no_offset};
-use super::client::{Logged, base, overridden};
+use super::asking::{ANSWER_WITHIN, Asking, Clients, asking_config};
+use super::client::Logged;
 use super::error::KafkaError;
 use super::offset_note::OffsetNote;
+use super::reading::mark_at;
 use super::record::Mark;
 use super::topic_ids::{self, DescribedTopic};
 use crate::config::KafkaSettings;
@@ -62,14 +64,11 @@ pub struct GivenOut {
     pub is_at_rest: bool,
 }
 
-/// How long the watch waits for an answer, however patient other requests are: a broker that stands still is
-/// away.
-const LOOK_PATIENCE: Duration = Duration::from_secs(3);
+/// How much longer than its patience a call may take: there are threads of librdkafka's in between, and one
+/// of them may stand still.
+const OVERRUN: Duration = Duration::from_secs(5);
 
-/// How much longer than each of its own bounds a call may take with all that it asks.
-const CALLS: u32 = 4;
-
-/// A client for questions; every clone shares it.
+/// A client for questions; every clone shares its connections.
 #[derive(Clone)]
 pub struct Admin {
     clients: Arc<RwLock<Clients>>,
@@ -77,36 +76,10 @@ pub struct Admin {
     timeout: Duration,
 }
 
-#[derive(Clone)]
-struct Clients {
-    client: Arc<AdminClient<Logged>>,
-    /// Asks for log ends: a client of its own, because only a consumer can be told to read uncommitted.
-    reader: Arc<BaseConsumer<Logged>>,
-}
-
-impl Clients {
-    fn new(config: &ClientConfig) -> Result<Self, KafkaError> {
-        Ok(Self {
-            client: Arc::new(config.create_with_context(Logged::default())?),
-            reader: Arc::new(config.create_with_context(Logged::default())?),
-        })
-    }
-}
-
-/// What a call works with, on a thread where it may block.
-struct Asking {
-    clients: Clients,
-    config: ClientConfig,
-    timeout: Duration,
-}
-
 impl Admin {
     /// Creates the client; no connection is needed yet.
     pub fn new(settings: &KafkaSettings) -> Result<Self, KafkaError> {
-        let mut config = base(settings);
-        // Promise 11 asks for ends that no open transaction holds back.
-        config.set("isolation.level", "read_uncommitted");
-        let config = overridden(config, settings);
+        let config = asking_config(settings);
         let clients = Arc::new(RwLock::new(Clients::new(&config)?));
         Ok(Self { clients, config, timeout: settings.request_timeout })
     }
@@ -114,6 +87,12 @@ impl Admin {
     /// Returns librdkafka's own admin client.
     pub fn client(&self) -> Arc<AdminClient<Logged>> {
         self.clients.read().client.clone()
+    }
+
+    /// Returns a handle whose calls wait for a few seconds at most, for whoever watches: a broker that stands
+    /// still is away, however patient other requests are.
+    pub fn impatient(&self) -> Self {
+        Self { timeout: self.timeout.min(ANSWER_WITHIN), ..self.clone() }
     }
 
     /// Asks with fresh clients from now on. The old ones are ended on a thread of their own: one of theirs
@@ -134,16 +113,15 @@ impl Admin {
         self.blocking_within(self.timeout, call).await
     }
 
-    /// Calls on a thread where it may block. The call bounds each of its waits by `patience`; all of it is
-    /// bounded here.
+    /// Calls on a thread where it may block. What the call asks has to be answered within `patience`.
     async fn blocking_within<T: Send + 'static>(
         &self,
         patience: Duration,
         call: impl FnOnce(&Asking) -> Result<T, KafkaError> + Send + 'static,
     ) -> Result<T, KafkaError> {
         let clients = self.clients.read().clone();
-        let asking = Asking { clients, config: self.config.clone(), timeout: patience };
-        match tokio::time::timeout(patience * CALLS, spawn_blocking(move || call(&asking))).await {
+        let asking = Asking { clients, config: self.config.clone(), until: Instant::now() + patience };
+        match tokio::time::timeout(patience + OVERRUN, spawn_blocking(move || call(&asking))).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => Err(KafkaError::other(error.to_string()).caused_by(error)),
             Err(_) => Err(KafkaError::unavailable("the client's own threads give no answer")),
@@ -154,13 +132,15 @@ impl Admin {
     /// at most.
     pub async fn cluster_id(&self) -> Result<Arc<str>, KafkaError> {
         fault_point!("environment:cluster_id:before");
-        self.blocking_within(self.timeout.min(LOOK_PATIENCE), |admin| {
-            let patience = admin.timeout;
+        self.blocking_within(self.timeout.min(ANSWER_WITHIN), |admin| {
+            let client = admin.clients.client.inner();
             // A cluster id is kept by the client once known, so ask the brokers first whether they are there
             // at all.
-            admin.clients.client.inner().fetch_metadata(None, patience)?;
-            let id = admin.clients.client.inner().fetch_cluster_id(patience);
-            id.map(Arc::from).ok_or_else(|| KafkaError::unavailable("no answer with a cluster id"))
+            admin.ask(|within| Ok(client.fetch_metadata(None, within)?))?;
+            admin.ask(|within| {
+                let id = client.fetch_cluster_id(within);
+                id.map(Arc::from).ok_or_else(|| KafkaError::unavailable("no answer with a cluster id"))
+            })
         })
         .await
     }
@@ -168,7 +148,8 @@ impl Admin {
     /// Returns every topic with its number of partitions.
     pub async fn topics(&self) -> Result<HashMap<String, i32>, KafkaError> {
         self.blocking(|admin| {
-            let metadata = admin.clients.reader.client().fetch_metadata(None, admin.timeout)?;
+            let client = admin.clients.reader.client();
+            let metadata = admin.ask(|within| Ok(client.fetch_metadata(None, within)?))?;
             let count = |topic: &rdkafka::metadata::MetadataTopic| {
                 i32::try_from(topic.partitions().len()).unwrap_or(0)
             };
@@ -182,8 +163,8 @@ impl Admin {
     pub async fn describe(&self, names: &[&str]) -> Result<HashMap<String, DescribedTopic>, KafkaError> {
         fault_point!("environment:topic_ids:before");
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        self.blocking_within(self.timeout.min(LOOK_PATIENCE), move |admin| {
-            topic_ids::describe(admin.clients.client.inner(), &names, admin.timeout)
+        self.blocking_within(self.timeout.min(ANSWER_WITHIN), move |admin| {
+            admin.ask(|within| topic_ids::describe(admin.clients.client.inner(), &names, within))
         })
         .await
     }
@@ -222,9 +203,9 @@ impl Admin {
         let (topic, partitions): (String, Vec<_>) = (topic.to_owned(), partitions.into_iter().collect());
         self.blocking(move |admin| {
             let ends = partitions.iter().map(|partition| {
-                let (low, high) =
-                    admin.clients.reader.client().fetch_watermarks(&topic, *partition, admin.timeout)?;
-                Ok(LogEnds { low, high })
+                let client = admin.clients.reader.client();
+                let ends = |within| Ok(client.fetch_watermarks(&topic, *partition, within)?);
+                admin.ask(ends).map(|(low, high)| LogEnds { low, high })
             });
             ends.collect()
         })
@@ -246,7 +227,7 @@ impl Admin {
     ) -> Result<Vec<Option<Committed>>, KafkaError> {
         fault_point!("environment:committed:before");
         let (group, topic, partitions) = (group.to_owned(), topic.to_owned(), partitions.to_vec());
-        self.blocking_within(self.timeout.max(patience), move |admin| {
+        self.blocking_within(patience, move |admin| {
             let consumer = admin.group_client(&group)?;
             // The list must be gone before the consumer is dropped, or the drop hangs: hence the inner scope.
             let committed = {
@@ -254,7 +235,7 @@ impl Admin {
                 for partition in &partitions {
                     wanted.add_partition(&topic, *partition);
                 }
-                let list = consumer.committed_offsets(wanted, patience)?;
+                let list = admin.ask(|within| Ok(consumer.committed_offsets(wanted.clone(), within)?))?;
                 let committed = |partition: &i32| {
                     let found = answer_for(&list, &topic, *partition)?;
                     match found.offset() {
@@ -296,34 +277,22 @@ impl Admin {
         {
             return Ok(true);
         }
-        Ok(self.appended_at(topic, partition, mark.offset).await? == Some(mark.appended_at_ms))
+        Ok(self.mark_at(topic, partition, mark.offset).await? == Some(mark))
     }
 
     /// Reads when the record at an offset was appended; none where the next record lies behind it.
-    async fn appended_at(&self, topic: &str, partition: i32, offset: i64) -> Result<Option<i64>, KafkaError> {
+    async fn mark_at(&self, topic: &str, partition: i32, offset: i64) -> Result<Option<Mark>, KafkaError> {
         let topic = topic.to_owned();
         self.blocking(move |admin| {
             // It takes part in no group, but librdkafka reads under the name of one only.
             let mut config = admin.config.clone();
-            config.set("group.id", "nyc311-look").set("enable.auto.commit", "false");
+            config
+                .set("group.id", "nyc311-look")
+                .set("enable.auto.commit", "false")
+                .set("auto.offset.reset", "error")
+                .set("enable.partition.eof", "true");
             let consumer: BaseConsumer<Logged> = config.create_with_context(Logged::default())?;
-            {
-                let mut wanted = TopicPartitionList::new();
-                wanted.add_partition_offset(&topic, partition, Offset::Offset(offset))?;
-                consumer.assign(&wanted)?;
-            }
-            let began = Instant::now();
-            while began.elapsed() < admin.timeout {
-                match consumer.poll(Duration::from_millis(100)) {
-                    None => {}
-                    Some(Ok(message)) => {
-                        let found = (message.offset() == offset).then(|| message.timestamp().to_millis());
-                        return Ok(found.flatten());
-                    }
-                    Some(Err(error)) => return Err(error.into()),
-                }
-            }
-            Err(KafkaError::unavailable(format!("{topic}/{partition} was not read at {offset} in time")))
+            admin.ask(|within| mark_at(&consumer, &topic, partition, offset, within))
         })
         .await
     }
@@ -332,9 +301,8 @@ impl Admin {
     pub async fn group_members(&self, group: &str) -> Result<usize, KafkaError> {
         let group = group.to_owned();
         self.blocking(move |admin| {
-            let list = patiently(admin.timeout, || {
-                Ok(admin.clients.client.inner().fetch_group_list(Some(&group), admin.timeout)?)
-            })?;
+            let client = admin.clients.client.inner();
+            let list = admin.ask(|within| Ok(client.fetch_group_list(Some(&group), within)?))?;
             Ok(list
                 .groups()
                 .iter()
@@ -348,7 +316,8 @@ impl Admin {
     pub async fn given_out(&self, group: &str, topics: &[Arc<str>]) -> Result<GivenOut, KafkaError> {
         let (group, topics) = (group.to_owned(), topics.to_vec());
         self.blocking(move |admin| {
-            let list = admin.clients.client.inner().fetch_group_list(Some(&group), admin.timeout)?;
+            let client = admin.clients.client.inner();
+            let list = admin.ask(|within| Ok(client.fetch_group_list(Some(&group), within)?))?;
             let Some(found) = list.groups().iter().find(|found| found.name() == group) else {
                 return Ok(GivenOut { partitions: 0, is_at_rest: false });
             };
@@ -380,7 +349,7 @@ impl Admin {
                     position.set_metadata(&note);
                 }
                 fault_point!("rewind:commit:before");
-                patiently(admin.timeout, || Ok(consumer.commit(&list, CommitMode::Sync)?))?;
+                admin.ask(|_| Ok(consumer.commit(&list, CommitMode::Sync)?))?;
                 fault_point!("rewind:commit:after");
             }
             Ok(())
@@ -403,7 +372,8 @@ impl Admin {
             for partition in &partitions {
                 wanted.add_partition_offset(&topic, *partition, Offset::Offset(time_ms.max(0)))?;
             }
-            let found = admin.clients.reader.offsets_for_times(wanted, admin.timeout)?;
+            let reader = &admin.clients.reader;
+            let found = admin.ask(|within| Ok(reader.offsets_for_times(wanted.clone(), within)?))?;
             let offset = |(partition, ends): (&i32, &LogEnds)| match answer_for(&found, &topic, *partition)?
                 .offset()
             {
@@ -414,18 +384,6 @@ impl Admin {
             partitions.iter().zip(&ends).map(offset).collect()
         })
         .await
-    }
-}
-
-impl Asking {
-    fn group_client(&self, group: &str) -> Result<BaseConsumer<Logged>, KafkaError> {
-        let mut config = self.config.clone();
-        config
-            .set("group.id", group)
-            .set("enable.auto.commit", "false")
-            // Only with this does Kafka hold back the offsets of an open transaction.
-            .set("isolation.level", "read_committed");
-        Ok(config.create_with_context(Logged::default())?)
     }
 }
 
@@ -457,20 +415,6 @@ fn assigned(assignment: &[u8], topics: &[Arc<str>]) -> usize {
         Some(found)
     };
     count().unwrap_or(0)
-}
-
-/// Asks again while the answer is that the group's coordinator is not ready, which it is not in the first
-/// moments of a broker or of a broker's first group.
-fn patiently<T>(patience: Duration, mut ask: impl FnMut() -> Result<T, KafkaError>) -> Result<T, KafkaError> {
-    let began = Instant::now();
-    loop {
-        match ask() {
-            Err(KafkaError::Unavailable { .. }) if began.elapsed() < patience => {
-                std::thread::sleep(KAFKA_LOOK);
-            }
-            answer => return answer,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -13,16 +13,16 @@
 //! | anything else | stays: they are of an earlier reading |
 //! | any, and the committed offset was set by hand | stays: they are to be derived again |
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 use rdkafka::{Message, Offset, TopicPartitionList};
 
 use super::client::{base, overridden};
 use super::error::KafkaError;
 use super::headers::HeaderList;
 use super::offset_note::OffsetNote;
+use super::reading::{mark_at, read};
 use super::record::Mark;
 use crate::config::KafkaSettings;
 
@@ -69,7 +69,7 @@ impl<'a> Witness<'a> {
         let enriched = self.tail(&self.settings.enriched_topic)?;
         let dead = self.tail(&self.settings.dead_letter_topic)?;
         let Some(offset) = last_of_run(committed, &enriched, &dead) else { return Ok(None) };
-        self.raw_record(offset)
+        mark_at(&self.consumer, &self.settings.raw_topic, self.partition, offset, self.patience)
     }
 
     /// Returns where the group stands; none where somebody has put it there.
@@ -91,7 +91,7 @@ impl<'a> Witness<'a> {
     fn tail(&self, topic: &str) -> Result<Vec<Derived>, KafkaError> {
         let (low, high) = self.consumer.fetch_watermarks(topic, self.partition, self.patience)?;
         let mut records = Vec::new();
-        self.read(topic, low.max(high - TAIL), |record| {
+        read(&self.consumer, topic, self.partition, low.max(high - TAIL), self.patience, |record| {
             let headers = record.headers().and_then(|headers| HeaderList::read(headers, None));
             let appended_at_ms = record.timestamp().to_millis().unwrap_or(i64::MIN);
             let raw_offset = headers.and_then(|headers| headers.raw_offset);
@@ -99,45 +99,6 @@ impl<'a> Witness<'a> {
             true
         })?;
         Ok(records)
-    }
-
-    fn raw_record(&self, offset: i64) -> Result<Option<Mark>, KafkaError> {
-        let mut found = None;
-        self.read(&self.settings.raw_topic, offset, |record| {
-            let appended_at_ms = record.timestamp().to_millis().filter(|_| record.offset() == offset);
-            found = appended_at_ms.map(|appended_at_ms| Mark { offset, appended_at_ms });
-            false
-        })?;
-        Ok(found)
-    }
-
-    /// Reads the partition from an offset on, to its end or until it is told that this is enough.
-    fn read(
-        &self,
-        topic: &str,
-        from: i64,
-        mut goes_on: impl FnMut(&rdkafka::message::BorrowedMessage<'_>) -> bool,
-    ) -> Result<(), KafkaError> {
-        let began = Instant::now();
-        let mut list = TopicPartitionList::new();
-        list.add_partition_offset(topic, self.partition, Offset::Offset(from))?;
-        self.consumer.assign(&list)?;
-        let end = loop {
-            let left = self.patience.saturating_sub(began.elapsed());
-            if left.is_zero() {
-                let detail = format!("{topic}/{}: not read within {:?}", self.partition, self.patience);
-                break Err(KafkaError::unavailable(detail));
-            }
-            match self.consumer.poll(left) {
-                Some(Ok(record)) if goes_on(&record) => {}
-                Some(Ok(_)) | Some(Err(ClientError::PartitionEOF(_))) => break Ok(()),
-                // Somebody else's broker may be gone; the one that matters answers or the time is over.
-                Some(Err(ClientError::MessageConsumption(RDKafkaErrorCode::AllBrokersDown))) | None => {}
-                Some(Err(error)) => break Err(error.into()),
-            }
-        };
-        self.consumer.unassign()?;
-        end
     }
 }
 

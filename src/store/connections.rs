@@ -15,6 +15,11 @@ use crate::config::DatabaseSettings;
 /// A transaction whose client no longer speaks holds its locks no longer than this.
 const IDLE_IN_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a connection of the pool may take to show that it still answers, before it is given up for
+/// another one. It may have been cut where neither side was told, and the statement that noticed it by its
+/// timeout has put it back into the pool.
+const VERIFY_WITHIN: Duration = Duration::from_secs(1);
+
 /// One thread that carries the traffic of all connections.
 pub(super) struct ConnectionRuntime(Option<tokio::runtime::Runtime>);
 
@@ -105,7 +110,7 @@ pub(super) fn pool(
     let manager = Manager::from_connect(
         config,
         ConnectOn(runtime),
-        ManagerConfig { recycling_method: RecyclingMethod::Fast },
+        ManagerConfig { recycling_method: RecyclingMethod::Verified },
     );
     Pool::builder(manager)
         .max_size(settings.pool_size)
@@ -113,6 +118,7 @@ pub(super) fn pool(
         .queue_mode(QueueMode::Lifo)
         .runtime(Runtime::Tokio1)
         .wait_timeout(Some(settings.statement_timeout))
+        .recycle_timeout(Some(VERIFY_WITHIN))
         .create_timeout(Some(settings.connect_timeout + Duration::from_secs(1)))
         .post_create(Hook::async_fn(move |client, _| {
             let session = session.clone();

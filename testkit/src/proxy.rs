@@ -88,6 +88,12 @@ impl Proxy {
         self.change(|manner| manner.age += 1);
     }
 
+    /// Takes whatever comes on the connections that are there, and carries none of it any more, as a router
+    /// that has lost its table; new ones are carried.
+    pub fn forget(&self) {
+        self.change(|manner| manner.forgotten += 1);
+    }
+
     /// Cuts all connections and refuses new ones, or takes them again.
     pub fn refuse(&self, refused: bool) {
         self.change(|manner| {

@@ -100,6 +100,30 @@ async fn connections_to_kafka_that_are_cut_again_and_again_lose_and_double_nothi
     whole(&service, &simulator, &id).await;
 }
 
+#[tokio::test]
+async fn connections_that_are_forgotten_on_the_way_are_made_anew() {
+    let simulator = city(ROWS);
+    simulator.inject("slow,delay=200ms".parse().unwrap());
+    let limits = [
+        ("kafka.request_timeout", "3s"),
+        ("database.statement_timeout", "2s"),
+        ("database.copy_timeout", "2s"),
+    ];
+    let mut service = PROGRAM.service(&simulator.resource_url(), &[&SMALL[..], &limits].concat()).await;
+    let (kafka, brokers) = Proxy::in_front_of_kafka(&service.settings.kafka.bootstrap_servers).await;
+    let (database, url) = Proxy::in_front_of(service.database.settings.url.expose()).await;
+    let through = [("NYC311_KAFKA__BOOTSTRAP_SERVERS", brokers.as_str()), ("NYC311_DATABASE__URL", &url)];
+    service.spawn(&["run"], &through);
+    service.ready().await;
+    let id = service.submit(json!({})).await;
+    for (rows, proxy) in [(400, &kafka), (1_600, &database)] {
+        service.fetched(&id, rows).await;
+        proxy.forget();
+    }
+    whole(&service, &simulator, &id).await;
+    service.ready().await;
+}
+
 /// Has the database refuse the first writes of rows with a state, which `nextval` counts though they are
 /// rolled back.
 async fn refuse_writes(service: &Service, times: u32, state: &str) {

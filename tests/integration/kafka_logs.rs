@@ -5,7 +5,7 @@ use std::time::Duration;
 use nyc311::kafka::{Admin, KafkaError, Mark, OffsetNote, topics};
 use nyc311_testkit::source_rows::city;
 use nyc311_testkit::topics::{delete, delete_records, names, own_names};
-use nyc311_testkit::{Topics, eventually};
+use nyc311_testkit::{Proxy, Topics, eventually};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
@@ -48,6 +48,31 @@ async fn a_question_about_topics_without_an_answer_ends() {
     let unanswered = admin.describe(&["t"]).await;
     assert!(matches!(unanswered, Err(KafkaError::Unavailable { .. })), "{unanswered:?}");
     assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_question_on_a_connection_that_is_forgotten_on_the_way_is_asked_on_another() {
+    let topics = Topics::create(&[]).await;
+    let kafka = &topics.settings.kafka;
+    let (proxy, brokers) = Proxy::in_front_of_kafka(&kafka.bootstrap_servers).await;
+    // Whoever waits for an answer on the old connection waits for minutes.
+    let patient = [("kafka.bootstrap_servers", brokers.as_str()), ("kafka.request_timeout", "5m")];
+    let admin = Admin::new(&own_names(&patient).kafka).unwrap();
+    admin.log_ends(&kafka.raw_topic, 0..5).await.unwrap();
+    let sent = proxy.sent();
+    let questions = async {
+        proxy.forget();
+        admin.topics().await.unwrap();
+        proxy.forget();
+        admin.log_ends(&kafka.raw_topic, 0..5).await.unwrap();
+        proxy.forget();
+        admin.describe(&[&kafka.raw_topic]).await.ok();
+        admin.describe(&[&kafka.raw_topic]).await.unwrap();
+    };
+    // librdkafka's own limit for a connection that gives no answer is a minute.
+    tokio::time::timeout(Duration::from_secs(45), questions).await.unwrap();
+    assert!(proxy.sent() > sent);
+    topics.delete().await;
 }
 
 #[tokio::test]

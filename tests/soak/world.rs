@@ -16,8 +16,7 @@ use crate::member::Member;
 use crate::order::Order;
 
 /// Bounds that are short enough to be met.
-const SETTINGS: [(&str, &str); 5] = [
-    ("kafka.request_timeout", "10s"),
+const SETTINGS: [(&str, &str); 4] = [
     ("source.read_timeout", "5s"),
     ("source.retry_max_elapsed", "15s"),
     ("database.lock_timeout", "2s"),

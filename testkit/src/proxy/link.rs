@@ -23,11 +23,11 @@ enum Way {
     Broken,
 }
 
-/// Holds a message up for as long as it has to be.
-async fn hold(manner: &mut watch::Receiver<Manner>, bytes: usize) -> Way {
+/// Holds a message up for as long as it has to be. `born` is the manner in which its connection was made.
+async fn hold(manner: &mut watch::Receiver<Manner>, born: &Manner, bytes: usize) -> Way {
     let now = loop {
         let now = *manner.borrow_and_update();
-        if !now.stalled {
+        if !now.stalled && now.forgotten == born.forgotten {
             break now;
         }
         if manner.changed().await.is_err() {
@@ -67,7 +67,7 @@ pub async fn carry(near: TcpStream, far: TcpStream, mut readdress: Option<Readdr
         (near.into_split(), far.into_split());
     let (mut there_manner, mut back_manner) = (shared.manner.subscribe(), shared.manner.subscribe());
     let mut life = shared.manner.subscribe();
-    let age = life.borrow().age;
+    let born = *life.borrow();
     let withheld = AtomicBool::new(false);
     let there = async {
         let mut buffer = vec![0; 64 * 1024];
@@ -79,7 +79,7 @@ pub async fn carry(near: TcpStream, far: TcpStream, mut readdress: Option<Readdr
                 return;
             }
             shared.sent.fetch_add(1, Ordering::SeqCst);
-            if matches!(hold(&mut there_manner, length).await, Way::Broken) {
+            if matches!(hold(&mut there_manner, &born, length).await, Way::Broken) {
                 return;
             }
             let mut sent = &buffer[..length];
@@ -104,7 +104,7 @@ pub async fn carry(near: TcpStream, far: TcpStream, mut readdress: Option<Readdr
         let mut buffer = vec![0; 64 * 1024];
         loop {
             let length = read(&mut far_read, &mut buffer, &back_manner).await;
-            if length == 0 || matches!(hold(&mut back_manner, length).await, Way::Broken) {
+            if length == 0 || matches!(hold(&mut back_manner, &born, length).await, Way::Broken) {
                 return;
             }
             if withheld.load(Ordering::SeqCst) {
@@ -122,6 +122,6 @@ pub async fn carry(near: TcpStream, far: TcpStream, mut readdress: Option<Readdr
     tokio::select! {
         () = there => {}
         () = back => {}
-        _ = life.wait_for(|manner| manner.age != age) => {}
+        _ = life.wait_for(|manner| manner.age != born.age) => {}
     }
 }

@@ -38,6 +38,8 @@ pub struct Manner {
     pub lost_per_mille: u32,
     /// Connections that were made before this number was raised are cut.
     pub age: u64,
+    /// Connections that were made before this number was raised carry nothing any more.
+    pub forgotten: u64,
 }
 
 /// What a proxy and its connections share.
