@@ -56,4 +56,5 @@ pub mod store;
 pub mod supervision;
 pub mod telemetry;
 mod timestamp;
+mod version;
 mod words;

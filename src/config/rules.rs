@@ -180,7 +180,7 @@ fn check_kafka(settings: &Settings, rules: &mut Rules<'_>) {
             );
         }
     }
-    for (detail, remedy) in properties::impossible(&kafka.properties) {
+    for (detail, remedy) in properties::impossible(&kafka.properties, properties::Build::THIS) {
         rules.broken(kafka::DECLARED.properties.path(), &[], detail, remedy);
     }
 }
