@@ -45,7 +45,18 @@ const LAYERS: [&[&str]; 13] = [
     &["config"],
     &["faults"],
     &["poll", "stage_name"],
-    &["causes", "error_policy", "exit_code", "hex", "retry", "screen", "timestamp", "version", "words"],
+    &[
+        "causes",
+        "error_policy",
+        "exit_code",
+        "hex",
+        "retry",
+        "screen",
+        "timestamp",
+        "tls",
+        "version",
+        "words",
+    ],
 ];
 
 /// One source file of a crate.

@@ -24,6 +24,7 @@ mod kafka_topics;
 mod odd_source;
 mod oracle;
 mod pipeline;
+mod secure_database;
 mod socrata;
 mod store_fitness;
 mod store_lean;
