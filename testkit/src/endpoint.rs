@@ -102,7 +102,8 @@ impl Endpoint {
         let settings = Arc::new(Settings::with(&overrides).unwrap());
         let view = Arc::new(PretendedPipeline::default());
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        let scheme = if settings.http.tls_certificate.is_some() { "https" } else { "http" };
+        let url = format!("{scheme}://{}", listener.local_addr().unwrap());
         let watchdog = Watchdog::start(Duration::from_secs(60)).unwrap();
         let state = ControlState { store, view: view.clone(), settings, watchdog };
         let (sender, receiver) = std::sync::mpsc::channel();

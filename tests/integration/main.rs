@@ -16,6 +16,7 @@ mod documents;
 mod drift;
 mod http;
 mod http_faults;
+mod https;
 mod instance;
 mod kafka;
 mod kafka_flow;

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::{Described, Form, Secrecy, Shown, text};
+use super::{Described, Form, Secrecy, Shown, is_none, text};
 use crate::config::database_address::DatabaseAddress;
 use crate::config::secret::Secret;
 use crate::config::written::Written;
@@ -29,23 +29,26 @@ impl Form<String> for HttpUrl {
     }
 }
 
-/// The address of a service, to which paths are added: a slash at its end is no part of it.
-pub struct ServiceUrl;
+/// The address of a service, to which paths are added, or nothing: a slash at its end is no part of it.
+pub struct OptionalServiceUrl;
 
-impl Described for ServiceUrl {
+impl Described for OptionalServiceUrl {
     fn allowed(&self) -> String {
         HTTP_URL.to_owned()
     }
 }
 
-impl Form<String> for ServiceUrl {
-    fn read(&self, written: &Written) -> Result<String, String> {
+impl Form<Option<String>> for OptionalServiceUrl {
+    fn read(&self, written: &Written) -> Result<Option<String>, String> {
         let text = written.text()?;
-        http_url(text).map(|()| text.trim_end_matches('/').to_owned())
+        if is_none(text) {
+            return Ok(None);
+        }
+        http_url(text).map(|()| Some(text.trim_end_matches('/').to_owned()))
     }
 
-    fn shown(&self, value: &String) -> Option<Shown> {
-        text(value)
+    fn shown(&self, value: &Option<String>) -> Option<Shown> {
+        value.as_deref().and_then(text)
     }
 }
 
