@@ -14,6 +14,7 @@ mod flush;
 mod group_member;
 pub mod groups;
 mod headers;
+mod look;
 mod lost_transaction;
 mod offset_note;
 mod pace;
@@ -23,6 +24,7 @@ mod record;
 mod topic_ids;
 pub mod topics;
 pub mod transactional;
+mod trouble;
 
 pub use self::admin::{Admin, Committed};
 pub use self::consumer::GroupMetadata;

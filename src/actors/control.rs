@@ -1,5 +1,6 @@
 //! Control: the HTTP server as a stage, and the view of the pipeline that it shows.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
@@ -128,6 +129,10 @@ impl PipelineView for View {
 
     fn missing(&self) -> Vec<String> {
         self.environment.missing()
+    }
+
+    fn reasons(&self) -> BTreeMap<String, String> {
+        self.environment.reasons()
     }
 
     fn stalled(&self) -> Vec<Stalled> {

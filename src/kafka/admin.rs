@@ -17,6 +17,7 @@ use tokio::task::spawn_blocking;
 use super::answer::{answer_for, no_offset};
 use super::client::{Logged, base, overridden};
 use super::error::KafkaError;
+use super::look;
 use super::offset_note::OffsetNote;
 use super::record::Mark;
 use super::topic_ids::{self, DescribedTopic};
@@ -155,12 +156,7 @@ impl Admin {
     pub async fn cluster_id(&self) -> Result<Arc<str>, KafkaError> {
         fault_point!("environment:cluster_id:before");
         self.blocking_within(self.timeout.min(LOOK_PATIENCE), |admin| {
-            let patience = admin.timeout;
-            // A cluster id is kept by the client once known, so ask the brokers first whether they are there
-            // at all.
-            admin.clients.client.inner().fetch_metadata(None, patience)?;
-            let id = admin.clients.client.inner().fetch_cluster_id(patience);
-            id.map(Arc::from).ok_or_else(|| KafkaError::unavailable("no answer with a cluster id"))
+            look::cluster_id(&admin.clients.reader, &admin.config, admin.timeout)
         })
         .await
     }
