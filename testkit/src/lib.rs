@@ -17,6 +17,7 @@ pub mod oracle;
 mod process;
 mod program;
 mod proxy;
+pub mod secure_kafka;
 mod secure_postgres;
 pub mod servers;
 mod service;

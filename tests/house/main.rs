@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use self::imports::Graph;
 
 /// The folders with the sources of the crates, and those of the test suites.
-const CRATES: [&str; 11] = [
+const CRATES: [&str; 12] = [
     "benches/path",
     "domain/src",
     "json/src",
@@ -27,6 +27,7 @@ const CRATES: [&str; 11] = [
     "tests/faults",
     "tests/house",
     "tests/integration",
+    "tests/secure",
     "tests/soak",
 ];
 
