@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo build run test test-faults test-all bench bench-path bench-peers soak services services-stop check-data fmt lint deny clean
+.PHONY: help demo build run test test-faults test-all test-secure bench bench-path bench-peers soak services services-stop check-data fmt lint deny clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ test-faults: ## Run the suite of the faults: it kills, freezes, cuts, and takes 
 
 test-all: ## Run both in one go
 	@scripts/test all $(ARGS)
+
+test-secure: ## Run the suite of Kafka over TLS, with a build of its own
+	@scripts/test secure $(ARGS)
 
 bench: ## Measure the parts, with the servers of `make services` and what it prints
 	cargo bench --workspace $(ARGS)
@@ -53,6 +56,7 @@ lint: ## Check format and lints, warnings denied
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy --workspace --test faults --test rolling --test soak --test check_data --bench path -- -D warnings
+	cargo clippy --features kafka-tls --test secure -- -D warnings
 
 deny: ## Check licences, bans and sources of all dependencies, and that each is used
 	@scripts/deny

@@ -56,3 +56,11 @@ need_build_tools() {
     command -v cargo >/dev/null ||
         die "found no Rust; install it with: curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh"
 }
+
+# Makes what librdkafka is built with available where it has TLS (the feature kafka-tls).
+need_openssl() {
+    local -a missing=()
+    command -v pkg-config >/dev/null || missing+=(pkg-config)
+    [ -e /usr/include/openssl/ssl.h ] || { echo '#include <openssl/ssl.h>' | cc -E - >/dev/null 2>&1; } || missing+=(libssl-dev)
+    [ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
+}

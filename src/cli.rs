@@ -29,7 +29,7 @@ use nyc311_simulator::SimulatorOptions;
 use self::exit::CommandError;
 use self::setting_flags::SettingFlags;
 use crate::config::{Loaded, Settings};
-use crate::{faults, screen, telemetry};
+use crate::{faults, screen, telemetry, version};
 
 /// New York's 311 service requests, from the Socrata API through Kafka to PostgreSQL, exactly once.
 ///
@@ -38,7 +38,7 @@ use crate::{faults, screen, telemetry};
 /// `source.app_token` and `http.token` come from a variable, or from the file that
 /// `NYC311_SOURCE__APP_TOKEN_FILE` or `NYC311_HTTP__TOKEN_FILE` names.
 #[derive(Debug, Parser)]
-#[command(name = "nyc311", version, disable_help_subcommand = true, after_help = exit::CODES)]
+#[command(name = "nyc311", version = version::line(), disable_help_subcommand = true, after_help = exit::CODES)]
 struct Cli {
     #[command(flatten)]
     settings: SettingFlags,

@@ -8,7 +8,9 @@
 //! meaning and reason; everything else here follows it. [`sections`] lists the sections.
 
 mod client;
+mod connection_string;
 mod database;
+mod database_address;
 pub mod definition;
 mod error;
 mod faults;
@@ -19,12 +21,14 @@ mod kafka;
 mod layers;
 mod log;
 mod origin;
+mod parts;
 mod poll;
 mod print;
 mod properties;
 mod reading;
 mod rules;
 mod secret;
+mod secret_file;
 mod section;
 pub mod sections;
 mod source;
@@ -35,6 +39,7 @@ mod written;
 
 pub use self::client::ClientSettings;
 pub use self::database::{DatabaseSettings, LONGEST_CONNECT};
+pub use self::database_address::{DatabaseAddress, DatabaseTls, Roots, SslMode};
 pub use self::error::{SettingProblem, SettingsError};
 pub use self::faults::FaultSettings;
 pub use self::http::HttpSettings;

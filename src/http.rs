@@ -15,6 +15,7 @@ mod poll_request;
 mod polls;
 mod problem;
 mod responses;
+mod served_certificate;
 mod view;
 
 use std::net::TcpListener;
@@ -28,6 +29,7 @@ use actix_web::{App, HttpRequest, HttpResponse, HttpServer, guard, web};
 
 pub use self::description::OPENAPI;
 use self::problem::Problem;
+pub use self::served_certificate::{ServedTlsError, server_config};
 pub use self::view::PipelineView;
 use crate::config::Settings;
 use crate::store::Store;
@@ -52,6 +54,7 @@ pub struct ControlState {
 /// Serves on a listener that is bound already, so that its port is known. The caller polls the server and
 /// stops it: signals are not its business.
 pub fn serve(listener: TcpListener, state: ControlState) -> std::io::Result<Server> {
+    let own = state.settings.http.own_certificate();
     let state = web::Data::new(state);
     // Called once by each worker, on its own thread: one that stands still would leave every second request
     // without an answer.
@@ -65,8 +68,15 @@ pub fn serve(listener: TcpListener, state: ControlState) -> std::io::Result<Serv
         .workers(WORKERS)
         .client_request_timeout(REQUEST_TIMEOUT)
         .shutdown_timeout(SHUTDOWN_SECONDS)
-        .disable_signals()
-        .listen(listener)?;
+        .tls_handshake_timeout(REQUEST_TIMEOUT)
+        .disable_signals();
+    let server = match own {
+        None => server.listen(listener)?,
+        Some(own) => {
+            let config = server_config(own).map_err(std::io::Error::other)?;
+            server.listen_rustls_0_23(listener, config)?
+        }
+    };
     Ok(server.run())
 }
 

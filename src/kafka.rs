@@ -15,6 +15,7 @@ mod flush;
 mod group_member;
 pub mod groups;
 mod headers;
+mod look;
 mod lost_transaction;
 mod offset_note;
 mod pace;
@@ -25,6 +26,7 @@ mod record;
 mod topic_ids;
 pub mod topics;
 pub mod transactional;
+mod trouble;
 
 pub use self::admin::{Admin, Committed};
 pub use self::consumer::GroupMetadata;

@@ -56,4 +56,6 @@ pub mod store;
 pub mod supervision;
 pub mod telemetry;
 mod timestamp;
+mod tls;
+mod version;
 mod words;

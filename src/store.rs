@@ -16,6 +16,7 @@ mod migrations;
 pub mod polls;
 mod positions;
 mod replays;
+mod tls;
 mod write;
 
 use std::sync::Arc;

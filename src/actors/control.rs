@@ -1,5 +1,6 @@
 //! Control: the HTTP server as a stage, and the view of the pipeline that it shows.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,9 +53,12 @@ impl Actor for Control {
                 match self.listener.local_addr() {
                     Ok(address) => {
                         let patience = self.state.settings.supervision.hang_after;
+                        let has_tls = self.state.settings.http.own_certificate().is_some();
+                        let scheme = if has_tls { "https" } else { "http" };
                         let life = self.life.clone();
                         let asking = async move {
-                            life.work("asking the http server", ask_itself(&life, address, patience)).await;
+                            let asked = ask_itself(&life, scheme, address, patience);
+                            life.work("asking the http server", asked).await;
                         };
                         context.spawn(asking.into_actor(self));
                     }
@@ -68,21 +72,23 @@ impl Actor for Control {
 
 /// Asks the server for a sign of life, as its users do: the thread that accepts connections may stand still.
 /// The stage is built anew then, with a thread of its own on the same port.
-async fn ask_itself(life: &Life, mut address: SocketAddr, patience: Duration) {
+async fn ask_itself(life: &Life, scheme: &str, mut address: SocketAddr, patience: Duration) {
     if address.ip().is_unspecified() {
         let loopback =
             if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
         address.set_ip(loopback);
     }
     // A connection for each question: it is the accepting of new ones that is asked for.
-    let client =
-        match reqwest::Client::builder().no_proxy().timeout(patience).pool_max_idle_per_host(0).build() {
-            Ok(client) => client,
-            Err(error) => {
-                return life.fail(StageError::new("creating a client for the server's own port", error));
-            }
-        };
-    let url = format!("http://{address}/healthz");
+    let client = reqwest::Client::builder().no_proxy().timeout(patience).pool_max_idle_per_host(0);
+    // Its own port is asked, and nothing is told it: no certificate names this address, and one that has
+    // expired is no sign of a thread that stands still.
+    let client = match client.danger_accept_invalid_certs(true).build() {
+        Ok(client) => client,
+        Err(error) => {
+            return life.fail(StageError::new("creating a client for the server's own port", error));
+        }
+    };
+    let url = format!("{scheme}://{address}/healthz");
     loop {
         tokio::time::sleep(patience / 4).named(Wait::Pause).await;
         // It has an end of its own.
@@ -123,6 +129,10 @@ impl PipelineView for View {
 
     fn missing(&self) -> Vec<String> {
         self.environment.missing()
+    }
+
+    fn reasons(&self) -> BTreeMap<String, String> {
+        self.environment.reasons()
     }
 
     fn stalled(&self) -> Vec<Stalled> {

@@ -3,6 +3,7 @@
 //! A dependency that is away, also at start, is no failure: stages wait here, and readiness names it.
 //! `dependencies` watches them, `kafka_loss` decides what a Kafka that is not the one it was means.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -99,6 +100,16 @@ impl Environment {
             ("instance", condition.instance.is_some() && condition.database.is_none()),
         ];
         named.iter().filter(|(_, away)| *away).map(|(name, _)| (*name).to_owned()).collect()
+    }
+
+    /// Returns why dependencies are away, by their names.
+    pub fn reasons(&self) -> BTreeMap<String, String> {
+        let condition = self.condition.borrow();
+        let reasons = [
+            (Dependency::Database.as_str(), &condition.database),
+            (Dependency::Kafka.as_str(), &condition.kafka),
+        ];
+        reasons.into_iter().filter_map(|(name, why)| Some((name.to_owned(), why.clone()?))).collect()
     }
 
     /// Returns whether a dependency is away, as the last look found it.

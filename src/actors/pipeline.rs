@@ -33,7 +33,7 @@ use super::raw_publisher::RawPublisher;
 use super::writer::Writer;
 use crate::config::Settings;
 use crate::exit_code;
-use crate::http::ControlState;
+use crate::http::{ControlState, server_config};
 use crate::kafka::consumer::ThreadSlot;
 use crate::kafka::topics::derived_max_bytes;
 use crate::supervision::{
@@ -70,6 +70,12 @@ pub fn run(settings: Settings, roles: Roles) -> i32 {
             return exit_code::SETTINGS;
         }
     };
+    if let Some(own) = settings.http.own_certificate()
+        && let Err(error) = server_config(own)
+    {
+        tracing::error!(%error, "settings cannot work");
+        return exit_code::SETTINGS;
+    }
     let system = actix_rt::System::new();
     let code = system.block_on(supervise(Arc::new(settings), roles, listener));
     // Its end would wait for every question to a Kafka that is away until its time is over; the process ends

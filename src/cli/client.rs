@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use reqwest::{Method, RequestBuilder};
+use rustls::ClientConfig;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -10,6 +11,7 @@ use super::exit::{self, CommandError};
 use crate::causes;
 use crate::config::{Secret, Settings};
 use crate::documents::{CLI_USER_AGENT, ProblemCode, ProblemDocument};
+use crate::tls::{self, TlsRefusal, TlsSettingNames, Trust};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The service gives its database `database.connect_timeout`, a minute at most, and ten seconds more before
@@ -32,6 +34,8 @@ pub struct ControlClient {
 pub enum AskError {
     /// Nobody answered: asking again may help.
     Away(String),
+    /// Whoever answers is not taken for the service.
+    Insecure(String),
     /// The answer is that it cannot be done now: asking again may help.
     Failing(String),
     /// The answer is a problem document.
@@ -42,7 +46,11 @@ pub enum AskError {
 
 impl ControlClient {
     pub fn new(settings: &Settings) -> Result<Self, CommandError> {
-        let http = reqwest::Client::builder()
+        let builder = match settings.client.url.starts_with("https") {
+            true => reqwest::Client::builder().use_preconfigured_tls(tls_client(settings)?),
+            false => reqwest::Client::builder(),
+        };
+        let http = builder
             .user_agent(format!("{CLI_USER_AGENT}{VERSION}"))
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(ANSWER_TIMEOUT)
@@ -95,6 +103,9 @@ impl ControlClient {
             builder = builder.bearer_auth(token.expose());
         }
         let away = |error: reqwest::Error| {
+            if let Some(refusal) = TlsRefusal::under(&error, TLS_NAMES) {
+                return AskError::Insecure(format!("no encrypted connection to {}: {refusal}", self.url));
+            }
             AskError::Away(format!("{} does not answer: {}", self.url, cause(&error)))
         };
         let response = request(builder).send().await.map_err(away)?;
@@ -138,6 +149,43 @@ impl ControlClient {
     }
 }
 
+/// How an operator calls what TLS rests on here.
+const TLS_NAMES: TlsSettingNames =
+    TlsSettingNames { address: "client.url", roots: "client.root_certificate", own: "client.url" };
+
+/// Trusts whom the settings name, and the certificate that the service of this machine was told to show: it
+/// is asked by an address of this machine, which no certificate names.
+fn tls_client(settings: &Settings) -> Result<ClientConfig, CommandError> {
+    let wrong = |path: &str, error: &dyn std::fmt::Display| {
+        CommandError::new(exit::SETTINGS, format!("{path} cannot be used: {error}"))
+    };
+    let own = match &settings.http.tls_certificate {
+        None => None,
+        Some(file) => {
+            let shown =
+                tls::read_certificates(file).map_err(|error| wrong("http.tls_certificate", &error))?;
+            shown.into_iter().next()
+        }
+    };
+    let roots = match &settings.client.root_certificate {
+        Some(file) => tls::read_certificates(file),
+        None => tls::read_system_roots(),
+    };
+    let trust = match roots {
+        Ok(roots) => {
+            Trust::in_roots(roots, true).map_err(|error| wrong("client.root_certificate", &error))?
+        }
+        // A small image may have no roots, and the service of this machine can be asked all the same.
+        Err(_) if own.is_some() && settings.client.root_certificate.is_none() => Trust::nobody(),
+        Err(error) => return Err(wrong("client.root_certificate", &error)),
+    };
+    let trust = match own {
+        Some(own) => trust.and_own(own),
+        None => trust,
+    };
+    trust.client(None).map_err(|error| wrong("client.root_certificate", &error))
+}
+
 impl From<AskError> for CommandError {
     fn from(error: AskError) -> Self {
         match error {
@@ -145,6 +193,7 @@ impl From<AskError> for CommandError {
                 exit::UNREACHABLE,
                 format!("{detail}; is the service running where client.url says?"),
             ),
+            AskError::Insecure(detail) => Self::new(exit::SETTINGS, detail),
             AskError::Failing(detail) | AskError::Stranger(detail) => Self::new(exit::UNREACHABLE, detail),
             // The service does as its settings say, and the token is right.
             AskError::Problem { code: Some(ProblemCode::FeatureDisabled), detail, .. } => {

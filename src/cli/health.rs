@@ -7,6 +7,7 @@ use super::exit::{self, CommandError};
 use super::output::{self, Format, OutputArgs};
 use crate::config::Settings;
 use crate::documents::{HealthDocument, ReadinessDocument};
+use crate::screen;
 
 #[derive(Debug, Args)]
 pub struct HealthArgs {
@@ -44,7 +45,10 @@ fn in_words(readiness: &ReadinessDocument) -> String {
     if readiness.ready {
         return format!("ready{armed}");
     }
-    let waiting = readiness.missing.iter().map(|name| format!("waits for {name}"));
+    let waiting = readiness.missing.iter().map(|name| match readiness.reasons.get(name) {
+        Some(why) => format!("waits for {name} ({})", screen::line(why)),
+        None => format!("waits for {name}"),
+    });
     let stages = readiness.stages.iter().map(|(name, state)| format!("{name} is {state}"));
     let stalled = readiness.stalled.iter().map(|partition| {
         let number = output::or_dash(partition.partition.map(output::grouped));

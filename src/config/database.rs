@@ -15,8 +15,8 @@ settings! {
     DatabaseSettings "database" {
         url: Secret = Secret::new("postgresql://nyc311@127.0.0.1:5432/nyc311"), DatabaseUrl,
             "The PostgreSQL database; its user owns the schema `nyc311`.",
-            "It may hold a password, so it is never shown whole; `sslmode=require` is refused, since there \
-             is no TLS to PostgreSQL.";
+            "It may hold a password, so it is never shown whole; `sslmode`, `sslrootcert`, `sslcert` and \
+             `sslkey` mean what libpq means by them (docs/security.md).";
         pool_size: usize = 8, Count(4..=100),
             "Connections at most.",
             "Poller, writer, lease and control endpoint need one each; PostgreSQL gives 100 by default.";

@@ -2,6 +2,7 @@
 
 use std::fmt::{Debug, Display};
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use super::written::Written;
 mod address;
 mod name;
 
-pub use self::address::{Address, DatabaseUrl, HttpUrl, ServiceUrl};
+pub use self::address::{Address, DatabaseUrl, HttpUrl, OptionalServiceUrl};
 pub use self::name::{KafkaName, Names, OptionalKafkaName};
 
 /// Who may see a value.
@@ -150,6 +151,26 @@ impl Form<String> for Text {
 
     fn shown(&self, value: &String) -> Option<Shown> {
         text(value)
+    }
+}
+
+/// The path of a file, or nothing.
+pub struct OptionalPath;
+
+impl Described for OptionalPath {
+    fn allowed(&self) -> String {
+        "the path of a file in PEM, or `none`".to_owned()
+    }
+}
+
+impl Form<Option<PathBuf>> for OptionalPath {
+    fn read(&self, written: &Written) -> Result<Option<PathBuf>, String> {
+        let text = written.text()?;
+        Ok((!is_none(text)).then(|| text.into()))
+    }
+
+    fn shown(&self, value: &Option<PathBuf>) -> Option<Shown> {
+        value.as_ref().and_then(|path| text(&path.to_string_lossy()))
     }
 }
 

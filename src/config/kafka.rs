@@ -52,7 +52,7 @@ settings! {
         properties: BTreeMap<String, String> = BTreeMap::new(), Properties,
             "Anything else for librdkafka (`session.timeout.ms`, `sasl.*`, ...); it overrides this \
              program's defaults.",
-            "Those that delivery rests on (offsets, groups, transactions, acknowledgement) and those that \
-             need TLS are refused by name.";
+            "Those that delivery rests on (offsets, groups, transactions, acknowledgement) are refused by \
+             name, and those that need TLS where the program is built without the feature `kafka-tls`.";
     }
 }

@@ -7,6 +7,8 @@ use super::definition::Definition;
 use super::error::SettingProblem;
 use super::form::Shape;
 use super::origin::SettingOrigin;
+use super::parts;
+use super::secret_file::secret_of_file;
 use super::sections::{self, definitions};
 use super::written::{Layers, Written};
 
@@ -43,7 +45,10 @@ pub fn collect(sources: &Sources) -> (Layers, Vec<SettingProblem>) {
     let mut problems = Vec::new();
     // Weakest first: each later source overwrites.
     read_file(sources, &mut layers, &mut problems);
-    read_environment(&sources.environment, &mut layers, &mut problems);
+    let (parts, whole): (Vec<_>, Vec<_>) =
+        sources.environment.iter().cloned().partition(|(name, _)| parts::is_part(name));
+    read_environment(&whole, &mut layers, &mut problems);
+    parts::read(&parts, &mut layers, &mut problems);
     for (path, value) in &sources.flags {
         match sections::find(path) {
             Some(found) => {
@@ -114,26 +119,11 @@ fn read_secret(
     layers: &mut Layers,
     problems: &mut Vec<SettingProblem>,
 ) {
-    let origin = SettingOrigin::SecretFile { variable: variable.to_owned(), file: file.to_owned() };
-    match std::fs::read_to_string(file) {
-        // The line end that editors and `echo` leave behind is no part of a secret.
-        Ok(text) if !text.trim().is_empty() => {
-            layers.insert(found.path, (Written::Text(text.trim().to_owned()), origin));
+    match secret_of_file(found.path, variable, file) {
+        Ok((secret, origin)) => {
+            layers.insert(found.path, (Written::Text(secret), origin));
         }
-        Ok(_) => problems.push(SettingProblem {
-            path: found.path.to_owned(),
-            value: None,
-            origin,
-            detail: "the file is empty".to_owned(),
-            remedy: "write the secret into it".to_owned(),
-        }),
-        Err(error) => problems.push(SettingProblem {
-            path: found.path.to_owned(),
-            value: None,
-            origin,
-            detail: format!("cannot be read: {error}"),
-            remedy: "name a text file that this user may read".to_owned(),
-        }),
+        Err(problem) => problems.push(problem),
     }
 }
 

@@ -13,6 +13,11 @@ pub enum SettingOrigin {
         file: String,
     },
     File(String),
+    /// A table of which variables state some names each, and something else the others.
+    Several {
+        whole: Option<Box<SettingOrigin>>,
+        variables: Vec<String>,
+    },
     Default,
 }
 
@@ -25,6 +30,13 @@ impl fmt::Display for SettingOrigin {
                 write!(formatter, "file {file}, named by environment variable {variable}")
             }
             SettingOrigin::File(file) => write!(formatter, "file {file}"),
+            SettingOrigin::Several { whole, variables } => {
+                if let Some(whole) = whole {
+                    write!(formatter, "{whole}, with ")?;
+                }
+                let noun = if variables.len() == 1 { "variable" } else { "variables" };
+                write!(formatter, "environment {noun} {}", variables.join(", "))
+            }
             SettingOrigin::Default => formatter.write_str("default"),
         }
     }

@@ -6,6 +6,9 @@
 
 use std::collections::BTreeMap;
 
+mod build;
+
+pub use self::build::{Build, impossible};
 use super::form::{Described, Form, Shape, Shown, names_alone};
 use super::secret::HIDDEN;
 use super::written::Written;
@@ -15,7 +18,9 @@ pub struct Properties;
 
 impl Described for Properties {
     fn allowed(&self) -> String {
-        "a JSON object of names and values; in the file, a table".to_owned()
+        "a JSON object of names and values; in the file, a table; or a variable for each, as \
+         `NYC311_KAFKA__PROPERTIES__SASL_PASSWORD` and `NYC311_KAFKA__PROPERTIES__SASL_PASSWORD_FILE`"
+            .to_owned()
     }
 
     fn shape(&self) -> Shape {
@@ -53,7 +58,8 @@ impl Form<BTreeMap<String, String>> for Properties {
     }
 }
 
-fn json_properties(text: &str) -> Result<BTreeMap<String, String>, String> {
+/// Reads a JSON object of names and values.
+pub fn json_properties(text: &str) -> Result<BTreeMap<String, String>, String> {
     // The parser's message may quote a value, so only the place is passed on.
     let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text).map_err(|error| {
         format!("is not a JSON object (line {}, column {})", error.line(), error.column())
@@ -102,56 +108,6 @@ pub const REFUSED: &[(&str, &str)] = &[
 /// Says why a property is refused, if it is.
 pub fn refusal(name: &str) -> Option<&'static str> {
     REFUSED.iter().find(|(refused, _)| *refused == name).map(|(_, reason)| *reason)
-}
-
-/// What librdkafka's mechanisms of SASL are called; those that it is built with here come first.
-const MECHANISMS: [&str; 5] = ["PLAIN", "GSSAPI", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"];
-const BUILT_IN: &str = MECHANISMS[0];
-/// What librdkafka takes where no mechanism is named.
-const DEFAULT_MECHANISM: &str = MECHANISMS[1];
-const WITHOUT_TLS: &str = "write PLAINTEXT or SASL_PLAINTEXT without ssl.*, and let a proxy beside this program speak TLS to the brokers (docs/configuration.md)";
-const WITHOUT_MECHANISM: &str =
-    "write PLAIN, or let a proxy beside this program sign in to the brokers (docs/configuration.md)";
-
-/// Says what the properties ask of librdkafka that it cannot do here, and what to do instead: it is built
-/// without OpenSSL, so it has no TLS, and no mechanism of SASL that needs its hashes.
-pub fn impossible(properties: &BTreeMap<String, String>) -> Vec<(String, &'static str)> {
-    let mut found = Vec::new();
-    // Names are librdkafka's, in lower case; its protocols are read in any case.
-    let protocol = properties.get("security.protocol").map(|value| value.trim().to_ascii_uppercase());
-    let protocol = protocol.as_deref().unwrap_or_default();
-    if matches!(protocol, "SSL" | "SASL_SSL") {
-        let detail =
-            format!("sets security.protocol to {protocol}, and there is no TLS to Kafka in this build");
-        found.push((detail, WITHOUT_TLS));
-    }
-    for name in properties.keys() {
-        if name.starts_with("ssl.") || name == "enable.ssl.certificate.verification" {
-            found.push((format!("sets {name}, and there is no TLS to Kafka in this build"), WITHOUT_TLS));
-        }
-    }
-    if protocol.starts_with("SASL_") {
-        let stated = ["sasl.mechanism", "sasl.mechanisms"].map(|name| properties.get_key_value(name));
-        for (name, value) in stated.into_iter().flatten() {
-            // Only a name that librdkafka knows is shown: anything else may be a secret that got into the
-            // wrong place.
-            let shown = MECHANISMS.iter().find(|known| *known == value);
-            if *value != BUILT_IN {
-                let shown = shown.copied().unwrap_or("something else");
-                found.push((
-                    format!("sets {name} to {shown}, and this build knows {BUILT_IN} alone"),
-                    WITHOUT_MECHANISM,
-                ));
-            }
-        }
-        if stated == [None, None] {
-            let detail = format!(
-                "sets security.protocol to {protocol} without sasl.mechanism, which is then {DEFAULT_MECHANISM}, and this build knows {BUILT_IN} alone"
-            );
-            found.push((detail, WITHOUT_MECHANISM));
-        }
-    }
-    found
 }
 
 /// Whether the value of a property must not be shown. All of `sasl.` and `ssl.` counts, since most of it is

@@ -16,6 +16,7 @@ use super::{faults, http, kafka, properties, source, supervision, write};
 pub fn check(settings: &Settings, effective: &[Effective], problems: &mut Vec<SettingProblem>) {
     let mut rules = Rules { effective: by_path(effective), problems };
     check_http(settings, &mut rules);
+    check_http_tls(settings, &mut rules);
     check_source(settings, &mut rules);
     check_kafka(settings, &mut rules);
     let supervision = &settings.supervision;
@@ -88,6 +89,21 @@ fn check_http(settings: &Settings, rules: &mut Rules<'_>) {
             "take 16 or more, as `openssl rand -hex 32` gives",
         ),
         _ => {}
+    }
+}
+
+fn check_http_tls(settings: &Settings, rules: &mut Rules<'_>) {
+    let certificate = (http::DECLARED.tls_certificate.path(), settings.http.tls_certificate.is_some());
+    let key = (http::DECLARED.tls_key.path(), settings.http.tls_key.is_some());
+    for ((path, is_set), (other, other_is_set)) in [(certificate, key), (key, certificate)] {
+        if is_set && !other_is_set {
+            rules.broken(
+                path,
+                &[other],
+                format!("is set and {other} is not, and TLS needs both"),
+                "set both, or neither",
+            );
+        }
     }
 }
 
@@ -180,7 +196,7 @@ fn check_kafka(settings: &Settings, rules: &mut Rules<'_>) {
             );
         }
     }
-    for (detail, remedy) in properties::impossible(&kafka.properties) {
+    for (detail, remedy) in properties::impossible(&kafka.properties, properties::Build::THIS) {
         rules.broken(kafka::DECLARED.properties.path(), &[], detail, remedy);
     }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::{Settings, Sources};
 
+mod database_address;
 mod defaults;
 mod document;
 mod forms;

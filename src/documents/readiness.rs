@@ -15,6 +15,10 @@ pub struct ReadinessDocument {
     /// What keeps the process from working: dependencies that are away, and instance where another process
     /// has its instance.id
     pub missing: Vec<String>,
+    /// Why dependencies are away and what to do about it, by their names, as the last look found it
+    #[serde(default)]
+    #[schema(inline, example = json!({"database": "database unavailable: connection refused"}))]
+    pub reasons: BTreeMap<String, String>,
     /// Stages that do not run, by name; of the boroughs' parts the one that is worst off
     #[schema(inline)]
     pub stages: BTreeMap<String, StageState>,

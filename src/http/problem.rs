@@ -278,7 +278,7 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         let passing = match error.kind() {
             StoreErrorKind::Unavailable | StoreErrorKind::TimedOut | StoreErrorKind::Conflict => true,
-            StoreErrorKind::ForeignDatabase | StoreErrorKind::UnfitDatabase => true,
+            StoreErrorKind::ForeignDatabase | StoreErrorKind::UnfitDatabase | StoreErrorKind::Tls => true,
             // The role, the database or the tables are not there: somebody is setting it up.
             StoreErrorKind::SignIn | StoreErrorKind::NoSuchDatabase | StoreErrorKind::NoSuchTable => true,
             StoreErrorKind::Refused | StoreErrorKind::MissingPrivilege | StoreErrorKind::Unknown => false,

@@ -16,6 +16,9 @@ pub trait PipelineView: Send + Sync + 'static {
     /// Returns the dependencies that are away: `database`, `kafka`.
     fn missing(&self) -> Vec<String>;
 
+    /// Returns why they are away, in words, as the last look found it.
+    fn reasons(&self) -> BTreeMap<String, String>;
+
     /// Returns the partitions that make no progress though nothing that they wait for is away.
     fn stalled(&self) -> Vec<Stalled>;
 
@@ -46,7 +49,7 @@ pub fn readiness(view: &dyn PipelineView) -> ReadinessDocument {
     let stalled: Vec<_> = view.stalled().into_iter().map(StalledDocument::from).collect();
     let ready = missing.is_empty() && stages.is_empty() && stalled.is_empty();
     let faults_armed = faults::armed().iter().map(|armed| armed.fault.to_string()).collect();
-    ReadinessDocument { ready, missing, stages, stalled, faults_armed }
+    ReadinessDocument { ready, missing, reasons: view.reasons(), stages, stalled, faults_armed }
 }
 
 fn severity(state: StageState) -> u8 {

@@ -18,6 +18,7 @@ use super::answer::{answer_for, no_offset};
 use super::asking::{ANSWER_WITHIN, Asking, Clients, asking_config};
 use super::client::Logged;
 use super::error::KafkaError;
+use super::look;
 use super::offset_note::OffsetNote;
 use super::reading::mark_at;
 use super::record::Mark;
@@ -133,14 +134,7 @@ impl Admin {
     pub async fn cluster_id(&self) -> Result<Arc<str>, KafkaError> {
         fault_point!("environment:cluster_id:before");
         self.blocking_within(self.timeout.min(ANSWER_WITHIN), |admin| {
-            let client = admin.clients.client.inner();
-            // A cluster id is kept by the client once known, so ask the brokers first whether they are there
-            // at all.
-            admin.ask(|within| Ok(client.fetch_metadata(None, within)?))?;
-            admin.ask(|within| {
-                let id = client.fetch_cluster_id(within);
-                id.map(Arc::from).ok_or_else(|| KafkaError::unavailable("no answer with a cluster id"))
-            })
+            look::cluster_id(&admin.clients.reader, &admin.config, admin.left())
         })
         .await
     }

@@ -7,6 +7,7 @@ use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::KafkaError as ClientError;
 use rdkafka::{ClientConfig, ClientContext};
 
+use super::trouble::Trouble;
 use crate::config::KafkaSettings;
 
 /// Returns the settings that all clients share; what the user put into `kafka.properties` overrides them.
@@ -44,12 +45,14 @@ pub(super) fn milliseconds(duration: Duration) -> i32 {
 pub struct Logged<T = ()> {
     client: &'static str,
     kept: T,
+    /// What its connections failed by, for whoever asks why there is no answer.
+    pub(super) trouble: Trouble,
 }
 
 impl<T> Logged<T> {
     /// Makes the context of a client, which the log calls by this name.
     pub fn of(client: &'static str, kept: T) -> Self {
-        Self { client, kept }
+        Self { client, kept, trouble: Trouble::default() }
     }
 }
 
@@ -74,8 +77,11 @@ impl<T: Send + Sync + 'static> ClientContext for Logged<T> {
     }
 
     fn error(&self, error: ClientError, reason: &str) {
-        // A broker that is away is not an error of ours; the stages say what they wait for.
-        tracing::debug!(%error, reason, "{} error", self.client);
+        match self.trouble.hear(&error, reason) {
+            Some(why) => tracing::warn!(why, "the {} has no secure connection", self.client),
+            // A broker that is away is not an error of ours; the stages say what they wait for.
+            None => tracing::debug!(%error, reason, "{} error", self.client),
+        }
     }
 }
 

@@ -7,10 +7,10 @@ use deadpool_postgres::{
 };
 use futures_util::future::BoxFuture;
 use tokio::task::JoinHandle;
-use tokio_postgres::{Client, Config, Error, NoTls};
+use tokio_postgres::{Client, Config, Error};
 
-use super::{StoreError, fitness};
-use crate::config::DatabaseSettings;
+use super::{StoreError, fitness, tls};
+use crate::config::{DatabaseAddress, DatabaseSettings, DatabaseTls, SslMode};
 
 /// A transaction whose client no longer speaks holds its locks no longer than this.
 const IDLE_IN_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
@@ -49,16 +49,19 @@ impl Drop for ConnectionRuntime {
 }
 
 /// Connects on the store's runtime, whoever asks.
-struct ConnectOn(tokio::runtime::Handle);
+struct ConnectOn {
+    runtime: tokio::runtime::Handle,
+    tls: DatabaseTls,
+}
 
 impl Connect for ConnectOn {
     fn connect(&self, config: &Config) -> BoxFuture<'_, Result<(Client, JoinHandle<()>), Error>> {
         let config = config.clone();
-        let runtime = self.0.clone();
+        let (runtime, tls) = (self.runtime.clone(), self.tls.clone());
         Box::pin(async move {
             let (sender, receiver) = tokio::sync::oneshot::channel();
             let task = runtime.spawn(async move {
-                match config.connect(NoTls).await {
+                match tls::connect(config, tls).await {
                     Ok((client, connection)) => {
                         if sender.send(Ok(client)).is_ok()
                             && let Err(error) = connection.await
@@ -85,11 +88,15 @@ pub(super) fn pool(
     runtime: Option<tokio::runtime::Handle>,
 ) -> Result<Pool, StoreError> {
     let runtime = runtime.ok_or_else(|| StoreError::other("the connection thread has ended"))?;
-    let mut config: Config = settings
+    let DatabaseAddress { mut config, tls } = settings
         .url
         .expose()
         .parse()
-        .map_err(|error: Error| StoreError::caused_by("database.url is no PostgreSQL URL", error))?;
+        .map_err(|detail: String| StoreError::other(format!("database.url {detail}")))?;
+    if tls.mode != SslMode::Disable {
+        // At the start a file that cannot be used is a wrong setting.
+        tls::read(&tls).map_err(StoreError::tls)?;
+    }
     config.connect_timeout(settings.connect_timeout);
     if config.get_application_name().is_none() {
         config.application_name("nyc311");
@@ -109,7 +116,7 @@ pub(super) fn pool(
     );
     let manager = Manager::from_connect(
         config,
-        ConnectOn(runtime),
+        ConnectOn { runtime, tls },
         ManagerConfig { recycling_method: RecyclingMethod::Verified },
     );
     Pool::builder(manager)

@@ -10,9 +10,11 @@ use deadpool_postgres::{PoolError, TimeoutType};
 use tokio_postgres::error::SqlState;
 
 use super::error_kind::StoreErrorKind;
+use super::tls;
 use crate::causes::{self, Cause};
 use crate::error_policy::{Directive, ErrorPolicy};
 use crate::faults::{Failure, Injected};
+use crate::tls::TlsRefusal;
 
 /// Why the store could not do what it was asked. The text of its source stands in its own.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -35,6 +37,10 @@ pub enum StoreError {
     /// The database cannot keep what this program writes, as its server or its settings are.
     #[error("{detail}")]
     UnfitDatabase { detail: String },
+    /// There is no connection of the kind that the address asks for: a certificate, a key or the server is not
+    /// as it says. The text says what to do.
+    #[error("no encrypted connection to the database: {detail}")]
+    Tls { detail: String, source: Option<Cause> },
     /// A bound on time was reached.
     #[error("timed out: {detail}")]
     Timeout { detail: String, source: Option<Cause> },
@@ -57,6 +63,7 @@ impl StoreError {
             Self::Refused { .. } => StoreErrorKind::Refused,
             Self::NewerDatabase { .. } | Self::ChangedMigration { .. } => StoreErrorKind::ForeignDatabase,
             Self::UnfitDatabase { .. } => StoreErrorKind::UnfitDatabase,
+            Self::Tls { .. } => StoreErrorKind::Tls,
             Self::Other { sqlstate: Some(sqlstate), .. } => StoreErrorKind::of_sqlstate(sqlstate),
             Self::Other { sqlstate: None, .. } => StoreErrorKind::Unknown,
         }
@@ -93,6 +100,10 @@ impl StoreError {
         Self::Other { sqlstate: None, detail: detail.into(), source: None }
     }
 
+    pub(super) fn tls(source: impl Error + Send + Sync + 'static) -> Self {
+        Self::Tls { detail: format!("database.url: {source}"), source: Some(Arc::new(source)) }
+    }
+
     /// An error that says `doing` before what its source says.
     pub(crate) fn caused_by(doing: &str, source: impl Error + Send + Sync + 'static) -> Self {
         Self::Other { sqlstate: None, detail: format!("{doing}: {source}"), source: Some(Arc::new(source)) }
@@ -106,6 +117,7 @@ impl StoreError {
             StoreErrorKind::Refused => Self::Refused { sqlstate, detail, source },
             StoreErrorKind::ForeignDatabase
             | StoreErrorKind::UnfitDatabase
+            | StoreErrorKind::Tls
             | StoreErrorKind::SignIn
             | StoreErrorKind::NoSuchDatabase
             | StoreErrorKind::NoSuchTable
@@ -119,6 +131,31 @@ impl StoreError {
 /// tells them apart.
 const REFUSED_ADDRESS: [&str; 2] = ["invalid configuration", "authentication error"];
 
+/// Says what is wrong with the encryption, where that is what failed.
+fn tls_fault(error: &tokio_postgres::Error) -> Option<String> {
+    if let Some(refusal) = TlsRefusal::under(error, tls::NAMES) {
+        return Some(refusal.to_string());
+    }
+    let source = error.source()?;
+    if let Some(fault) = source.downcast_ref::<tls::TlsFault>() {
+        return Some(format!("database.url: {fault}"));
+    }
+    if !error.to_string().starts_with(tls::HANDSHAKE) {
+        return None;
+    }
+    // The client's words; a connection that ends in the middle of a handshake is one that is away.
+    match source.to_string() {
+        _ if source.is::<std::io::Error>() => None,
+        words if words == NO_TLS => Some(format!("{words}; {MEND_NO_TLS}")),
+        words => Some(format!("{words}; mend the parameters of TLS in database.url")),
+    }
+}
+
+/// What the client says of a server that answers that it has none.
+const NO_TLS: &str = "server does not support TLS";
+const MEND_NO_TLS: &str =
+    "set ssl = on in its postgresql.conf, or take sslmode=disable where nobody else can listen";
+
 impl From<tokio_postgres::Error> for StoreError {
     fn from(error: tokio_postgres::Error) -> Self {
         if let Some(db) = error.as_db_error() {
@@ -128,6 +165,9 @@ impl From<tokio_postgres::Error> for StoreError {
                 detail.push_str(more);
             }
             return Self::from_sqlstate(db.code().clone(), detail, Some(Arc::new(error)));
+        }
+        if let Some(detail) = tls_fault(&error) {
+            return Self::Tls { detail, source: Some(Arc::new(error)) };
         }
         let detail = causes::with_source(&error);
         let io = error.source().is_some_and(|source| source.is::<std::io::Error>());

@@ -14,6 +14,8 @@ pub enum StoreErrorKind {
     /// Migrated by another program than this one.
     ForeignDatabase,
     UnfitDatabase,
+    /// No connection with the encryption that the address asks for.
+    Tls,
     /// The server does not let the user in.
     SignIn,
     NoSuchDatabase,
@@ -72,7 +74,8 @@ impl StoreErrorKind {
     /// | `Refused` | makes a dead letter of the row; where no row is to blame, fails | 1 | - |
     /// | `ForeignDatabase` | ends the process with 78 | 78 | another program, or another database |
     /// | `UnfitDatabase` | ends the process with 78 | 78 | the error's own text |
-    /// | `SignIn` | fails | 78 | mend user and password |
+    /// | `Tls` | waits for `database`, and reads the files again | 78 | the error's own text |
+    /// | `SignIn` | fails | 78 | mend user, password and certificate |
     /// | `NoSuchDatabase` | fails | 78 | create it, or mend its name |
     /// | `MissingPrivilege` | fails | 78 | grant it |
     /// | `NoSuchTable` | fails | 1 | - |
@@ -97,10 +100,13 @@ impl StoreErrorKind {
                 Some("run the program that migrated it, or name another database in database.url"),
             ),
             Self::UnfitDatabase => (Directive::EndProcess, CommandEnd::Settings, None),
+            Self::Tls => (Directive::Wait, CommandEnd::Settings, None),
             Self::SignIn => (
                 Directive::Fail,
                 CommandEnd::Settings,
-                Some("mend database.url: its user and password are not the server's"),
+                Some(
+                    "mend database.url: its user and password, or sslmode, sslcert and sslkey, are not what the server asks for",
+                ),
             ),
             Self::NoSuchDatabase => (
                 Directive::Fail,
@@ -133,6 +139,7 @@ mod tests {
             (StoreErrorKind::Refused, DeadLetter, No, None),
             (StoreErrorKind::ForeignDatabase, EndProcess, Settings, Some("run the program that migrated it")),
             (StoreErrorKind::UnfitDatabase, EndProcess, Settings, None),
+            (StoreErrorKind::Tls, Wait, Settings, None),
             (StoreErrorKind::SignIn, Fail, Settings, Some("mend database.url")),
             (StoreErrorKind::NoSuchDatabase, Fail, Settings, Some("create the database")),
             (StoreErrorKind::MissingPrivilege, Fail, Settings, Some("grant it")),

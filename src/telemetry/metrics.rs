@@ -16,6 +16,7 @@ use super::labels::{
 };
 use crate::faults::Harm;
 use crate::poll::PollState;
+use crate::version;
 
 /// All metrics; a field is the name without the prefix `nyc311_`.
 pub struct Metrics {
@@ -196,8 +197,7 @@ impl Metrics {
             self.drift_total.of((kind, DriftChange::Appeared));
         }
         self.drift_total.of((TermKind::Column, DriftChange::Vanished));
-        let commit = option_env!("GIT_COMMIT").filter(|commit| !commit.is_empty()).unwrap_or("unknown");
-        self.build_info.of(Build { version: env!("CARGO_PKG_VERSION"), commit }).set(1);
+        self.build_info.of(Build { version: version::VERSION, commit: version::commit() }).set(1);
     }
 }
 

@@ -1,6 +1,7 @@
 //! The control endpoint in the test's own process, over real HTTP, with a pipeline that says what the test
 //! wants.
 
+use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,6 +24,7 @@ use crate::http_client::http_client;
 pub struct PretendedPipeline {
     pub stages: Mutex<Vec<StageStatus>>,
     pub missing: Mutex<Vec<String>>,
+    pub reasons: Mutex<BTreeMap<String, String>>,
     pub stalled: Mutex<Vec<Stalled>>,
     /// How often the poller was woken.
     pub woken: AtomicUsize,
@@ -35,6 +37,10 @@ impl PipelineView for PretendedPipeline {
 
     fn missing(&self) -> Vec<String> {
         self.missing.lock().clone()
+    }
+
+    fn reasons(&self) -> BTreeMap<String, String> {
+        self.reasons.lock().clone()
     }
 
     fn stalled(&self) -> Vec<Stalled> {
@@ -102,7 +108,8 @@ impl Endpoint {
         let settings = Arc::new(Settings::with(&overrides).unwrap());
         let view = Arc::new(PretendedPipeline::default());
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        let scheme = if settings.http.tls_certificate.is_some() { "https" } else { "http" };
+        let url = format!("{scheme}://{}", listener.local_addr().unwrap());
         let watchdog = Watchdog::start(Duration::from_secs(60)).unwrap();
         let state = ControlState { store, view: view.clone(), settings, watchdog };
         let (sender, receiver) = std::sync::mpsc::channel();

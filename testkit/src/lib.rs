@@ -7,6 +7,7 @@
 
 pub mod batches;
 mod binary;
+mod certificates;
 mod database;
 pub mod deployment;
 mod endpoint;
@@ -17,6 +18,8 @@ pub mod oracle;
 mod process;
 mod program;
 mod proxy;
+pub mod secure_kafka;
+mod secure_postgres;
 pub mod servers;
 mod service;
 pub mod source_rows;
@@ -25,12 +28,14 @@ mod waiting;
 mod whole_topic;
 
 pub use self::binary::{Binary, Ended};
+pub use self::certificates::{Age, Authority, Pair};
 pub use self::database::TestDatabase;
 pub use self::endpoint::{Endpoint, stage};
 pub use self::http_client::http_client;
 pub use self::process::Process;
 pub use self::program::Program;
 pub use self::proxy::{Cut, Proxy};
+pub use self::secure_postgres::SecurePostgres;
 pub use self::service::{Service, assert_counts_add_up};
 pub use self::topics::Topics;
 pub use self::waiting::{eventually, within};

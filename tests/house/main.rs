@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use self::imports::Graph;
 
 /// The folders with the sources of the crates, and those of the test suites.
-const CRATES: [&str; 12] = [
+const CRATES: [&str; 13] = [
     "benches/path",
     "domain/src",
     "json/src",
@@ -28,6 +28,7 @@ const CRATES: [&str; 12] = [
     "tests/house",
     "tests/integration",
     "tests/rolling",
+    "tests/secure",
     "tests/soak",
 ];
 
@@ -46,7 +47,18 @@ const LAYERS: [&[&str]; 13] = [
     &["config"],
     &["faults"],
     &["poll", "stage_name"],
-    &["causes", "error_policy", "exit_code", "hex", "retry", "screen", "timestamp", "words"],
+    &[
+        "causes",
+        "error_policy",
+        "exit_code",
+        "hex",
+        "retry",
+        "screen",
+        "timestamp",
+        "tls",
+        "version",
+        "words",
+    ],
 ];
 
 /// One source file of a crate.

@@ -30,6 +30,29 @@ fn left_alone() -> BTreeSet<String> {
     without("test")
 }
 
+/// The suites that need another build, with the feature that each asks for.
+fn of_features() -> Vec<(String, String)> {
+    let manifest: toml::Table = text("Cargo.toml").parse().unwrap();
+    let declared = manifest["test"].as_array().unwrap();
+    let asking = declared.iter().filter_map(|suite| {
+        let features = suite.get("required-features")?.as_array()?;
+        Some((suite["name"].as_str()?.to_owned(), features[0].as_str()?.to_owned()))
+    });
+    asking.collect()
+}
+
+#[test]
+fn every_suite_that_needs_another_build_is_run() {
+    let found = of_features();
+    assert!(found.iter().any(|(suite, _)| suite == "secure"), "{found:?}");
+    for (suite, feature) in found {
+        let asked = format!("--features {feature} --test {suite} ");
+        assert!(text("scripts/test").contains(&asked), "scripts/test lacks {asked}");
+        assert!(text("Makefile").contains(&format!("\n\t@scripts/test {suite} ")), "{suite}");
+        assert!(text(".ci/run").contains(&format!(" make test-{suite}\n")), "{suite} is not run");
+    }
+}
+
 #[test]
 fn every_suite_is_run_by_test_all() {
     let (suites, left_alone) = (suites(), left_alone());
@@ -40,7 +63,9 @@ fn every_suite_is_run_by_test_all() {
     let named: BTreeSet<String> = named.unwrap().split_whitespace().map(str::to_owned).collect();
     // What is no harness of tests breaks its servers, and has a script of its own.
     let alone = without("harness");
-    let together: BTreeSet<String> = left_alone.difference(&alone).cloned().collect();
+    let apart: BTreeSet<String> =
+        of_features().into_iter().map(|(suite, _)| suite).chain(alone.clone()).collect();
+    let together: BTreeSet<String> = left_alone.difference(&apart).cloned().collect();
     assert_eq!(named, together, "slow_suites of scripts/test and `test = false` of Cargo.toml");
     for suite in alone {
         assert!(text(&format!("scripts/{suite}")).contains(&format!(" --test {suite} ")), "{suite}");

@@ -354,7 +354,7 @@ async fn readiness_says_what_is_in_the_way() {
     let ready = readiness(&endpoint).await;
     assert_eq!(
         (ready.status, ready.body),
-        (200, json!({"ready": true, "missing": [], "stages": {}, "stalled": []}))
+        (200, json!({"ready": true, "missing": [], "reasons": {}, "stages": {}, "stalled": []}))
     );
 
     // Every stage runs, nothing is away, and yet nothing flows.
@@ -364,13 +364,14 @@ async fn readiness_says_what_is_in_the_way() {
     let still = readiness(&endpoint).await;
     assert_eq!(
         (still.status, still.body),
-        (503, json!({"ready": false, "missing": [], "stages": {}, "stalled": stalled}))
+        (503, json!({"ready": false, "missing": [], "reasons": {}, "stages": {}, "stalled": stalled}))
     );
     let pipeline = endpoint.get("/v1/pipeline").await;
     assert_eq!((&pipeline.body["ready"], &pipeline.body["stalled"]), (&json!(false), &stalled));
     view.stalled.lock().clear();
 
     *view.missing.lock() = vec!["database".into()];
+    view.reasons.lock().insert("database".into(), "connection refused".into());
     *view.stages.lock() = vec![
         stage("enricher", Some("bronx"), StageState::Restarting),
         stage("enricher", Some("queens"), StageState::Starting),
@@ -381,7 +382,10 @@ async fn readiness_says_what_is_in_the_way() {
     assert_eq!(away.status, 503);
     assert_eq!(
         away.body,
-        json!({"ready": false, "missing": ["database", "kafka"], "stages": {"enricher": "restarting", "raw_consumer": "waiting"}, "stalled": []})
+        json!({
+            "ready": false, "missing": ["database", "kafka"], "reasons": {"database": "connection refused"},
+            "stages": {"enricher": "restarting", "raw_consumer": "waiting"}, "stalled": [],
+        })
     );
     let pipeline = endpoint.get("/v1/pipeline").await;
     assert_eq!(pipeline.body["ready"], false);

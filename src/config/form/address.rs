@@ -1,11 +1,9 @@
 //! Addresses: of the source, of the database, of the control endpoint.
 
 use std::net::SocketAddr;
-use std::str::FromStr as _;
 
-use tokio_postgres::config::{ChannelBinding, SslMode, SslNegotiation};
-
-use super::{Described, Form, Secrecy, Shown, text};
+use super::{Described, Form, Secrecy, Shown, is_none, text};
+use crate::config::database_address::DatabaseAddress;
 use crate::config::secret::Secret;
 use crate::config::written::Written;
 
@@ -31,23 +29,26 @@ impl Form<String> for HttpUrl {
     }
 }
 
-/// The address of a service, to which paths are added: a slash at its end is no part of it.
-pub struct ServiceUrl;
+/// The address of a service, to which paths are added, or nothing: a slash at its end is no part of it.
+pub struct OptionalServiceUrl;
 
-impl Described for ServiceUrl {
+impl Described for OptionalServiceUrl {
     fn allowed(&self) -> String {
         HTTP_URL.to_owned()
     }
 }
 
-impl Form<String> for ServiceUrl {
-    fn read(&self, written: &Written) -> Result<String, String> {
+impl Form<Option<String>> for OptionalServiceUrl {
+    fn read(&self, written: &Written) -> Result<Option<String>, String> {
         let text = written.text()?;
-        http_url(text).map(|()| text.trim_end_matches('/').to_owned())
+        if is_none(text) {
+            return Ok(None);
+        }
+        http_url(text).map(|()| Some(text.trim_end_matches('/').to_owned()))
     }
 
-    fn shown(&self, value: &String) -> Option<Shown> {
-        text(value)
+    fn shown(&self, value: &Option<String>) -> Option<Shown> {
+        value.as_deref().and_then(text)
     }
 }
 
@@ -77,7 +78,8 @@ pub struct DatabaseUrl;
 
 impl Described for DatabaseUrl {
     fn allowed(&self) -> String {
-        "`postgresql://user:password@host:port/database`".to_owned()
+        "`postgresql://user:password@host:port/database?sslmode=verify-full`, or libpq's `host=... user=...`"
+            .to_owned()
     }
 
     fn secrecy(&self) -> Secrecy {
@@ -87,47 +89,14 @@ impl Described for DatabaseUrl {
 
 impl Form<Secret> for DatabaseUrl {
     fn read(&self, written: &Written) -> Result<Secret, String> {
-        database_url(written.text()?)
+        let text = written.text()?;
+        text.parse::<DatabaseAddress>().map(|_| Secret::new(text))
     }
 
     // An address is told apart by host and database.
     fn shown(&self, value: &Secret) -> Option<Shown> {
         text(&value.redacted())
     }
-}
-
-fn database_url(text: &str) -> Result<Secret, String> {
-    if text.is_empty() {
-        return Err("is empty".to_owned());
-    }
-    // The parser's message may quote parts of the address, so it is not passed on.
-    let config = tokio_postgres::Config::from_str(text).map_err(|_| {
-        // Parameters that only make sense with TLS are unknown to the parser.
-        let tls = ["sslmode=verify-ca", "sslmode=verify-full", "sslrootcert", "sslcert", "sslkey", "sslcrl"];
-        match tls.into_iter().find(|parameter| text.contains(parameter)) {
-            Some(parameter) => without_tls(parameter),
-            None => "is not an address of PostgreSQL".to_owned(),
-        }
-    })?;
-    if config.get_ssl_mode() == SslMode::Require {
-        return Err(without_tls("sslmode=require"));
-    }
-    if config.get_ssl_negotiation() == SslNegotiation::Direct {
-        return Err(without_tls("sslnegotiation=direct"));
-    }
-    if config.get_channel_binding() == ChannelBinding::Require {
-        return Err(without_tls("channel_binding=require"));
-    }
-    if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
-        return Err("names no host".to_owned());
-    }
-    Ok(Secret::new(text))
-}
-
-fn without_tls(parameter: &str) -> String {
-    format!(
-        "has {parameter}, and there is no TLS to PostgreSQL in this build: leave it out, and let a proxy beside this program speak TLS to the server (docs/configuration.md)"
-    )
 }
 
 /// An address to listen on.

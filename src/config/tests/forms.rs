@@ -65,36 +65,6 @@ fn wrong_secret_is_not_shown() {
 }
 
 #[test]
-fn database_address_that_asks_for_tls_is_refused() {
-    for parameter in [
-        "sslmode=require",
-        "sslmode=verify-ca",
-        "sslmode=verify-full",
-        "sslnegotiation=direct",
-        "channel_binding=require",
-        "sslrootcert=/ca.pem",
-    ] {
-        for address in [
-            format!("postgresql://u:hunter2@h/d?{parameter}"),
-            format!("host=h password=hunter2 {parameter}"),
-        ] {
-            let text = Settings::with(&[("database.url", &address)]).unwrap_err().to_string();
-            assert!(
-                text.contains("database.url = \"***\"") && text.contains("no TLS to PostgreSQL"),
-                "{text}"
-            );
-            assert!(
-                text.contains(parameter.split("=/").next().unwrap()) && !text.contains("hunter2"),
-                "{text}"
-            );
-        }
-    }
-    for parameter in ["sslmode=prefer", "sslmode=disable", "channel_binding=prefer"] {
-        assert!(Settings::with(&[("database.url", &format!("postgresql://u:p@h/d?{parameter}"))]).is_ok());
-    }
-}
-
-#[test]
 fn each_form_is_refused_when_it_is_wrong() {
     let refused = [
         ("source.url", "ftp://x/y.json"),

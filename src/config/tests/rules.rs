@@ -14,6 +14,33 @@ fn address_beyond_loopback_needs_a_token() {
 }
 
 #[test]
+fn certificate_and_key_of_the_endpoint_are_set_both_or_neither() {
+    for (path, other) in [("http.tls_certificate", "http.tls_key"), ("http.tls_key", "http.tls_certificate")]
+    {
+        let text = Settings::with(&[(path, "/a.pem")]).unwrap_err().to_string();
+        assert!(text.contains(&format!("{path} = \"/a.pem\"")), "{text}");
+        assert!(text.contains(&format!("is set and {other} is not")), "{text}");
+        assert_eq!(text.lines().count(), 2, "{text}");
+    }
+}
+
+#[test]
+fn commands_find_the_service_of_their_own_settings() {
+    let url = |overrides: &[(&str, &str)]| Settings::with(overrides).unwrap().client.url;
+    assert_eq!(url(&[]), "http://127.0.0.1:8311");
+    let token = ("http.token", "0123456789abcdef");
+    assert_eq!(url(&[("http.listen", "0.0.0.0:80"), token]), "http://127.0.0.1:80");
+    assert_eq!(url(&[("http.listen", "[::]:80"), token]), "http://[::1]:80");
+    assert_eq!(url(&[("http.listen", "127.0.0.1:0")]), "http://127.0.0.1:8311");
+    let tls = [("http.tls_certificate", "/c.pem"), ("http.tls_key", "/k.pem")];
+    assert_eq!(url(&tls), "https://127.0.0.1:8311");
+    assert_eq!(url(&[tls[0], tls[1], ("client.url", "https://nyc311.example/")]), "https://nyc311.example");
+    let loaded = Settings::load(&environment(&[("NYC311_HTTP__LISTEN", "127.0.0.1:80")])).unwrap();
+    let printed = render_config(&loaded.effective);
+    assert!(printed.contains("url = \"http://127.0.0.1:80\"  # default"), "{printed}");
+}
+
+#[test]
 fn rules_between_settings_are_checked() {
     let refused = [
         (("kafka.enriched_topic", "nyc311.raw"), "is the same topic as kafka.raw_topic"),
