@@ -2,10 +2,10 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo build run test test-faults test-all test-secure bench bench-path bench-peers soak services services-stop check-data fmt lint deny clean
+.PHONY: help demo build run test test-faults test-all test-secure bench bench-path bench-peers soak services services-stop up down destroy test-containers check-data fmt lint deny clean
 
 help: ## Say what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Watch 311 rows arrive in PostgreSQL. ONCE=1 ends after the tables; SOURCE=live|FILE; ROWS=200000
 	@ONCE="$(ONCE)" SOURCE="$(SOURCE)" ROWS="$(ROWS)" SINCE="$(SINCE)" scripts/demo
@@ -46,6 +46,18 @@ services: ## Start a PostgreSQL and an Apache Kafka that stay, and print their a
 services-stop: ## Stop what `make services` started, keep its data
 	@scripts/services stop
 
+up: ## Start the stack in containers, PROFILES=demo,observability, and wait until it is ready
+	@PROFILES="$(PROFILES)" scripts/containers up
+
+down: ## End the stack in containers, keep its data
+	@scripts/containers down
+
+destroy: ## End the stack in containers and delete its data, after a question; YES=1 answers it
+	@YES="$(YES)" scripts/containers destroy
+
+test-containers: ## Prove the image and the stack with a private Docker engine. PROFILE=release
+	@PROFILE="$(PROFILE)" FEATURES="$(FEATURES)" scripts/test_containers
+
 check-data: ## Check whole real row files: make check-data DATA=DIR
 	@scripts/check_data "$(DATA)"
 
@@ -63,5 +75,6 @@ deny: ## Check licences, bans and sources of all dependencies, and that each is 
 
 clean: ## Stop the private servers and delete their data and all builds
 	@for name in services demo test check bench peers soak; do scripts/services destroy --name $$name; done
+	@scripts/test_containers destroy
 	rm -rf .services
 	cargo clean

@@ -20,6 +20,7 @@ const MAX_BODY_BYTES: usize = 16 << 20;
 pub fn routes(config: &mut web::ServiceConfig) {
     config
         .app_data(web::PayloadConfig::new(MAX_BODY_BYTES))
+        .route("/healthz", web::get().to(alive))
         .route("/simulator", web::get().to(status))
         .route("/simulator/clock", web::get().to(status))
         .route("/simulator/clock", web::post().to(move_clock))
@@ -36,6 +37,11 @@ struct ClockRequest {
     advance: Option<String>,
     rate: Option<f64>,
     page_step: Option<String>,
+}
+
+/// Answers as the pipeline's own sign of life does, so that `nyc311 health --live` asks either.
+async fn alive() -> HttpResponse {
+    HttpResponse::Ok().json(json!({ "status": "ok" }))
 }
 
 async fn status(state: web::Data<SimulatorState>) -> HttpResponse {

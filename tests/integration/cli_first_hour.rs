@@ -178,6 +178,9 @@ async fn simulator_says_what_it_serves_and_how_to_poll_it() {
         let mut process = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut address = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut address).unwrap();
+        let origin = address.split("/resource").next().unwrap();
+        let asked = binary.run(&["health", "--live", "--client-url", origin]).await;
+        assert_eq!((asked.code, asked.stdout.trim()), (0, "alive"), "{asked:?}");
         assert!(
             std::process::Command::new("kill")
                 .args(["-TERM", &process.id().to_string()])
