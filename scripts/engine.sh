@@ -45,7 +45,7 @@ make_base() {
     "${as_root[@]}" rm -rf "$dir/rootfs"
     # Away from the folder of the clone, which the root of the new system need not be able to enter.
     (cd / && "${as_root[@]}" env PATH="$PATH:/usr/sbin:/sbin" debootstrap --variant=minbase --include=ca-certificates "$suite" \
-        "$dir/rootfs" http://deb.debian.org/debian) >"$dir/debootstrap.log" 2>&1 || return 1
+        "$dir/rootfs") >"$dir/debootstrap.log" 2>&1 || return 1
     "${as_root[@]}" tar -C "$dir/rootfs" --exclude='./var/cache/apt/archives/*.deb' --exclude='./var/lib/apt/lists/*' -c . \
         >"$dir/base.tar.new"
     "${as_root[@]}" rm -rf "$dir/rootfs"
