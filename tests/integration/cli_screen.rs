@@ -162,7 +162,8 @@ async fn hostile_database(sqlstate: &'static str) -> String {
             let _ = stream.write_all(&answer).await;
         }
     });
-    format!("postgresql://x@{address}/x")
+    // A question for TLS comes first otherwise.
+    format!("postgresql://x@{address}/x?sslmode=disable")
 }
 
 #[actix_rt::test]
