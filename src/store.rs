@@ -42,6 +42,7 @@ use crate::supervision::Watchdog;
 #[derive(Clone)]
 pub struct Store {
     pool: Pool,
+    doubt: connections::Doubt,
     limits: Limits,
     remembered: drift::Remembered,
     // the last handle ends the connections' runtime
@@ -60,13 +61,14 @@ impl Store {
     /// Makes a store; connects only when first used.
     pub fn new(settings: &DatabaseSettings) -> Result<Self, StoreError> {
         let runtime = connections::ConnectionRuntime::start()?;
-        let pool = connections::pool(settings, runtime.handle())?;
+        let doubt = connections::Doubt::default();
+        let pool = connections::pool(settings, runtime.handle(), doubt.clone())?;
         let limits = Limits {
             connect: settings.connect_timeout,
             statement: settings.statement_timeout,
             copy: settings.copy_timeout,
         };
-        Ok(Self { pool, limits, remembered: drift::Remembered::default(), runtime: Arc::new(runtime) })
+        Ok(Self { pool, doubt, limits, remembered: drift::Remembered::default(), runtime: Arc::new(runtime) })
     }
 
     /// Has the watchdog watch the thread that carries the traffic of all connections: while it stands still,
@@ -96,9 +98,7 @@ impl Store {
             }
             Ok(())
         };
-        tokio::time::timeout(self.limits.connect, answer).await.unwrap_or_else(|_| {
-            Err(StoreError::unavailable(format!("no answer within {:?}", self.limits.connect)))
-        })
+        self.answered_within(self.limits.connect, answer).await
     }
 
     /// Tells whether a database that answers lacks the tables that were migrated: it was dropped and made
@@ -109,7 +109,7 @@ impl Store {
             let row = client.query_one("select to_regclass('nyc311.poll') is null", &[]).await?;
             Ok(row.get(0))
         };
-        tokio::time::timeout(self.limits.connect, answer).await.unwrap_or(Ok(false))
+        self.in_time(self.limits.connect, answer).await.unwrap_or(Ok(false))
     }
 
     /// Returns the pool's connections: open, and of those idle.
@@ -122,10 +122,28 @@ impl Store {
     /// that no longer answers at all.
     async fn bounded<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
         let limit = self.limits.statement + Duration::from_secs(5);
-        match tokio::time::timeout(limit, work).await {
-            Ok(result) => result,
-            Err(_) => Err(StoreError::timeout(format!("no answer within {limit:?}"))),
+        let late = || Err(StoreError::timeout(format!("no answer within {limit:?}")));
+        self.in_time(limit, work).await.unwrap_or_else(late)
+    }
+
+    /// Takes a database that gives no answer in time for one that is away.
+    async fn answered_within<T>(
+        &self,
+        limit: Duration,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let late = || Err(StoreError::unavailable(format!("no answer within {limit:?}")));
+        self.in_time(limit, work).await.unwrap_or_else(late)
+    }
+
+    /// Waits for work with the database for no longer than the limit; past it, nothing is returned and every
+    /// connection is in doubt.
+    async fn in_time<T>(&self, limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+        let done = tokio::time::timeout(limit, work).await.ok();
+        if done.is_none() {
+            self.doubt.raise();
         }
+        done
     }
 }
 

@@ -47,11 +47,13 @@ impl Environment {
         }
         let run = &self.run;
         self.migrated().named(Wait::Environment).await;
+        // What held the name stays until something else does, so that it is never free in between.
+        let mut held = None;
         loop {
             match self.claim(run).await {
                 Ok(hold) => {
                     self.condition.send_modify(|now| now.instance = None);
-                    self.hold(&hold, run).await;
+                    self.hold(held.insert(hold), run).await;
                 }
                 Err(owner) => {
                     return format!(
@@ -123,7 +125,7 @@ impl Environment {
         });
     }
 
-    /// Renews the name until the connection ends or the name is another's.
+    /// Renews the name until its connection has ended or answers no more, or the name is another's.
     async fn hold(&self, hold: &InstanceHold, run: &InstanceRun) {
         let mut renewed = Instant::now();
         while !hold.is_closed() {
@@ -137,7 +139,10 @@ impl Environment {
                     tracing::error!(instance = run.instance_id, "the name of this process is another's");
                     return;
                 }
-                Err(error) => tracing::debug!(%error, "the name of this process was not renewed"),
+                Err(error) => {
+                    tracing::debug!(%error, "the name of this process was not renewed, and is claimed anew");
+                    return;
+                }
             }
         }
     }

@@ -1,11 +1,13 @@
 //! Opens connections, on a runtime of their own, with the session settings that every caller relies on.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use deadpool_postgres::{
-    Connect, Hook, HookError, Manager, ManagerConfig, Pool, QueueMode, RecyclingMethod, Runtime,
+    Connect, Hook, HookError, Manager, ManagerConfig, Metrics, Pool, QueueMode, RecyclingMethod, Runtime,
 };
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Config, Error};
 
@@ -15,10 +17,25 @@ use crate::config::{DatabaseAddress, DatabaseSettings, DatabaseTls, SslMode};
 /// A transaction whose client no longer speaks holds its locks no longer than this.
 const IDLE_IN_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a connection of the pool may take to show that it still answers, before it is given up for
-/// another one. It may have been cut where neither side was told, and the statement that noticed it by its
-/// timeout has put it back into the pool.
+/// How long a connection in doubt may take to show that it still answers.
 const VERIFY_WITHIN: Duration = Duration::from_secs(1);
+
+/// When the database last gave no answer in time. A connection may have been cut where neither side was told,
+/// and whoever noticed that by a timeout has put it back into the pool: so each that was taken from it before
+/// has to show that it answers before it is taken again.
+#[derive(Clone, Default)]
+pub(super) struct Doubt(Arc<Mutex<Option<Instant>>>);
+
+impl Doubt {
+    pub(super) fn raise(&self) {
+        *self.0.lock() = Some(Instant::now());
+    }
+
+    fn is_about(&self, connection: &Metrics) -> bool {
+        let taken_last = connection.recycled.unwrap_or(connection.created);
+        self.0.lock().is_some_and(|raised| taken_last <= raised)
+    }
+}
 
 /// One thread that carries the traffic of all connections.
 pub(super) struct ConnectionRuntime(Option<tokio::runtime::Runtime>);
@@ -86,6 +103,7 @@ impl Connect for ConnectOn {
 pub(super) fn pool(
     settings: &DatabaseSettings,
     runtime: Option<tokio::runtime::Handle>,
+    doubt: Doubt,
 ) -> Result<Pool, StoreError> {
     let runtime = runtime.ok_or_else(|| StoreError::other("the connection thread has ended"))?;
     let DatabaseAddress { mut config, tls } = settings
@@ -117,7 +135,7 @@ pub(super) fn pool(
     let manager = Manager::from_connect(
         config,
         ConnectOn { runtime, tls },
-        ManagerConfig { recycling_method: RecyclingMethod::Verified },
+        ManagerConfig { recycling_method: RecyclingMethod::Fast },
     );
     Pool::builder(manager)
         .max_size(settings.pool_size)
@@ -125,8 +143,19 @@ pub(super) fn pool(
         .queue_mode(QueueMode::Lifo)
         .runtime(Runtime::Tokio1)
         .wait_timeout(Some(settings.statement_timeout))
-        .recycle_timeout(Some(VERIFY_WITHIN))
         .create_timeout(Some(settings.connect_timeout + Duration::from_secs(1)))
+        .pre_recycle(Hook::async_fn(move |client, metrics| {
+            let is_in_doubt = doubt.is_about(metrics);
+            Box::pin(async move {
+                if is_in_doubt {
+                    let answer = tokio::time::timeout(VERIFY_WITHIN, client.simple_query("")).await;
+                    answer
+                        .map_err(|_| HookError::message("it gives no answer"))?
+                        .map_err(HookError::Backend)?;
+                }
+                Ok(())
+            })
+        }))
         .post_create(Hook::async_fn(move |client, _| {
             let session = session.clone();
             Box::pin(async move {

@@ -50,7 +50,7 @@ pub enum InstanceClaim {
 /// The connection that stands for this process. Dropping it gives the name up.
 pub struct InstanceHold {
     client: deadpool_postgres::ClientWrapper,
-    limit: Duration,
+    store: Store,
 }
 
 impl Store {
@@ -123,7 +123,7 @@ impl Store {
             // Out of the pool for good: it is open for as long as the process lives.
             None => InstanceClaim::Held(InstanceHold {
                 client: deadpool_postgres::Object::take(client),
-                limit: self.limits.connect,
+                store: self.clone(),
             }),
             // Back to the pool: whoever looks again needs no other one.
             Some(owner) => InstanceClaim::Taken(owner),
@@ -140,9 +140,7 @@ impl Store {
             fault_point!("environment:release_instance:after");
             Ok(())
         };
-        tokio::time::timeout(RELEASE_WITHIN, release)
-            .await
-            .unwrap_or_else(|_| Err(StoreError::unavailable(format!("no answer within {RELEASE_WITHIN:?}"))))
+        self.answered_within(RELEASE_WITHIN, release).await
     }
 }
 
@@ -167,8 +165,6 @@ impl InstanceHold {
             fault_point!("environment:renew_instance:after");
             Ok(renewed == 1)
         };
-        tokio::time::timeout(self.limit, renewal)
-            .await
-            .unwrap_or_else(|_| Err(StoreError::unavailable(format!("no answer within {:?}", self.limit))))
+        self.store.answered_within(self.store.limits.connect, renewal).await
     }
 }

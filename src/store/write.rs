@@ -281,10 +281,8 @@ impl Store {
             fault_point!("writer:copy:after");
             Ok(())
         };
-        match tokio::time::timeout(self.limits.copy, copy).await {
-            Ok(result) => result,
-            Err(_) => Err(StoreError::timeout("copying a batch took too long")),
-        }
+        let late = || Err(StoreError::timeout("copying a batch took too long"));
+        self.in_time(self.limits.copy, copy).await.unwrap_or_else(late)
     }
 }
 

@@ -135,7 +135,9 @@ async fn a_start_asks_the_database_few_questions_so_that_a_slow_one_does_not_hol
         service.ready().await;
         let (took, questions) = (began.elapsed(), proxy.sent() - before);
         println!("{what}: ready after {took:?}, {questions} messages to the database");
-        assert!(took < Duration::from_secs(15), "{what} took {took:?}, {questions} messages");
+        // The watch asks on while the start takes its time.
+        let most = 300 + 10 * took.as_secs();
+        assert!(questions < most, "{what} took {took:?}, {questions} messages");
         service.kill();
     }
 }

@@ -120,8 +120,15 @@ async fn connections_that_are_forgotten_on_the_way_are_made_anew() {
         service.fetched(&id, rows).await;
         proxy.forget();
     }
+    let forgotten_at = Timestamp::now();
     whole(&service, &simulator, &id).await;
     service.ready().await;
+    let renewed = format!("select count(*) from nyc311.instance where renewed_at > '{forgotten_at}'");
+    service
+        .wait_for("the name is renewed", async || {
+            (service.database.number(&renewed).await == 1).then_some(())
+        })
+        .await;
 }
 
 /// Has the database refuse the first writes of rows with a state, which `nextval` counts though they are
