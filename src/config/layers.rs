@@ -123,7 +123,7 @@ fn read_secret(
         Ok((secret, origin)) => {
             layers.insert(found.path, (Written::Text(secret), origin));
         }
-        Err(problem) => problems.push(problem),
+        Err(problem) => problems.push(*problem),
     }
 }
 

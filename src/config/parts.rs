@@ -38,7 +38,7 @@ pub fn read(variables: &[(String, String)], layers: &mut Layers, problems: &mut 
             Some(name) => match secret_of_file(path, variable, value) {
                 Ok((secret, _)) => (property(name), secret),
                 Err(problem) => {
-                    problems.push(problem);
+                    problems.push(*problem);
                     continue;
                 }
             },

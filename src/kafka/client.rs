@@ -22,7 +22,8 @@ pub fn base(settings: &KafkaSettings) -> ClientConfig {
         .set("socket.keepalive.enable", "true")
         // The topics are this program's own and are created with their partitions; a typo must not make one.
         .set("allow.auto.create.topics", "false")
-        .set_log_level(RDKafkaLogLevel::Warning);
+        // A broker that ends a connection, as one with TLS does to a client without, is told of at this level.
+        .set_log_level(RDKafkaLogLevel::Info);
     config
 }
 
@@ -54,6 +55,10 @@ impl<T> Logged<T> {
     pub fn of(client: &'static str, kept: T) -> Self {
         Self { client, kept, trouble: Trouble::default() }
     }
+
+    fn warn(&self, why: &str) {
+        tracing::warn!(why, "the {} has no secure connection", self.client);
+    }
 }
 
 /// The context of a client that only asks.
@@ -74,11 +79,14 @@ impl<T> std::ops::Deref for Logged<T> {
 impl<T: Send + Sync + 'static> ClientContext for Logged<T> {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         log(level, facility, message);
+        if let Some(why) = self.trouble.read(facility, message) {
+            self.warn(&why);
+        }
     }
 
     fn error(&self, error: ClientError, reason: &str) {
         match self.trouble.hear(&error, reason) {
-            Some(why) => tracing::warn!(why, "the {} has no secure connection", self.client),
+            Some(why) => self.warn(&why),
             // A broker that is away is not an error of ours; the stages say what they wait for.
             None => tracing::debug!(%error, reason, "{} error", self.client),
         }

@@ -18,6 +18,8 @@ use crate::tls::{TlsRefusal, TlsSettingNames, Trust, read_certificates, read_sys
 
 /// What a client may have reported between two looks; the rest is heard at the next one.
 const REPORTS: usize = 1_000;
+/// How long it is listened to for another report.
+const HEARING: Duration = Duration::from_millis(20);
 /// How long the broker is asked for its certificate.
 const PROBE: Duration = Duration::from_secs(2);
 
@@ -40,9 +42,10 @@ pub(super) fn cluster_id(
         let id = reader.client().fetch_cluster_id(patience);
         id.map(Arc::from).ok_or_else(|| KafkaError::unavailable("no answer with a cluster id"))
     });
-    // Nobody else takes up what this client reports.
+    // Nobody else takes up what this client reports. Without any patience it would stop behind the first line
+    // of its log.
     for _ in 0..REPORTS {
-        if reader.poll(Duration::ZERO).is_none() {
+        if reader.poll(HEARING).is_none() {
             break;
         }
     }

@@ -1,7 +1,7 @@
 //! What stands in the way of a secure connection to a broker, by what librdkafka says of it.
 //!
-//! A call that fails says only that no broker was reached. Why is in the errors that the client reports beside
-//! it, and there in words alone; what is none of these is a broker that is away.
+//! A call that fails says only that no broker was reached. Why is in the errors that the client reports
+//! beside it, and there in words alone; what is none of these is a broker that is away.
 
 use parking_lot::Mutex;
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
@@ -70,8 +70,8 @@ const MEANINGS: &[(&[&str], &str)] = &[
 /// Says what an error that librdkafka reports means, with its own words behind it; none where it is not about
 /// encryption or the sign-in.
 pub(super) fn meaning(reason: &str) -> Option<String> {
-    let fits = |words: &&[&str]| words.iter().any(|word| reason.contains(word));
-    let (_, meaning) = MEANINGS.iter().find(|(words, _)| fits(&words))?;
+    let fits = |words: &[&str]| words.iter().any(|word| reason.contains(word));
+    let (_, meaning) = MEANINGS.iter().find(|(words, _)| fits(words))?;
     // How long the connection lived is another each time.
     let said = reason.rfind(" (after ").map_or(reason, |at| &reason[..at]);
     Some(format!("{meaning} ({said})"))
@@ -93,12 +93,22 @@ pub(super) fn broker_of(reason: &str) -> Option<&str> {
 pub(super) struct Trouble(Mutex<Option<String>>);
 
 impl Trouble {
-    /// Takes a report; returns what it means where that is new.
+    /// Takes an error; returns what it means where that is new.
     pub(super) fn hear(&self, error: &ClientError, reason: &str) -> Option<String> {
         // It follows each of the others, and says less.
-        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
-            return None;
-        }
+        let says_less = error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown);
+        if says_less { None } else { self.take(reason) }
+    }
+
+    /// Takes a line of the log; returns what it means where that is new. A broker that just ends a connection
+    /// is no error to librdkafka.
+    pub(super) fn read(&self, facility: &str, line: &str) -> Option<String> {
+        // Before it stands the thread that says so.
+        let said = line.strip_prefix("[thrd:").and_then(|rest| rest.split_once("]: "));
+        if facility == "FAIL" { self.take(said.map_or(line, |(_, reason)| reason)) } else { None }
+    }
+
+    fn take(&self, reason: &str) -> Option<String> {
         let meaning = meaning(reason);
         let mut last = self.0.lock();
         let known = last.as_deref().and_then(self::meaning) == meaning;
@@ -129,17 +139,30 @@ mod tests {
     fn what_is_new_is_said_once_and_a_broker_that_is_away_is_no_matter_of_security() {
         let error = |code| ClientError::Global(code);
         let trouble = Trouble::default();
-        let said = trouble.hear(&error(RDKafkaErrorCode::Ssl), UNTRUSTED).unwrap();
+        let said = trouble.hear(&error(RDKafkaErrorCode::SSL), UNTRUSTED).unwrap();
         assert!(said.starts_with("the certificate of the broker is not trusted here: see"), "{said}");
         assert!(!said.contains("after 5ms"), "{said}");
         let later = UNTRUSTED.replace("5ms", "7ms");
-        assert_eq!(trouble.hear(&error(RDKafkaErrorCode::Ssl), &later), None);
+        assert_eq!(trouble.hear(&error(RDKafkaErrorCode::SSL), &later), None);
         assert_eq!(trouble.hear(&error(RDKafkaErrorCode::AllBrokersDown), "1/1 brokers are down"), None);
         assert_eq!(trouble.last(), Some(later));
         let refused =
             "sasl_ssl://a.example:9093/bootstrap: Connect to ipv4#127.0.0.1:1 failed: Connection refused";
         assert_eq!(trouble.hear(&error(RDKafkaErrorCode::BrokerTransportFailure), refused), None);
         assert_eq!(trouble.last(), None);
+    }
+
+    #[test]
+    fn a_line_of_the_log_says_what_an_error_says() {
+        let trouble = Trouble::default();
+        let line = format!("[thrd:sasl_ssl://a.example:9093/bootstrap]: {UNTRUSTED}");
+        assert!(trouble.read("FAIL", &line).is_some());
+        assert_eq!(trouble.hear(&ClientError::Global(RDKafkaErrorCode::SSL), UNTRUSTED), None);
+        assert_eq!(trouble.read("CONFWARN", "[thrd:app]: SSL handshake failed"), None);
+        let ended = "[thrd:a:1/bootstrap]: a:1/bootstrap: Disconnected: requesting ApiVersion: might be caused by \
+                     incorrect security.protocol configuration (connecting to a SSL listener?)";
+        let said = trouble.read("FAIL", ended).unwrap();
+        assert!(said.starts_with("the broker ends connections without TLS there"), "{said}");
     }
 
     #[test]

@@ -37,8 +37,8 @@ pub enum StoreError {
     /// The database cannot keep what this program writes, as its server or its settings are.
     #[error("{detail}")]
     UnfitDatabase { detail: String },
-    /// There is no connection of the kind that the address asks for: a certificate, a key or the server is not
-    /// as it says. The text says what to do.
+    /// There is no connection of the kind that the address asks for: a certificate, a key or the server is
+    /// not as it says. The text says what to do.
     #[error("no encrypted connection to the database: {detail}")]
     Tls { detail: String, source: Option<Cause> },
     /// A bound on time was reached.

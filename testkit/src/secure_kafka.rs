@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tempfile::TempDir;
 
 use crate::certificates::{Age, Authority, Pair};
@@ -58,8 +60,19 @@ fn keystore(folder: &Path, name: &str, pair: &Pair) -> PathBuf {
 }
 
 impl SecureKafka {
+    /// Returns the broker that the tests of a process share while any of them runs.
+    pub fn shared() -> Arc<Self> {
+        static BROKER: Mutex<Weak<SecureKafka>> = Mutex::new(Weak::new());
+        let mut shared = BROKER.lock();
+        shared.upgrade().unwrap_or_else(|| {
+            let broker = Arc::new(Self::start());
+            *shared = Arc::downgrade(&broker);
+            broker
+        })
+    }
+
     /// Starts a broker, whose jars `scripts/services start` has fetched, and waits until it answers.
-    pub fn start() -> Self {
+    fn start() -> Self {
         let folder = TempDir::new().unwrap();
         let authority = Authority::new("ours");
         let ports = LISTENERS.map(|_| free_port());
@@ -122,6 +135,8 @@ fn java() -> Command {
     let jars = jars.filter(is_kafka).max().expect("no Kafka in .services: run `make services`");
     let program = std::env::var("JAVA_HOME").map_or("java".to_owned(), |home| format!("{home}/bin/java"));
     let mut command = Command::new(program);
+    let log = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/kafka/log4j2.properties");
+    command.arg(format!("-Dlog4j2.configurationFile={log}"));
     command.args(["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-cp"]);
     command.arg(format!("{}/*", jars.display()));
     command

@@ -11,7 +11,10 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 /// Reads a topic from its beginning to its end, what is committed of it, on the thread that calls it.
 pub fn each_record(kafka: &KafkaSettings, topic: &str, mut act: impl FnMut(BorrowedMessage<'_>)) {
     const SILENCE: Duration = Duration::from_secs(30);
-    let consumer: BaseConsumer = ClientConfig::new()
+    let mut config = ClientConfig::new();
+    // A broker may let nobody in without a certificate or a sign-in.
+    config.extend(kafka.properties.clone());
+    let consumer: BaseConsumer = config
         .set("bootstrap.servers", &kafka.bootstrap_servers)
         .set("group.id", "whole-topic")
         .set("enable.auto.commit", "false")

@@ -1,4 +1,5 @@
-//! Encrypted connections to PostgreSQL, towards a real server that shows right, wrong and expired certificates.
+//! Encrypted connections to PostgreSQL, towards a real server that shows right, wrong and expired
+//! certificates.
 
 use nyc311::store::{Store, StoreError};
 use nyc311_testkit::{Age, Authority, SecurePostgres, eventually};

@@ -8,7 +8,7 @@ use crate::{PROGRAM, properties};
 
 #[tokio::test]
 async fn each_way_to_sign_in_leads_to_the_broker() {
-    let broker = SecureKafka::start();
+    let broker = SecureKafka::shared();
     let root = broker.authority.root();
     let root = ("ssl.ca.location", root.to_str().unwrap());
     let own = broker.authority.issue("client", "client", &[], Age::Valid);
@@ -40,7 +40,7 @@ async fn each_way_to_sign_in_leads_to_the_broker() {
 
 #[tokio::test]
 async fn the_pipeline_runs_over_tls_with_a_password_from_a_file_once_it_is_the_right_one() {
-    let broker = SecureKafka::start();
+    let broker = SecureKafka::shared();
     let simulator = city(500);
     let root = broker.authority.root();
     let secret = tempfile::NamedTempFile::new().unwrap();

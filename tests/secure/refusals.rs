@@ -15,7 +15,7 @@ fn asking(address: &str, pairs: &[(&str, &str)]) -> Binary {
 
 #[tokio::test]
 async fn what_is_wrong_with_a_secure_connection_is_named_with_its_remedy() {
-    let broker = SecureKafka::start();
+    let broker = SecureKafka::shared();
     let theirs = Authority::new("theirs");
     let (root, stranger) = (broker.authority.root(), theirs.root());
     let root = ("ssl.ca.location", root.to_str().unwrap());
