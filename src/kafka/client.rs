@@ -22,7 +22,7 @@ pub fn base(settings: &KafkaSettings) -> ClientConfig {
         .set("socket.keepalive.enable", "true")
         // The topics are this program's own and are created with their partitions; a typo must not make one.
         .set("allow.auto.create.topics", "false")
-        // A broker that ends a connection, as one with TLS does to a client without, is told of at this level.
+        // A broker that ends a connection, as one with TLS does to a client without, is told of at this one.
         .set_log_level(RDKafkaLogLevel::Info);
     config
 }
