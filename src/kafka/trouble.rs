@@ -64,6 +64,12 @@ const MEANINGS: &[(&[&str], &str)] = &[
         "the broker may ask for a sign-in: write SASL_SSL or SASL_PLAINTEXT in security.protocol of kafka.properties, and \
          sasl.mechanism, sasl.username and sasl.password",
     ),
+    (
+        &["in state APIVERSION_QUERY"],
+        "the broker ends connections before it has answered: it may demand TLS (write SSL or SASL_SSL in \
+         security.protocol of kafka.properties, or the port of its listener without TLS in kafka.bootstrap_servers), or \
+         be about to stop",
+    ),
     (&["SSL handshake failed"], "the handshake of TLS failed: look into the log of the broker"),
 ];
 

@@ -63,7 +63,7 @@ async fn what_is_wrong_with_a_secure_connection_is_named_with_its_remedy() {
             "in ssl.certificate.location and ssl.key.location of kafka.properties",
         ),
         (Listener::Plain, vec![ssl, root], "the broker does not speak TLS there: write PLAINTEXT"),
-        (Listener::Elsewhere, vec![], "the broker ends connections without TLS there: write SSL"),
+        (Listener::Elsewhere, vec![], "it may demand TLS (write SSL or SASL_SSL in security.protocol"),
     ] {
         let finding = asking(&broker.address(listener), &pairs).finding("kafka").await;
         let (text, ok) = (finding.to_string(), finding["ok"].as_bool().unwrap());
