@@ -306,9 +306,9 @@ impl Admin {
         .await
     }
 
-    /// Returns how many partitions of these topics the members of a group have been given, all together.
-    pub async fn given_out(&self, group: &str, topics: &[Arc<str>]) -> Result<GivenOut, KafkaError> {
-        let (group, topics) = (group.to_owned(), topics.to_vec());
+    /// Returns how many partitions of a topic the members of a group have been given, all together.
+    pub async fn given_out(&self, group: &str, topic: &str) -> Result<GivenOut, KafkaError> {
+        let (group, topic) = (group.to_owned(), topic.to_owned());
         self.blocking(move |admin| {
             let client = admin.clients.client.inner();
             let list = admin.ask(|within| Ok(client.fetch_group_list(Some(&group), within)?))?;
@@ -317,7 +317,7 @@ impl Admin {
             };
             let members = found.members().iter();
             let partitions =
-                members.map(|member| assigned(member.assignment().unwrap_or_default(), &topics)).sum();
+                members.map(|member| assigned(member.assignment().unwrap_or_default(), &topic)).sum();
             Ok(GivenOut { partitions, is_at_rest: found.state() == "Stable" })
         })
         .await
@@ -381,9 +381,9 @@ impl Admin {
     }
 }
 
-/// Counts the partitions of `topics` in what Kafka's consumer protocol says of a member: a version, then for
+/// Counts the partitions of `topic` in what Kafka's consumer protocol says of a member: a version, then for
 /// each topic its name and its partitions. What is not of that form assigns nothing.
-fn assigned(assignment: &[u8], topics: &[Arc<str>]) -> usize {
+fn assigned(assignment: &[u8], topic: &str) -> usize {
     fn take<'a>(rest: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
         let (taken, left) = rest.split_at_checked(length)?;
         *rest = left;
@@ -402,7 +402,7 @@ fn assigned(assignment: &[u8], topics: &[Arc<str>]) -> usize {
             let name = take(&mut rest, length)?;
             let partitions = number(&mut rest, 4)?;
             take(&mut rest, partitions.checked_mul(4)?)?;
-            if topics.iter().any(|topic| topic.as_bytes() == name) {
+            if topic.as_bytes() == name {
                 found += partitions;
             }
         }
@@ -417,7 +417,6 @@ mod tests {
 
     #[test]
     fn an_assignment_is_counted_by_topic_and_a_broken_one_counts_nothing() {
-        let topics = [Arc::from("raw"), Arc::from("other")];
         let mut bytes = vec![0, 1, 0, 0, 0, 2];
         for (name, partitions) in [("raw", 3_u32), ("foreign", 2)] {
             bytes.extend_from_slice(&(name.len() as u16).to_be_bytes());
@@ -425,9 +424,9 @@ mod tests {
             bytes.extend_from_slice(&partitions.to_be_bytes());
             (0..partitions).for_each(|partition: u32| bytes.extend_from_slice(&partition.to_be_bytes()));
         }
-        assert_eq!(assigned(&bytes, &topics), 3);
-        assert_eq!(assigned(&bytes[..bytes.len() - 1], &topics), 0);
-        assert_eq!(assigned(&[], &topics), 0);
-        assert_eq!(assigned(&[0, 1, 0xff, 0xff, 0xff, 0xff], &topics), 0);
+        assert_eq!(assigned(&bytes, "raw"), 3);
+        assert_eq!(assigned(&bytes[..bytes.len() - 1], "raw"), 0);
+        assert_eq!(assigned(&[], "raw"), 0);
+        assert_eq!(assigned(&[0, 1, 0xff, 0xff, 0xff, 0xff], "raw"), 0);
     }
 }

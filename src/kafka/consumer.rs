@@ -98,7 +98,8 @@ pub struct ConsumerThread {
 }
 
 impl ConsumerThread {
-    /// Starts the thread for `topics`; events arrive at the receiver until the thread ends.
+    /// Starts the thread; events arrive at the receiver until it ends. The group gives out the partitions of
+    /// the first of `topics`; those of the others go with them, number by number.
     pub fn start(
         slot: &Arc<ThreadSlot>,
         settings: &Settings,
@@ -117,7 +118,7 @@ impl ConsumerThread {
             format!("consumer-{group}"),
             leaves_within,
             move |Holding { beat, superseded }| match config.create_with_context::<_, BaseConsumer<_>>(
-                Logged::of("kafka consumer", Assignment::default()),
+                Logged::of("kafka consumer", Assignment::with(topics.get(1..).unwrap_or_default())),
             ) {
                 Ok(mut consumer) => Reader {
                     beat,
@@ -284,7 +285,7 @@ impl Reader {
 
     fn subscribe(&self) -> Result<(), KafkaError> {
         fault_point!("consumer:subscribe:before");
-        self.consumer.subscribe(&self.topics.iter().map(AsRef::as_ref).collect::<Vec<_>>())?;
+        self.consumer.subscribe(&self.topics.first().map(AsRef::as_ref).into_iter().collect::<Vec<_>>())?;
         fault_point!("consumer:subscribe:after");
         Ok(())
     }

@@ -24,10 +24,27 @@ pub(super) enum Rebalance {
 /// Takes rebalances without reading anything: `consumer` explains the two steps.
 #[derive(Default)]
 pub(super) struct Assignment {
+    /// The topics whose partitions go with those of the same number that the group gives out.
+    pub(super) beside: Vec<Arc<str>>,
     /// The partitions that are read.
     pub(super) opened: Mutex<HashSet<Partition>>,
     /// What the consumer's thread has not taken up yet.
     pub(super) events: Mutex<Vec<Rebalance>>,
+}
+
+impl Assignment {
+    pub(super) fn with(beside: &[Arc<str>]) -> Self {
+        Self { beside: beside.to_vec(), ..Self::default() }
+    }
+
+    /// Returns the partitions that a rebalance is about, and those that go with them.
+    fn named(&self, list: &TopicPartitionList) -> Vec<Partition> {
+        let elements = list.elements();
+        let given = elements.iter().map(|element| (Arc::from(element.topic()), element.partition()));
+        let numbers = elements.iter().map(rdkafka::topic_partition_list::TopicPartitionListElem::partition);
+        let with = numbers.flat_map(|number| self.beside.iter().map(move |topic| (topic.clone(), number)));
+        given.chain(with).collect()
+    }
 }
 
 fn list_of(partitions: &[Partition]) -> TopicPartitionList {
@@ -48,8 +65,7 @@ pub(super) fn leave(
 
 impl ConsumerContext for Logged<Assignment> {
     fn rebalance(&self, consumer: &BaseConsumer<Self>, kind: RDKafkaRespErr, list: &mut TopicPartitionList) {
-        let named: Vec<Partition> =
-            list.elements().iter().map(|element| (Arc::from(element.topic()), element.partition())).collect();
+        let named = self.named(list);
         let outcome = if kind == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
             self.events.lock().push(Rebalance::Assigned(named));
             consumer.incremental_assign(&TopicPartitionList::new())

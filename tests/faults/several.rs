@@ -2,7 +2,6 @@
 //! off or made to stand still. Whatever happens to one, the others take over and the tables are
 //! those of a run that nothing disturbed.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nyc311::kafka::Admin;
@@ -20,17 +19,29 @@ use crate::PROGRAM;
 /// How long a silence is that outlasts the session of a member (6 s), and every lease.
 const LONG_SILENCE: Duration = Duration::from_secs(12);
 
+/// Tells whether a process has opened a partition of the enriched records, and that of the dead letters with
+/// the same number.
+fn has_a_pair(process: &Process) -> Option<()> {
+    let log = process.log();
+    let opened = |topic: &str, number: usize| {
+        log.contains(&format!(".{topic}\" partition={number} ")) && log.contains("stage=\"enriched_consumer\"")
+    };
+    let mut numbers = 0..Borough::ALL.len();
+    numbers.any(|number| opened("enriched", number) && opened("dead_letter", number)).then_some(())
+}
+
 /// Waits until each group has so many members, and every partition belongs to one of them.
 async fn assert_taken_over(service: &Service, members: usize) {
     let kafka = &service.settings.kafka;
     let admin = Admin::new(kafka).unwrap();
-    let raw = [kafka.raw_topic.as_str()].map(Arc::from);
-    let derived = [kafka.enriched_topic.as_str(), kafka.dead_letter_topic.as_str()].map(Arc::from);
-    for (group, topics) in [(enricher_group(kafka), &raw[..]), (writer_group(kafka), &derived[..])] {
+    // The partitions of dead letters go with those of enriched records.
+    for (group, topic) in
+        [(enricher_group(kafka), &kafka.raw_topic), (writer_group(kafka), &kafka.enriched_topic)]
+    {
         service
             .wait_for("the others have all partitions", async || {
-                let given_out = admin.given_out(&group, topics).await.ok()?;
-                let all = GivenOut { partitions: topics.len() * Borough::ALL.len(), is_at_rest: true };
+                let given_out = admin.given_out(&group, topic).await.ok()?;
+                let all = GivenOut { partitions: Borough::ALL.len(), is_at_rest: true };
                 (given_out == all && admin.group_members(&group).await.ok()? == members).then_some(())
             })
             .await;
@@ -42,6 +53,9 @@ async fn partitions_and_poll_of_a_process_that_is_killed_are_taken_over() {
     let simulator = slow_city(24_000, Duration::from_millis(500));
     let mut service = prepared(PROGRAM, &simulator).await;
     let [first, second, third] = three(&mut service, &[]).await;
+    for process in [&first, &second, &third] {
+        process.wait_for("it has a share of both derived topics", async || has_a_pair(process)).await;
+    }
     let id = service.submit(json!({})).await;
     flows(&service, 1_000).await;
     // Whoever runs the poll is one of them: each is killed in turn, and stays away for longer than its

@@ -65,12 +65,12 @@ impl<D: Destination> PartitionReader<D> {
     /// answer with a rebalance: one without partitions first, and where each has some, whoever comes to it.
     fn look_for_place(&mut self, context: &mut Context<Self>) {
         let settings = &self.environment.settings;
-        let topics = D::topics(settings);
-        let Some(topic) = topics.first().cloned() else { return };
-        let expected =
-            topics.len() * usize::try_from(self.environment.partition_map.partitions()).unwrap_or(0);
+        // The partitions of the others go with those of the first.
+        let Some(topic) = D::topics(settings).into_iter().next() else { return };
+        let expected = usize::try_from(self.environment.partition_map.partitions()).unwrap_or(0);
         let (admin, group) = (self.environment.admin.clone(), D::group(settings));
-        let given_out = async move { admin.given_out(&group, &topics).await };
+        let asked = topic.clone();
+        let given_out = async move { admin.given_out(&group, &asked).await };
         context.spawn(given_out.into_actor(self).map(move |given_out, actor, _| {
             // Without an answer there is nothing to conclude; the next look follows soon.
             let Ok(given_out) = given_out else { return };
