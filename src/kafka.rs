@@ -39,3 +39,11 @@ pub use self::record::{
 };
 pub use self::topic_ids::{DescribedTopic, TopicId};
 pub use self::topics::{RECORD_OVERHEAD_BYTES, max_row_bytes};
+use crate::config::Settings;
+
+/// Makes a client of each kind and lets it go, without a connection: properties that cannot work together
+/// show only then, and are a wrong setting, not a failure of the stage that meets them.
+pub fn try_clients(settings: &Settings) -> Result<(), KafkaError> {
+    raw_producer::RawProducer::new(&settings.kafka)?;
+    group_member::try_config(settings, &groups::enricher_group(&settings.kafka))
+}

@@ -48,11 +48,10 @@ impl Destination for ToAggregator {
         writer_group(&settings.kafka)
     }
 
-    fn topics(settings: &Settings) -> Vec<Arc<str>> {
-        vec![
-            Arc::from(settings.kafka.enriched_topic.as_str()),
-            Arc::from(settings.kafka.dead_letter_topic.as_str()),
-        ]
+    fn topics(settings: &Settings) -> (Arc<str>, Vec<Arc<str>>) {
+        let [enriched, dead_letter] = [&settings.kafka.enriched_topic, &settings.kafka.dead_letter_topic]
+            .map(|topic| Arc::from(&**topic));
+        (enriched, vec![dead_letter])
     }
 
     fn in_flight_limit(settings: &Settings) -> InFlightLimit {

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::cluster::Cluster;
 use crate::config::{Settings, hostname};
-use crate::kafka::{Admin, PartitionMap};
+use crate::kafka::{Admin, PartitionMap, try_clients};
 use crate::messages::BatchError;
 use crate::store::{InstanceRun, Store};
 use crate::supervision::{LOOKS, Life, Named, StageError, Wait, Works, end_hung};
@@ -52,7 +52,9 @@ impl Environment {
     /// Prepares the clients; nothing is connected yet.
     pub fn new(settings: Arc<Settings>) -> Result<Arc<Self>, StageError> {
         let store = Store::new(&settings.database).map_err(|error| StageError::new("database.url", error))?;
-        let admin = Admin::new(&settings.kafka).map_err(|error| StageError::new("kafka settings", error))?;
+        let unfit = |error| StageError::new("kafka settings", error);
+        let admin = Admin::new(&settings.kafka).map_err(unfit)?;
+        try_clients(&settings).map_err(unfit)?;
         let away = || Some("not reached yet".to_owned());
         let instance = Some("not taken yet".to_owned());
         let condition =

@@ -56,8 +56,8 @@ pub trait Destination: Unpin + 'static {
 
     /// Returns the consumer group.
     fn group(settings: &Settings) -> String;
-    /// Returns the topics to read.
-    fn topics(settings: &Settings) -> Vec<Arc<str>>;
+    /// Returns the topic whose partitions the group gives out, and those whose partitions go with them.
+    fn topics(settings: &Settings) -> (Arc<str>, Vec<Arc<str>>);
     /// Returns how much may be in flight.
     fn in_flight_limit(settings: &Settings) -> InFlightLimit;
 

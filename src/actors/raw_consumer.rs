@@ -178,8 +178,8 @@ impl Destination for ToEnrichers {
         enricher_group(&settings.kafka)
     }
 
-    fn topics(settings: &Settings) -> Vec<Arc<str>> {
-        vec![Arc::from(settings.kafka.raw_topic.as_str())]
+    fn topics(settings: &Settings) -> (Arc<str>, Vec<Arc<str>>) {
+        (Arc::from(settings.kafka.raw_topic.as_str()), Vec::new())
     }
 
     fn in_flight_limit(settings: &Settings) -> InFlightLimit {

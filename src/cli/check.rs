@@ -11,7 +11,7 @@ use super::exit::{self, CommandError};
 use super::output::{self, Format, OutputArgs};
 use crate::config::{KafkaSettings, Settings, SourceSettings};
 use crate::error_policy::Directive;
-use crate::kafka::{Admin, KafkaError, MEND_ADDRESS, topics};
+use crate::kafka::{Admin, KafkaError, MEND_ADDRESS, topics, try_clients};
 use crate::socrata::{PageRequest, SocrataClient, SocrataError, WindowOn};
 use crate::store::{Store, StoreError};
 
@@ -47,7 +47,7 @@ impl Finding {
 /// Ends with 0 when all parts are well and 1 when a fault was found.
 pub async fn run(args: &CheckArgs, settings: &Settings) -> Result<i32, CommandError> {
     let (source, kafka, database) =
-        tokio::join!(check_source(&settings.source), check_kafka(&settings.kafka), check_database(settings));
+        tokio::join!(check_source(&settings.source), check_kafka(settings), check_database(settings));
     let findings = [source, kafka, database];
     let ok = findings.iter().all(|finding| finding.ok);
     match args.form.output {
@@ -92,11 +92,14 @@ async fn check_source(settings: &SourceSettings) -> Finding {
     Finding::fault(NAME, format!("{error} ({})", settings.url), remedy)
 }
 
-async fn check_kafka(settings: &KafkaSettings) -> Finding {
+async fn check_kafka(settings: &Settings) -> Finding {
     const NAME: &str = "kafka";
-    let settings =
-        KafkaSettings { request_timeout: settings.request_timeout.min(WITHIN), ..settings.clone() };
-    let admin = match Admin::new(&settings) {
+    let tried = try_clients(settings);
+    let settings = KafkaSettings {
+        request_timeout: settings.kafka.request_timeout.min(WITHIN),
+        ..settings.kafka.clone()
+    };
+    let admin = match tried.and_then(|()| Admin::new(&settings)) {
         Ok(admin) => admin,
         Err(failure) => return Finding::fault(NAME, failure.to_string(), "mend kafka.properties"),
     };

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use super::error::SettingProblem;
 use super::kafka::DECLARED;
 use super::origin::SettingOrigin;
-use super::properties::json_properties;
+use super::properties::{is_secret, json_properties};
 use super::secret_file::secret_of_file;
 use super::written::{Layers, Written};
 
@@ -27,6 +27,13 @@ fn property(name: &str) -> String {
     name.replace('_', ".").to_lowercase()
 }
 
+/// Returns the property of a variable that names a file.
+fn file_of(name: &str) -> Option<String> {
+    let at = name.len().checked_sub(FILE.len())?;
+    let (name, suffix) = name.split_at_checked(at)?;
+    suffix.eq_ignore_ascii_case(FILE).then(|| property(name))
+}
+
 /// Adds what the variables state to the layers.
 pub fn read(variables: &[(String, String)], layers: &mut Layers, problems: &mut Vec<SettingProblem>) {
     let path = DECLARED.properties.path();
@@ -34,9 +41,19 @@ pub fn read(variables: &[(String, String)], layers: &mut Layers, problems: &mut 
     // An empty variable is what compose files pass for "not set".
     for (variable, value) in variables.iter().filter(|(_, value)| !value.is_empty()) {
         let name = variable.strip_prefix(PREFIX).unwrap_or_default();
-        let (name, value) = match name.strip_suffix(FILE) {
+        let (name, value) = match file_of(name) {
+            Some(name) if !is_secret(&name) => {
+                problems.push(SettingProblem {
+                    path: path.to_owned(),
+                    value: None,
+                    origin: SettingOrigin::Environment(variable.clone()),
+                    detail: format!("takes {name:?} from a file, and that is no name of a secret"),
+                    remedy: "state the value in the variable without _FILE".to_owned(),
+                });
+                continue;
+            }
             Some(name) => match secret_of_file(path, variable, value) {
-                Ok((secret, _)) => (property(name), secret),
+                Ok((secret, _)) => (name, secret),
                 Err(problem) => {
                     problems.push(*problem);
                     continue;

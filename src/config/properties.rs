@@ -90,10 +90,6 @@ pub const REFUSED: &[(&str, &str)] = &[
     ("group.id", "it is made of kafka.group_prefix"),
     ("group.instance.id", "it is instance.id"),
     ("auto.offset.reset", "a position outside the log is an event with a decision, never a silent jump"),
-    (
-        "topic.auto.offset.reset",
-        "a position outside the log is an event with a decision, never a silent jump",
-    ),
     ("enable.auto.commit", "offsets are committed with the rows that they cover"),
     ("auto.commit.enable", "offsets are committed with the rows that they cover"),
     ("auto.commit.interval.ms", "offsets are committed with the rows that they cover"),
@@ -105,8 +101,9 @@ pub const REFUSED: &[(&str, &str)] = &[
     ("metadata.broker.list", "it is kafka.bootstrap_servers"),
 ];
 
-/// Says why a property is refused, if it is.
+/// Says why a property is refused, if it is. Those of topics count with and without librdkafka's prefix.
 pub fn refusal(name: &str) -> Option<&'static str> {
+    let name = name.strip_prefix("topic.").unwrap_or(name);
     REFUSED.iter().find(|(refused, _)| *refused == name).map(|(_, reason)| *reason)
 }
 

@@ -16,8 +16,7 @@
 //! Each partition has a queue of its own. In one for all, the partitions that are asked for first fill it
 //! whenever there is room, and under a load that lasts the others get nothing: a broker answers with the
 //! first partitions of a request until the answer is full. With its own, a partition whose queue is full is
-//! not asked for, and the room goes to those that lack records. Queues and in-flight room are given out in
-//! turn.
+//! not asked for, and the room goes to those that lack records. Queues and room are given out in turn.
 
 mod in_flight;
 mod opened;
@@ -99,12 +98,12 @@ pub struct ConsumerThread {
 
 impl ConsumerThread {
     /// Starts the thread; events arrive at the receiver until it ends. The group gives out the partitions of
-    /// the first of `topics`; those of the others go with them, number by number.
+    /// the first topic; those of the others go with them, number by number.
     pub fn start(
         slot: &Arc<ThreadSlot>,
         settings: &Settings,
         group: &str,
-        topics: Vec<Arc<str>>,
+        (topic, beside): (Arc<str>, Vec<Arc<str>>),
         limit: InFlightLimit,
     ) -> Result<(Self, tokio::sync::mpsc::UnboundedReceiver<Event>), std::io::Error> {
         let (commands, orders) = mpsc::channel();
@@ -118,7 +117,7 @@ impl ConsumerThread {
             format!("consumer-{group}"),
             leaves_within,
             move |Holding { beat, superseded }| match config.create_with_context::<_, BaseConsumer<_>>(
-                Logged::of("kafka consumer", Assignment::with(topics.get(1..).unwrap_or_default())),
+                Logged::of("kafka consumer", Assignment { beside, ..Assignment::default() }),
             ) {
                 Ok(mut consumer) => Reader {
                     beat,
@@ -126,7 +125,7 @@ impl ConsumerThread {
                         consumer.set_nonempty_callback(wakes(&waker));
                         Arc::new(consumer)
                     },
-                    topics,
+                    topic,
                     limit,
                     orders,
                     waker,
@@ -175,7 +174,7 @@ struct Reader {
     /// that.
     beat: Arc<Beat>,
     consumer: Arc<BaseConsumer<Logged<Assignment>>>,
-    topics: Vec<Arc<str>>,
+    topic: Arc<str>,
     limit: InFlightLimit,
     orders: mpsc::Receiver<Command>,
     waker: mpsc::Sender<()>,
@@ -285,7 +284,7 @@ impl Reader {
 
     fn subscribe(&self) -> Result<(), KafkaError> {
         fault_point!("consumer:subscribe:before");
-        self.consumer.subscribe(&self.topics.first().map(AsRef::as_ref).into_iter().collect::<Vec<_>>())?;
+        self.consumer.subscribe(&[&self.topic])?;
         fault_point!("consumer:subscribe:after");
         Ok(())
     }

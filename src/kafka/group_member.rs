@@ -12,6 +12,7 @@ use rdkafka::{ClientConfig, TopicPartitionList};
 
 use super::assumption::BrokenAssumption;
 use super::client::{Logged, base, overridden};
+use super::error::KafkaError;
 use super::record::Partition;
 use crate::config::Settings;
 
@@ -33,10 +34,6 @@ pub(super) struct Assignment {
 }
 
 impl Assignment {
-    pub(super) fn with(beside: &[Arc<str>]) -> Self {
-        Self { beside: beside.to_vec(), ..Self::default() }
-    }
-
     /// Returns the partitions that a rebalance is about, and those that go with them.
     fn named(&self, list: &TopicPartitionList) -> Vec<Partition> {
         let elements = list.elements();
@@ -102,6 +99,12 @@ const LEAVE_MARGIN: Duration = Duration::from_secs(10);
 pub(super) fn leaves_within(config: &ClientConfig) -> Duration {
     let stated = config.get("socket.timeout.ms").and_then(|stated| stated.parse().ok());
     stated.map_or(REQUEST_TIMEOUT, Duration::from_millis) + LEAVE_MARGIN
+}
+
+/// Makes a member that joins no group.
+pub(super) fn try_config(settings: &Settings, group: &str) -> Result<(), KafkaError> {
+    config(settings, group).create::<BaseConsumer>()?;
+    Ok(())
 }
 
 /// Returns the settings of a group member.

@@ -31,9 +31,15 @@ pub struct OwnCertificate {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TlsFileError> {
-    std::fs::read(path).map_err(|error| {
+    let unreadable = |error: std::io::Error| {
         TlsFileError::new(path, format!("cannot be read: {error}"), "name a file that this user may read")
-    })
+    };
+    // A pipe would hold up whoever reads it, and has nothing for the next connection.
+    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
+        let detail = "cannot be read: it is no regular file".to_owned();
+        return Err(TlsFileError::new(path, detail, "name a file that this user may read"));
+    }
+    std::fs::read(path).map_err(unreadable)
 }
 
 /// Reads the certificates of a file, one at least.

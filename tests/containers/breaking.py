@@ -44,7 +44,7 @@ def a_slow_source():
     try:
         yield
     finally:
-        http("SIMULATOR", "/simulator/faults", method="DELETE")
+        wait_for("the simulator", lambda: http("SIMULATOR", "/simulator/faults", method="DELETE"))
 
 
 def disturb(body, disturbance):

@@ -136,6 +136,8 @@ def api(path, body=None):
 
 
 def simulator(path, body=None):
+    # It may have been started again a moment ago.
+    wait_for("the simulator", lambda: http("SIMULATOR", "/healthz")[0] == 200)
     status, text = http("SIMULATOR", path, body)
     assert status == 200, f"{path}: {status} {text}"
     return json.loads(text)

@@ -77,7 +77,7 @@ async fn rewind_of_the_raw_topic_waits_for_a_process_that_was_stopped_a_moment_a
         linger: Duration::from_millis(1),
     };
     let slot = own_slot();
-    let topic = vec![std::sync::Arc::from(kafka.raw_topic.as_str())];
+    let topic = (std::sync::Arc::from(kafka.raw_topic.as_str()), Vec::new());
     let (thread, mut events) = ConsumerThread::start(&slot, &topics.settings, &group, topic, limit).unwrap();
     while !matches!(events.recv().await.unwrap(), Event::Assigned(..)) {}
     drop(thread);

@@ -24,7 +24,8 @@ const LONG_SILENCE: Duration = Duration::from_secs(12);
 fn has_a_pair(process: &Process) -> Option<()> {
     let log = process.log();
     let opened = |topic: &str, number: usize| {
-        log.contains(&format!(".{topic}\" partition={number} ")) && log.contains("stage=\"enriched_consumer\"")
+        log.contains(&format!(".{topic}\" partition={number} "))
+            && log.contains("stage=\"enriched_consumer\"")
     };
     let mut numbers = 0..Borough::ALL.len();
     numbers.any(|number| opened("enriched", number) && opened("dead_letter", number)).then_some(())

@@ -107,6 +107,25 @@ async fn properties_that_librdkafka_refuses_are_named_without_their_values() {
 }
 
 #[actix_rt::test]
+async fn properties_that_cannot_work_together_end_the_start_with_78() {
+    for (properties, named) in
+        [(r#"{"retries":"0"}"#, "retries"), (r#"{"group.protocol":"consumer"}"#, "group.protocol")]
+    {
+        let binary = PROGRAM
+            .bare()
+            .with("NYC311_KAFKA__PROPERTIES", properties)
+            .with("NYC311_HTTP__LISTEN", "127.0.0.1:0")
+            .with("NYC311_SOURCE__URL", "http://127.0.0.1:1/resource/x.json")
+            .with("NYC311_DATABASE__URL", "postgresql://x@127.0.0.1:1/x");
+        for (command, code) in [("run", 78), ("check", 1)] {
+            let ended = binary.run(&[command]).await;
+            assert_eq!(ended.code, code, "{command}: {ended:?}");
+            assert!(format!("{}{}", ended.stdout, ended.stderr).contains(named), "{command}: {ended:?}");
+        }
+    }
+}
+
+#[actix_rt::test]
 async fn a_result_that_cannot_be_written_ends_with_1_and_one_that_nobody_reads_with_0() {
     let binary = PROGRAM.bare();
     let written_to = async |stdout: Stdio| {

@@ -54,7 +54,7 @@ pub(crate) fn start(
     topic: &str,
     group: &str,
 ) -> (ConsumerThread, UnboundedReceiver<Event>) {
-    ConsumerThread::start(slot, &topics.settings, group, vec![Arc::from(topic)], LIMIT).unwrap()
+    ConsumerThread::start(slot, &topics.settings, group, (Arc::from(topic), Vec::new()), LIMIT).unwrap()
 }
 
 /// Waits until the reader has taken what Kafka had for it when this was called: the records of another
@@ -390,7 +390,8 @@ async fn a_reader_that_is_told_to_stop_moves_no_position_past_records_it_did_not
     let limit = InFlightLimit { batches_per_partition: 1, ..LIMIT };
     let slot = own_slot();
     let (thread, mut events) =
-        ConsumerThread::start(&slot, &topics.settings, &group, vec![Arc::from(raw.as_str())], limit).unwrap();
+        ConsumerThread::start(&slot, &topics.settings, &group, (Arc::from(raw.as_str()), Vec::new()), limit)
+            .unwrap();
     assigned(&mut events).await;
     let partition: (Arc<str>, i32) = (Arc::from(raw.as_str()), 4);
     thread.send(Command::Open { partition: partition.clone(), assignment: 1, next_offset: 0, opening: 1 });

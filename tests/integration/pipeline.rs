@@ -30,7 +30,7 @@ async fn read(service: &Service, topic: &str) -> Vec<(i32, Record)> {
     let group = format!("{}-reader-{}", settings.kafka.group_prefix, uuid::Uuid::new_v4().simple());
     let slot = own_slot();
     let (thread, mut events) =
-        ConsumerThread::start(&slot, &settings, &group, vec![Arc::from(topic)], limit).unwrap();
+        ConsumerThread::start(&slot, &settings, &group, (Arc::from(topic), Vec::new()), limit).unwrap();
     let mut records = Vec::new();
     let mut positions: HashMap<i32, i64> = HashMap::new();
     while (0..5)

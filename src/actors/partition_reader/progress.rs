@@ -66,7 +66,7 @@ impl<D: Destination> PartitionReader<D> {
     fn look_for_place(&mut self, context: &mut Context<Self>) {
         let settings = &self.environment.settings;
         // The partitions of the others go with those of the first.
-        let Some(topic) = D::topics(settings).into_iter().next() else { return };
+        let (topic, _) = D::topics(settings);
         let expected = usize::try_from(self.environment.partition_map.partitions()).unwrap_or(0);
         let (admin, group) = (self.environment.admin.clone(), D::group(settings));
         let asked = topic.clone();

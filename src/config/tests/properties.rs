@@ -145,6 +145,15 @@ fn a_property_of_its_own_that_is_wrong_is_named_without_its_value() {
             && text.contains("cannot be read"),
         "{text}"
     );
+    // Shown to everybody, since nothing says that it is a secret; and what is in the file may be one.
+    for name in ["X_FILE", "PASSWD_FILE", "_FILE", "X_file"] {
+        let variable = format!("NYC311_KAFKA__PROPERTIES__{name}");
+        let text = message(&environment(&[(&variable, path.to_str().unwrap())]));
+        assert!(text.contains("from a file, and that is no name of a secret"), "{text}");
+        assert!(!text.contains("hunter2"), "{text}");
+    }
+    let text = message(&environment(&[("NYC311_KAFKA__PROPERTIES__TOPIC_ACKS", "0")]));
+    assert!(text.contains("sets topic.acks, which is fixed"), "{text}");
     let text = message(&environment(&[("NYC311_KAFKA__PROPERTIES__GROUP_ID", "hunter2")]));
     assert!(text.contains("sets group.id, which is fixed") && !text.contains("hunter2"), "{text}");
     let text = message(&environment(&[("NYC311_KAFKA__PROPERTIES", "hunter2"), (password, "hunter3")]));
