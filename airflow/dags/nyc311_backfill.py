@@ -2,13 +2,13 @@
 
 Reads the history, or a part of it, in windows, while the hourly polls go on: they overtake.
 
-* **By hand**: trigger it with `since` and `until`. The windows are dealt out to `parallel` lanes, each of which has
-  one poll at a time at the service.
-* **`airflow backfill create --dag-id nyc311_backfill --from-date ... --to-date ...`**: a run for each month, of that
-  month. The DAG has to be unpaused for it; the run that its schedule makes each month skips its work.
+* **By hand**: trigger it with `since` and `until`. The windows are dealt out to `parallel` lanes, each of
+  which has one poll at a time at the service.
+* **`airflow backfill create --dag-id nyc311_backfill --from-date ... --to-date ...`**: a run for each month,
+  of that month. The DAG has to be unpaused for it; the run that its schedule makes each month skips its work.
 
-Clear what failed to go on: windows that are in the tables are passed over, the one that failed resumes at its cursor.
-To read windows anew that have succeeded, trigger a new run.
+Clear what failed to go on: windows that are in the tables are passed over, the one that failed resumes at its
+cursor. To read windows anew that have succeeded, trigger a new run.
 """
 
 from __future__ import annotations

@@ -4,12 +4,12 @@ Paused at first, and only by hand. It refuses to run where the service has no `f
 
 | task | |
 |---|---|
-| `window` | looks whether faults are allowed, and chooses what to poll: the last `days` before the durable cursor, and all since |
+| `window` | are faults allowed? Then the last `days` before the durable cursor, and all since |
 | `arm` | arms the faults |
 | `submit`, `wait` | poll the window while they strike |
-| `clear` | clears what `arm` has armed, whatever happened; what it cannot reach ends by itself after `expires_minutes` |
+| `clear` | clears what `arm` has armed, whatever happened; else it ends after `expires_minutes` |
 | `calm`, `submit_again`, `wait_again` | poll the same window without faults |
-| `verify` | a fault has struck, the counts of both polls add up, the second poll found nothing that the first had lost, the service is ready |
+| `verify` | a fault has struck, the counts add up, the second poll found nothing lost, the service is ready |
 
 Trigger a new run to repeat it: a run that is cleared finds its poll done, and disturbs nothing.
 """

@@ -6,10 +6,11 @@ Fetches what has changed since the last time, waits until it is in the tables, a
 |---|---|
 | `submit` | `POST /v1/polls` without a window: the durable cursor of the service decides what is due |
 | `wait` | waits in the triggerer until the poll has ended; a failed poll fails it, with the poll's error |
-| `verify` | the counts add up, few rows became dead letters, the newest row is fresh; emits the asset `nyc311_tables` |
+| `verify` | the counts add up, few rows are dead letters, the newest is fresh; emits `nyc311_tables` |
 
-Clear a failed run to go on: it asks for the same poll again, which resumes at its cursor. A run that is cleared
-after a success finds the poll that it had, and fetches nothing. `docs/airflow.md` says what each failure means.
+Clear a failed run to go on: it asks for the same poll again, which resumes at its cursor. A run that is
+cleared after a success finds the poll that it had, and fetches nothing. `docs/airflow.md` says what each
+failure means.
 """
 
 from __future__ import annotations

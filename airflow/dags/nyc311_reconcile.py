@@ -1,9 +1,11 @@
 """### Hold the source's counts against the tables
 
-Once a day, some hours after the city has published: `POST /v1/reconciliations` counts both sides by month, polls
-months that differ again, and marks rows that are gone from the source. `wait` fails with the months that still differ.
+Once a day, some hours after the city has published: `POST /v1/reconciliations` counts both sides by month,
+polls months that differ again, and marks rows that are gone from the source. `wait` fails with the months
+that still differ.
 
-Clear `submit` and what follows it to reconcile again under the same key. `docs/reconciliation.md` says what is compared.
+Clear `submit` and what follows it to reconcile again under the same key. `docs/reconciliation.md` says what
+is compared.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A server in front of the service that says no for a while, as a proxy does while the service is replaced."""
+"""A server in front of the service that says no for a while, as a proxy does while one is replaced."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A whole Airflow: api-server, scheduler, dag-processor and triggerer, each a process, as an installation has them."""
+"""A whole Airflow: api-server, scheduler, dag-processor and triggerer, each a process."""
 
 from __future__ import annotations
 
@@ -74,7 +74,9 @@ class Stack:
         )
 
     def _ask(self, method: str, path: str, body: Any = None, token: str | None = None) -> Any:
-        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
+        headers = {"Content-Type": "application/json"} | (
+            {"Authorization": f"Bearer {token}"} if token else {}
+        )
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.port}{path}",
             method=method,
@@ -87,13 +89,17 @@ class Stack:
         except urllib.error.HTTPError as refused:
             if refused.code >= 500:
                 raise ConnectionError(f"{path} answered {refused.code}") from refused
-            raise AssertionError(f"{method} {path} answered {refused.code}: {refused.read().decode()}") from refused
+            raise AssertionError(
+                f"{method} {path} answered {refused.code}: {refused.read().decode()}"
+            ) from refused
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         return self._ask(method, f"/api/v2/{path}", body, self.token)
 
     def unpause(self, dag_id: str) -> None:
-        wait_until(f"{dag_id} is known", lambda: dag_id in {dag["dag_id"] for dag in self.ask("GET", "dags")["dags"]})
+        wait_until(
+            f"{dag_id} is known", lambda: dag_id in {dag["dag_id"] for dag in self.ask("GET", "dags")["dags"]}
+        )
         self.ask("PATCH", f"dags/{dag_id}", {"is_paused": False})
 
     def trigger(self, dag_id: str, **params: Any) -> str:

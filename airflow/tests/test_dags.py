@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -82,54 +83,46 @@ def test_a_setting_that_cannot_be_used_is_an_import_error_with_its_name(airflow_
     assert 'AIRFLOW_NYC311_FRESHNESS_HOURS is "two days"; write a number' in str(errors)
 
 
-def in_a_process(program: str) -> str:
-    """Runs Python that has not imported anything yet."""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def test_the_trigger_is_importable_without_the_dags_folder():
-    said = in_a_process(
-        f"""
-import sys
+@pytest.fixture(scope="module")
+def fresh():
+    """What a process finds that has imported nothing yet, and whose every connection fails."""
+    program = f"""
+import json, runpy, socket, sys
 sys.path.append({str(AIRFLOW / "plugins")!r})
 from airflow._shared.module_loading import import_string
-trigger = import_string("nyc311_airflow.trigger.OutcomeTrigger")("c", "v1/polls/1", 5.0, "2026-01-01T00:00:00+00:00")
-path, kwargs = trigger.serialize()
-again = import_string(path)(**kwargs)
-assert again.serialize() == (path, kwargs)
-assert not any("airflow/dags" in (getattr(module, "__file__", None) or "") for module in list(sys.modules.values()))
-print(path)
-"""
-    )
-    assert "nyc311_airflow.trigger.OutcomeTrigger" in said
-
-
-def test_importing_a_dag_asks_nobody():
-    said = in_a_process(
-        f"""
-import runpy, socket, sys
-sys.path.append({str(AIRFLOW / "plugins")!r})
 def refuse(*_):
     raise AssertionError("an import that connects")
 socket.socket.connect = socket.socket.connect_ex = refuse
-for name in {IDS!r}:
-    print(runpy.run_path({str(AIRFLOW / "dags")!r} + "/" + name + ".py")["dag"].dag_id)
-"""
-    )
-    assert said.split()[-4:] == IDS
 
+trigger = import_string("nyc311_airflow.trigger.OutcomeTrigger")("c", "v1/polls/1", 5.0, "2026-01-01T00:00:00+00:00")
+path, kwargs = trigger.serialize()
+again = import_string(path)(**kwargs).serialize() == (path, kwargs)
+def files():
+    return {{name: getattr(module, "__file__", None) or "" for name, module in sys.modules.items()}}
+of_dags = [name for name, file in files().items() if "airflow/dags" in file]
 
-def test_the_package_leaves_no_stray_modules_as_plugins():
-    """Airflow runs each file of the plugins folder under its bare name, unless it is told not to."""
-    in_a_process(
-        """
-import sys
+dags = [runpy.run_path({str(AIRFLOW / "dags")!r} + "/" + name + ".py")["dag"].dag_id for name in {IDS!r}]
+
 from airflow import plugins_manager
 plugins_manager._get_plugins()
-stray = [name for name, module in sys.modules.items()
-         if "nyc311_airflow" in (getattr(module, "__file__", None) or "") and not name.startswith("nyc311_airflow")]
-assert stray == [], stray
+ours = [name for name, file in files().items() if "nyc311_airflow" in file]
+print(json.dumps({{"again": again, "of_dags": of_dags, "dags": dags, "ours": ours}}))
 """
-    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_the_trigger_is_importable_without_the_dags_folder_and_survives_its_serialization(fresh):
+    assert fresh["again"]
+    assert fresh["of_dags"] == []
+
+
+def test_importing_a_dag_asks_nobody(fresh):
+    assert fresh["dags"] == IDS
+
+
+def test_the_package_leaves_no_stray_modules_as_plugins(fresh):
+    """Airflow runs each file of the plugins folder under its bare name, unless it is told not to."""
+    assert "nyc311_airflow.trigger" in fresh["ours"]
+    assert [name for name in fresh["ours"] if not name.startswith("nyc311_airflow")] == []

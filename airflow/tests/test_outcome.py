@@ -25,7 +25,7 @@ def test_counts_add_up_with_what_a_restart_published_again():
 
 
 def test_a_row_too_few_is_found():
-    with pytest.raises(outcome.OutcomeError, match="= 10, but stored 8 .* = 9"):
+    with pytest.raises(outcome.OutcomeError, match=r"= 10, but stored 8 .* = 9"):
         outcome.check_counts(poll(fetched=10, stored=8, duplicate=1))
 
 

@@ -58,7 +58,7 @@ def test_a_run_polls_and_emits_the_asset_with_its_counts_and_again_when_cleared(
     assert world.tables() == before
 
 
-def test_a_failed_poll_fails_the_wait_with_its_error_and_a_cleared_run_resumes_it(world, capfd):
+def test_a_failed_poll_fails_the_wait_with_its_error_and_a_cleared_run_resumes_it(world):
     world.break_city(kind="server_error", status=400)
     failed = run("nyc311_poll", 3, world.connection(), **ANY_AGE)
     assert (failed.state, failed.states["wait"], failed.states["verify"]) == (
@@ -67,7 +67,7 @@ def test_a_failed_poll_fails_the_wait_with_its_error_and_a_cleared_run_resumes_i
         "upstream_failed",
     )
     assert failed.tries["wait"] == 1, "a failed poll is not waited for again"
-    assert "failed in poller, source_rejected" in capfd.readouterr().out
+    assert "failed in poller, source_rejected" in failed.errors["wait"]
 
     world.break_city()
     resumed = run("nyc311_poll", 3, world.connection(), **ANY_AGE)
@@ -103,40 +103,40 @@ def test_what_passes_is_ridden_out_by_every_task(world):
     assert ended.tries["submit"] == 1, "a short absence costs no attempt"
 
 
-def test_a_wrong_token_fails_without_a_retry_and_says_so(world, capfd):
+def test_a_wrong_token_fails_without_a_retry_and_says_so(world):
     ended = run("nyc311_poll", 5, world.connection(token="another"), **ANY_AGE)  # noqa: S106
     assert (ended.state, ended.states["submit"], ended.tries["submit"]) == ("failed", "failed", 1)
-    assert "The token of the connection nyc311 is missing or wrong" in capfd.readouterr().out
+    assert "The token of the connection nyc311 is missing or wrong" in ended.errors["submit"]
 
 
-def test_a_wrong_address_fails_without_a_retry_and_says_so(world, capfd, monkeypatch):
+def test_a_wrong_address_fails_without_a_retry_and_says_so(world, monkeypatch):
     monkeypatch.setattr(service, "PATIENCE_S", 2.0)
     port = free_port()
     ended = run("nyc311_poll", 6, world.connection(port), **ANY_AGE)
     assert (ended.state, ended.states["submit"], ended.tries["submit"]) == ("failed", "failed", 1)
-    assert f"no answer from http://127.0.0.1:{port}/v1/polls: Connection refused" in capfd.readouterr().out
+    assert f"no answer from http://127.0.0.1:{port}/v1/polls: Connection refused" in ended.errors["submit"]
 
 
-def test_rows_that_are_too_old_and_too_many_dead_letters_fail_the_verification(world, capfd):
+def test_rows_that_are_too_old_and_too_many_dead_letters_fail_the_verification(world):
     stale = run("nyc311_poll", 7, world.connection())
     assert (stale.state, stale.states["wait"], stale.states["verify"]) == ("failed", "success", "failed")
-    assert "allowed are 60 (freshness_hours)" in capfd.readouterr().out
+    assert "allowed are 60 (freshness_hours)" in stale.errors["verify"]
 
     before = len(asset_events())
     world.break_city(kind="malformed_row", count=1)
     spoiled = run("nyc311_poll", 8, world.connection(), max_dead_letter_share=0, **ANY_AGE)
     assert (spoiled.state, spoiled.states["verify"], spoiled.tries["verify"]) == ("failed", "failed", 1)
-    assert "allowed is 0 (max_dead_letter_share)" in capfd.readouterr().out
+    assert "allowed is 0 (max_dead_letter_share)" in spoiled.errors["verify"]
     assert len(asset_events()) == before, "what is not right is no event"
 
 
-def test_a_backfill_in_monthly_windows_changes_nothing_and_resumes_where_a_window_failed(world, capfd):
+def test_a_backfill_in_monthly_windows_changes_nothing_and_resumes_where_a_window_failed(world):
     before, polls = world.tables(), len(world.polls())
     year = {"since": "2025-04-01", "until": "2026-04-01"}
     world.break_city(kind="server_error", status=400, skip=5, count=1)
     failed = run("nyc311_backfill", 2, world.connection(), **year)
     assert failed.state == "failed"
-    assert "source_rejected" in capfd.readouterr().out
+    assert "source_rejected" in str(failed.errors)
     assert "upstream_failed" in failed.states["verify"]
 
     world.break_city()
@@ -155,10 +155,10 @@ def test_a_backfill_in_monthly_windows_changes_nothing_and_resumes_where_a_windo
     assert world.tables() == before
 
 
-def test_a_backfill_without_a_stretch_says_what_it_needs(world, capfd):
+def test_a_backfill_without_a_stretch_says_what_it_needs(world):
     ended = run("nyc311_backfill", 3, world.connection(), since="2026-01-01")
     assert (ended.state, ended.states["plan"], ended.tries["plan"]) == ("failed", "failed", 1)
-    assert "until is None: a run by hand needs both" in capfd.readouterr().out
+    assert "until is None: a run by hand needs both" in ended.errors["plan"]
 
 
 def test_a_game_day_disturbs_a_poll_loses_nothing_and_clears_what_it_armed(world):
@@ -179,15 +179,15 @@ def test_a_game_day_clears_what_it_armed_though_the_poll_failed(world):
     assert world.get("v1/faults")["faults"] == []
 
 
-def test_a_game_day_arms_all_faults_or_none(world, capfd):
+def test_a_game_day_arms_all_faults_or_none(world):
     faults = [{"stage": "writer", "fault": "kill", "skip": 100000}, {"stage": "no_stage", "fault": "kill"}]
     ended = run("nyc311_game_day", 3, world.connection(), faults=faults)
     assert (ended.state, ended.states["arm"]) == ("failed", "failed")
-    assert "no_stage" in capfd.readouterr().out
+    assert "no_stage" in ended.errors["arm"]
     assert world.get("v1/faults")["faults"] == []
 
 
-def test_a_reconciliation_succeeds_and_one_that_fails_names_the_months(world, capfd):
+def test_a_reconciliation_succeeds_and_one_that_fails_names_the_months(world):
     agreed = run("nyc311_reconcile", 1, world.connection())
     assert (agreed.state, agreed.results["wait"]["state"]) == ("success", "succeeded")
 
@@ -200,15 +200,14 @@ def test_a_reconciliation_succeeds_and_one_that_fails_names_the_months(world, ca
     )
     failed = run("nyc311_reconcile", 2, world.connection())
     assert (failed.state, failed.states["wait"], failed.tries["wait"]) == ("failed", "failed", 1)
-    said = capfd.readouterr().out
-    assert "difference_stays" in said
-    assert f"months that differ: {month} (source" in said
+    assert "difference_stays" in failed.errors["wait"]
+    assert f"months that differ: {month} (source" in failed.errors["wait"]
 
 
-def test_a_game_day_refuses_to_run_where_faults_are_not_enabled(world, capfd):
+def test_a_game_day_refuses_to_run_where_faults_are_not_enabled(world):
     world.service.end()
     world.service.settings["NYC311_FAULTS__ENABLED"] = "false"
     world.start_service()
     ended = run("nyc311_game_day", 4, world.connection())
     assert (ended.state, ended.states["window"], ended.tries["window"]) == ("failed", "failed", 1)
-    assert "A game day runs only where the service has faults.enabled" in capfd.readouterr().out
+    assert "A game day runs only where the service has faults.enabled" in ended.errors["window"]

@@ -1,8 +1,9 @@
-"""The DAGs in a whole Airflow, while the service is killed: the tables are those of one poll that nobody disturbed."""
+"""The DAGs in a whole Airflow, while the service is killed: the tables are those of one calm poll."""
 
 from __future__ import annotations
 
 import pytest
+
 from stack import Stack
 from world import World, wait_until
 
@@ -74,13 +75,15 @@ def test_polls_backfills_and_a_killed_service_leave_the_tables_of_one_calm_poll(
 
     # The same run again, cleared: its own poll, and no other.
     polls = len(world.polls())
-    airflow.ask(
-        "POST", f"dags/nyc311_poll/dagRuns/{first}/clear", {"dry_run": False, "only_failed": False}
-    )
+    airflow.ask("POST", f"dags/nyc311_poll/dagRuns/{first}/clear", {"dry_run": False, "only_failed": False})
     assert airflow.ended("nyc311_poll", first) == "success"
     assert len(world.polls()) == polls
 
-    windows = {poll["idempotency_key"].split("/", 2)[2] for poll in world.polls() if "nyc311_backfill" in poll["idempotency_key"]}
+    windows = {
+        poll["idempotency_key"].split("/", 2)[2]
+        for poll in world.polls()
+        if "nyc311_backfill" in poll["idempotency_key"]
+    }
     assert {f"created_date/2025-{month:02}-01/2025-{month + 1:02}-01" for month in range(4, 12)} <= windows
     assert {poll["state"] for poll in world.polls()} == {"succeeded"}
     assert world.tables() == calm_tables

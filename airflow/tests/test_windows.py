@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import date
+from itertools import pairwise
 
 import pytest
 
@@ -23,7 +24,7 @@ def test_windows_of_each_size_are_the_whole_of_a_leap_year(size, number):
     assert len(windows) == number
     assert windows[0][0] == date(2024, 1, 1)
     assert windows[-1][1] == date(2025, 1, 1)
-    assert all(one[1] == next_one[0] for one, next_one in zip(windows, windows[1:], strict=False))
+    assert all(one[1] == next_one[0] for one, next_one in pairwise(windows))
 
 
 @pytest.mark.parametrize(

@@ -79,14 +79,24 @@ class Program:
 
 
 class World:
-    """A simulated city and one process of the service that polls it, on a database and topics of their own."""
+    """A simulated city of a year and a process of the service that polls it, on a database of its own."""
 
     def __init__(self, folder: Path, rows: int = 3000, **settings: str) -> None:
         self.database = f"nyc311_airflow_{uuid.uuid4().hex[:12]}"
         sql(f"create database {self.database}")
         self.port = free_port()
         self.city = Program(
-            folder, "city", "simulate", "--listen", "127.0.0.1:0", "--rows", str(rows), "--seed", "311"
+            folder,
+            "city",
+            "simulate",
+            "--listen",
+            "127.0.0.1:0",
+            "--rows",
+            str(rows),
+            "--rows-per-day",
+            "8",
+            "--seed",
+            "311",
         )
         self.city.start()
         wait_until("the city answers", lambda: self.city.out.read_text().strip())
@@ -129,7 +139,7 @@ class World:
             data=None if body is None else json.dumps(body).encode(),
             headers={"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=30) as answer:
             text = answer.read()
         return json.loads(text) if text else None
 
@@ -143,12 +153,12 @@ class World:
     def break_city(self, **fault: Any) -> None:
         """Has the city misbehave; without arguments it behaves again."""
         base = self.source.split("/resource/")[0]
-        request = urllib.request.Request(  # noqa: S310
+        request = urllib.request.Request(
             f"{base}/simulator/faults",
             method="POST" if fault else "DELETE",
             data=json.dumps(fault).encode() if fault else None,
         )
-        with urllib.request.urlopen(request, timeout=30):  # noqa: S310
+        with urllib.request.urlopen(request, timeout=30):
             pass
 
     def connection(self, port: int | None = None, token: str = TOKEN) -> str:

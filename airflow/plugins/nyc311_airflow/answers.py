@@ -43,7 +43,7 @@ def read(
     retry_after: str | None = None,
     location: str | None = None,
 ) -> dict[str, Any]:
-    """Returns the document of an answer that says yes; raises `Passing` or `AirflowFailException` for others."""
+    """Returns the document of an answer that says yes; raises `Passing` or `AirflowFailException` else."""
     if status == 204:
         return {}
     if 200 <= status < 300:

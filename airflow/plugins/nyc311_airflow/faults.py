@@ -44,8 +44,8 @@ def arm(faults: list[dict[str, Any]], expires_in: str, connection: str) -> list[
 def clear(armed: list[dict[str, Any]], connection: str) -> list[dict[str, Any]]:
     """Clears what was armed, and returns each as it has ended.
 
-    Ids begin anew with each process, so a fault is ours if it was armed at the same time, too. What the process has
-    forgotten is returned with `hits` of None.
+    Ids begin anew with each process, so a fault is ours if it was armed at the same time, too. What the
+    process has forgotten is returned with `hits` of None.
     """
     ended = []
     for fault in armed:

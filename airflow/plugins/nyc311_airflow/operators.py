@@ -1,4 +1,4 @@
-"""The operators of the DAGs: one that asks for work, one that waits for it, one that does both for many windows."""
+"""The operators of the DAGs: one asks for work, one waits for it, one does both for many windows."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ PAUSE_S = 5.0
 class SubmitOperator(HttpOperator):
     """Asks for a poll or a reconciliation, under a key; returns its document.
 
-    The key is the run's, so that a cleared run, a retry and a request whose answer was lost all get the same one.
-    Not deferrable: a triggerer that is replaced would ask again.
+    The key is the run's, so that a cleared run, a retry and a request whose answer was lost all get the same
+    one. Not deferrable: a triggerer that is replaced would ask again.
     """
 
     def __init__(self, *, endpoint: str, data: str = "{}", key: str | None = None, **kwargs: Any) -> None:
@@ -65,8 +65,8 @@ class SubmitOperator(HttpOperator):
 class OutcomeSensor(BaseSensorOperator):
     """Waits in the triggerer until a poll or a reconciliation has ended; returns its document.
 
-    Fails without a retry where it failed or was cancelled, with its error as the message, and where the service
-    refuses to answer. Rides out what passes until `timeout`, in seconds.
+    Fails without a retry where it failed or was cancelled, with its error as the message, and where the
+    service refuses to answer. Rides out what passes until `timeout`, in seconds.
 
     :param endpoint: the path of the document, as v1/polls/ID (templated)
     """
@@ -93,8 +93,8 @@ class OutcomeSensor(BaseSensorOperator):
 class WindowsOperator(BaseSensorOperator):
     """Polls windows one after the other, each as a backfill of its own; returns their counts, added up.
 
-    A worker is held only for the moment between two windows. Each window has a key of its own, so a lane that is
-    run again asks for the same polls: those that have succeeded are passed over, one that failed goes on.
+    A worker is held only for the moment between two windows. Each window has a key of its own, so a lane that
+    is run again asks for the same polls: those that have succeeded are passed over, one that failed goes on.
 
     :param windows: bodies of POST /v1/polls, each with on, since and until (templated)
     :param key_prefix: what the keys begin with (templated)

@@ -53,9 +53,9 @@ def check_dead_letters(poll: dict[str, Any], max_share: float) -> None:
 def check_freshness(poll: dict[str, Any], stored: str | None, limit_hours: float | None) -> None:
     """Holds that the newest row was not older than the limit when the poll ended; without a limit, nothing.
 
-    `stored` is up to when polls from the durable cursor on have stored everything; it stands in where the poll
-    found no row at all. The end of the poll, not the present, is what a row's age counts from, so that a run
-    which is cleared days later says the same again.
+    `stored` is up to when polls from the durable cursor on have stored everything; it stands in where the
+    poll found no row at all. The end of the poll, not the present, is what a row's age counts from, so that a
+    run which is cleared days later says the same again.
     """
     if limit_hours is None:
         return
@@ -91,7 +91,7 @@ def differing_months(reconciliation: dict[str, Any]) -> list[str]:
 
 
 def check_calm(disturbed: dict[str, Any], calm: dict[str, Any]) -> None:
-    """Holds that a poll without faults over the same window found nothing that the disturbed one had not stored."""
+    """Holds that a poll without faults over the same window found nothing that the other had lost."""
     counts = calm["counts"]
     if counts["stored"] or counts["reenriched"]:
         raise OutcomeError(
@@ -123,7 +123,8 @@ def _hits(fault: dict[str, Any]) -> str:
 def calm_until(poll: dict[str, Any]) -> str:
     """Returns the end of the window in which a second poll can find nothing new: just behind the newest row.
 
-    It is no later than two hours before the poll, since what the city stamps with a time appears minutes after it.
+    It is no later than two hours before the poll, since what the city stamps with a time appears minutes
+    after it.
     """
     newest = poll["newest"]["source_updated_at"]
     if newest is None:

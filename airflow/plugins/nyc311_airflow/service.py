@@ -19,11 +19,12 @@ Answer = TypeVar("Answer")
 
 log = logging.getLogger(__name__)
 
-# Of one request, in seconds: to connect, and to wait for the answer, which is no longer than a transaction takes.
+# Of one request, in seconds: to connect, and to wait for the answer, which is no longer than a transaction
+# takes.
 TIMEOUTS_S = (5.0, 20.0)
 
-# How long a task asks again where nothing answers. With the time-outs above a wrong address has failed within a
-# minute, and a service that restarts is back.
+# How long a task asks again where nothing answers. With the time-outs above a wrong address has failed within
+# a minute, and a service that restarts is back.
 PATIENCE_S = 30.0
 
 LONGEST_PAUSE_S = 8.0

@@ -20,14 +20,16 @@ LONGEST_PAUSE_S = 60.0
 
 
 class OutcomeTrigger(BaseTrigger):
-    """Asks for a document until its state is an end; yields one event, with the document or with what is wrong.
+    """Asks for a document until its state is an end; yields one event, with it or with what is wrong.
 
-    5xx, 429 and a service that does not answer are ridden out until the deadline, with growing pauses; any other
-    4xx ends the wait at once. Every field is serialized: another triggerer goes on where this one ended.
+    5xx, 429 and a service that does not answer are ridden out until the deadline, with growing pauses; any
+    other 4xx ends the wait at once. Every field is serialized: another triggerer goes on where this one
+    ended.
 
     :param connection: the id of the HTTP connection
     :param endpoint: the path of the document, as v1/polls/ID
-    :param pause_s: how long to wait before asking again, in seconds; the answer's Retry-After may ask for longer
+    :param pause_s: how long to wait before asking again, in seconds; the answer's Retry-After may ask for
+        longer
     :param deadline: when to give up, as ISO 8601 with an offset
     """
 

@@ -1,4 +1,4 @@
-"""What a wait for the end of a poll or of a reconciliation begins with, and what its end means for the task."""
+"""What a wait for a poll or a reconciliation begins with, and what its end means for the task."""
 
 from __future__ import annotations
 
