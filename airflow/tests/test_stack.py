@@ -73,6 +73,12 @@ def test_polls_backfills_and_a_killed_service_leave_the_tables_of_one_calm_poll(
     for run in months:
         assert airflow.ended("nyc311_backfill", run["dag_run_id"]) == "success"
 
+    # What the monthly schedule makes on its own does nothing, and says so.
+    for run in airflow.runs("nyc311_backfill"):
+        if run["run_type"] == "scheduled":
+            assert airflow.ended("nyc311_backfill", run["dag_run_id"]) == "success"
+            assert airflow.states("nyc311_backfill", run["dag_run_id"])["plan/-1"] == "skipped"
+
     # The same run again, cleared: its own poll, and no other.
     polls = len(world.polls())
     airflow.ask("POST", f"dags/nyc311_poll/dagRuns/{first}/clear", {"dry_run": False, "only_failed": False})
