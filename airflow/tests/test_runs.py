@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 
 import pytest
@@ -136,7 +137,9 @@ def test_a_backfill_in_monthly_windows_changes_nothing_and_resumes_where_a_windo
     world.break_city(kind="server_error", status=400, skip=5, count=1)
     failed = run("nyc311_backfill", 2, world.connection(), **year)
     assert failed.state == "failed"
-    assert "source_rejected" in str(failed.errors)
+    assert re.search(
+        r'window \d of 6 \{"on": "created_date", .*\}, failed in poller, source_rejected', str(failed.errors)
+    )
     assert "upstream_failed" in failed.states["verify"]
 
     world.break_city()

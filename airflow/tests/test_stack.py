@@ -59,8 +59,8 @@ def test_polls_backfills_and_a_killed_service_leave_the_tables_of_one_calm_poll(
         "backfills",
         {
             "dag_id": "nyc311_backfill",
-            "from_date": "2025-12-01T00:00:00-05:00",
-            "to_date": "2026-02-01T00:00:00-05:00",
+            "from_date": "2025-12-01T00:00:00Z",
+            "to_date": "2026-02-28T00:00:00Z",
             "max_active_runs": 2,
             "dag_run_conf": {},
         },

@@ -122,10 +122,9 @@ class WindowsOperator(BaseSensorOperator):
     def execute(self, context: Context) -> dict[str, int]:
         return self._go_on(0, {})
 
-    def window_ended(
-        self, context: Context, event: dict[str, Any], index: int, endpoint: str, counts: dict[str, int]
-    ) -> dict[str, int]:
-        return self._go_on(index + 1, self._added(index, waiting.succeeded(event, endpoint), counts))
+    def window_ended(self, context: Context, event: dict[str, Any]) -> dict[str, int]:
+        index, what, counts = (event["carried"][name] for name in ("index", "what", "counts"))
+        return self._go_on(index + 1, self._added(index, waiting.succeeded(event, what), counts))
 
     def _go_on(self, index: int, counts: dict[str, int]) -> dict[str, int]:
         for at in range(index, len(self.windows)):
@@ -133,14 +132,17 @@ class WindowsOperator(BaseSensorOperator):
             key = f"{self.key_prefix}/{window['on']}/{window['since']}/{window['until']}"
             poll = service.ride_out(lambda body=window, key=key: self._submit(body, key), reached_before=True)
             endpoint = f"v1/polls/{poll['id']}"
-            self.log.info("window %s of %s, %s: %s", at + 1, len(self.windows), json.dumps(window), endpoint)
+            what = f"{endpoint}, window {at + 1} of {len(self.windows)} {json.dumps(window)},"
+            self.log.info("%s is %s", what, poll["state"])
             if poll["state"] not in ENDED:
+                carried = {"index": at, "what": what, "counts": counts}
                 self.defer(
-                    trigger=waiting.trigger(self.http_conn_id, endpoint, self.poke_interval, self.timeout),
+                    trigger=waiting.trigger(
+                        self.http_conn_id, endpoint, self.poke_interval, self.timeout, carried
+                    ),
                     method_name="window_ended",
-                    kwargs={"index": at, "endpoint": endpoint, "counts": counts},
                 )
-            counts = self._added(at, waiting.accepted(poll, endpoint), counts)
+            counts = self._added(at, waiting.accepted(poll, what), counts)
         return counts
 
     def _submit(self, window: dict[str, str], key: str) -> dict[str, Any]:

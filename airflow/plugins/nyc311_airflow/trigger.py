@@ -31,14 +31,23 @@ class OutcomeTrigger(BaseTrigger):
     :param pause_s: how long to wait before asking again, in seconds; the answer's Retry-After may ask for
         longer
     :param deadline: when to give up, as ISO 8601 with an offset
+    :param carried: what the task wants back with the event, to know where it was
     """
 
-    def __init__(self, connection: str, endpoint: str, pause_s: float, deadline: str) -> None:
+    def __init__(
+        self,
+        connection: str,
+        endpoint: str,
+        pause_s: float,
+        deadline: str,
+        carried: dict[str, Any] | None = None,
+    ) -> None:
         super().__init__()
         self.connection = connection
         self.endpoint = endpoint
         self.pause_s = pause_s
         self.deadline = deadline
+        self.carried = carried
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         return (
@@ -48,14 +57,16 @@ class OutcomeTrigger(BaseTrigger):
                 "endpoint": self.endpoint,
                 "pause_s": self.pause_s,
                 "deadline": self.deadline,
+                "carried": self.carried,
             },
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         try:
-            yield TriggerEvent(await self._outcome())
+            outcome = await self._outcome()
         except AirflowFailException as refused:
-            yield TriggerEvent({"status": "refused", "message": str(refused)})
+            outcome = {"status": "refused", "message": str(refused)}
+        yield TriggerEvent(outcome | {"carried": self.carried})
 
     async def _outcome(self) -> dict[str, Any]:
         try:

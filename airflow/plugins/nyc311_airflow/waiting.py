@@ -11,36 +11,40 @@ from nyc311_airflow import outcome
 from nyc311_airflow.trigger import OutcomeTrigger
 
 
-def trigger(connection: str, endpoint: str, pause_s: float, timeout_s: float) -> OutcomeTrigger:
+def trigger(
+    connection: str, endpoint: str, pause_s: float, timeout_s: float, carried: dict[str, Any] | None = None
+) -> OutcomeTrigger:
     """Returns a trigger whose time-out counts from now on."""
     deadline = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=timeout_s)
-    return OutcomeTrigger(connection, endpoint, pause_s, deadline.isoformat())
+    return OutcomeTrigger(connection, endpoint, pause_s, deadline.isoformat(), carried)
 
 
-def succeeded(event: dict[str, Any], endpoint: str) -> dict[str, Any]:
+def succeeded(event: dict[str, Any], what: str) -> dict[str, Any]:
     """Returns the document of a success; raises what the task is to fail with for every other end."""
     if event["status"] == "refused":
         raise AirflowFailException(event["message"])
     if event["status"] == "late":
         raise AirflowSensorTimeout(
-            f"{endpoint} has not ended in time: {event['message']}. It is not cancelled; clear this task to go on waiting"
+            f"{what} has not ended in time: {event['message']}. It is not cancelled; clear this task to go on waiting"
         )
-    return accepted(event["document"], endpoint)
+    return accepted(event["document"], what)
 
 
-def accepted(document: dict[str, Any], endpoint: str) -> dict[str, Any]:
+def accepted(document: dict[str, Any], what: str) -> dict[str, Any]:
     """Returns a document that says succeeded; fails the task, without a retry, with the error of another."""
     if document["state"] == "succeeded":
         return document
     if document["state"] == "cancelled":
         raise AirflowFailException(
-            f"{endpoint} was cancelled at {document['finished_at']}; clear the task that asked for it to take it up again"
+            f"{what} was cancelled at {document['finished_at']}; clear the task that asked for it to take it up again"
         )
     error = document["error"] or {}
-    what = f"{endpoint} failed in {error.get('stage')}, {error.get('code')}: {error.get('detail')}"
+    message = f"{what} failed in {error.get('stage')}, {error.get('code')}: {error.get('detail')}"
     months = outcome.differing_months(document) if "months" in document else []
     if months:
-        what += f"; months that differ: {', '.join(months)}"
+        message += f"; months that differ: {', '.join(months)}"
     if error.get("retryable"):
-        what += ". Asking again may help: clear the task that asked for it, and it goes on where it stopped"
-    raise AirflowFailException(what)
+        message += (
+            ". Asking again may help: clear the task that asked for it, and it goes on where it stopped"
+        )
+    raise AirflowFailException(message)
