@@ -17,4 +17,6 @@ mod poll_run;
 mod poller;
 mod raw_consumer;
 mod raw_publisher;
+mod reconciler;
+mod reconciliation_run;
 mod writer;

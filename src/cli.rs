@@ -7,11 +7,13 @@ mod client;
 mod drift;
 mod exit;
 mod fault;
+mod follow;
 mod health;
 mod migrate;
 mod output;
 mod poll;
 mod progress;
+mod reconcile;
 mod replay;
 mod rewind;
 mod run;
@@ -55,6 +57,9 @@ enum Command {
     /// Ask a running service for a poll, and follow it
     #[command(after_help = ASKS_THE_SERVICE)]
     Poll(poll::PollArgs),
+    /// Hold the source's counts against the tables of a running service, and repair what can be
+    #[command(after_help = ASKS_THE_SERVICE)]
+    Reconcile(reconcile::ReconcileArgs),
     /// Show a running service, or one poll
     #[command(after_help = ASKS_THE_SERVICE)]
     Status(status::StatusArgs),
@@ -154,6 +159,7 @@ fn dispatch(command: Command, loaded: Loaded) -> Result<i32, CommandError> {
         Command::Settings(args) => settings::run(&args)?,
         Command::Migrate(args) => block_on(migrate::run(&args, settings))?,
         Command::Poll(args) => block_on(poll::run(&args, settings))?,
+        Command::Reconcile(args) => block_on(reconcile::run(&args, settings))?,
         Command::Status(args) => block_on(status::run(&args, settings))?,
         Command::Replay(args) => block_on(replay::run(&args, settings))?,
         Command::Rewind(args) => block_on(rewind::run(&args, settings))?,

@@ -15,6 +15,7 @@ mod poll_list;
 mod poll_request;
 mod problem;
 mod readiness;
+mod reconciliation;
 
 pub use self::drift::DriftDocument;
 pub use self::fault::{FaultDocument, FaultListDocument, FaultPointDocument};
@@ -29,3 +30,6 @@ pub use self::poll_list::{LIST_DEFAULT, LIST_MAX, PAGE_TOKEN, PollListDocument};
 pub use self::poll_request::{CLI_USER_AGENT, PollRequest};
 pub use self::problem::{FieldError, ProblemCode, ProblemDocument};
 pub use self::readiness::{ReadinessDocument, StalledDocument};
+pub use self::reconciliation::{
+    ReconciledMonthDocument, ReconciliationDocument, ReconciliationListDocument, ReconciliationRequest,
+};

@@ -1,4 +1,5 @@
-//! The control endpoint: polls, the state of the pipeline, faults, health, metrics, and its own description.
+//! The control endpoint: polls, reconciliations, the state of the pipeline, faults, health, metrics, and its
+//! own description.
 //!
 //! It knows neither actors nor Kafka. What it shows of the pipeline it gets through [`PipelineView`], what it
 //! keeps it keeps in the [`Store`], so a poll that was answered 202 outlives the process. `docs/api.md` says
@@ -9,11 +10,14 @@ mod body;
 mod description;
 mod fault_request;
 mod faults;
+mod fields;
 mod health;
+mod list_request;
 mod pipeline;
 mod poll_request;
 mod polls;
 mod problem;
+mod reconciliations;
 mod responses;
 mod served_certificate;
 mod view;
@@ -109,6 +113,19 @@ fn routes(app: &mut web::ServiceConfig) {
                 web::resource("/faults/{id}")
                     .route(read(faults::show))
                     .route(web::delete().to(faults::clear))
+                    .default_service(web::to(|request| refuse_method(request, "GET, HEAD, DELETE"))),
+            )
+            .service(
+                web::resource("/reconciliations")
+                    .name("reconciliations")
+                    .route(read(reconciliations::list))
+                    .route(web::post().to(reconciliations::submit))
+                    .default_service(web::to(|request| refuse_method(request, "GET, HEAD, POST"))),
+            )
+            .service(
+                web::resource("/reconciliations/{id}")
+                    .route(read(reconciliations::show))
+                    .route(web::delete().to(reconciliations::cancel))
                     .default_service(web::to(|request| refuse_method(request, "GET, HEAD, DELETE"))),
             )
             .service(only_read("/pipeline", pipeline::show))

@@ -31,6 +31,7 @@
 //! | facts, history, rollups and the position are one PostgreSQL transaction | `store::write` |
 //! | a partition is read from its durable position, and opened anew after any failure | `actors::partition_reader` |
 //! | a Kafka that has lost what it acknowledged is noticed, and the source asked again | `actors::kafka_loss`, `store::logs` |
+//! | what differs from the source is found, polled again or marked as gone | `actors::reconciliation_run` |
 //! | one process runs a poll, one process has a name | `store::polls`, `store::instances` |
 //!
 //! What decides about a row is in the crate `nyc311-domain`, which knows no clock, no I/O and no runtime.
@@ -48,6 +49,7 @@ pub mod http;
 pub mod kafka;
 pub mod messages;
 pub mod poll;
+pub mod reconciliation;
 pub mod retry;
 mod screen;
 pub mod socrata;

@@ -15,6 +15,8 @@ mod logs;
 mod migrations;
 pub mod polls;
 mod positions;
+mod queue;
+pub mod reconciliations;
 mod replays;
 mod tls;
 mod write;

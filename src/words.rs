@@ -7,6 +7,14 @@ pub fn schema(words: impl IntoIterator<Item = &'static str>) -> Schema {
     ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words)).into()
 }
 
+/// A closed set of words.
+pub trait Words: Copy + utoipa::PartialSchema + 'static {
+    /// Every one, in the order of the declaration.
+    const EVERY: &'static [Self];
+
+    fn word(self) -> &'static str;
+}
+
 /// Declares an enum that is a closed set of words in the database, the API or the metrics.
 macro_rules! words {
     ($($(#[$doc:meta])* $name:ident { $($(#[$word_doc:meta])* $variant:ident = $word:literal),* $(,)? })*) => {$(
@@ -28,6 +36,14 @@ macro_rules! words {
             /// Reads the word; none for any other.
             pub fn from_word(word: &str) -> Option<Self> {
                 Self::ALL.iter().copied().find(|value| value.as_str() == word)
+            }
+        }
+
+        impl $crate::words::Words for $name {
+            const EVERY: &'static [Self] = Self::ALL;
+
+            fn word(self) -> &'static str {
+                self.as_str()
             }
         }
 

@@ -19,6 +19,7 @@ mod soql;
 mod stamp;
 mod state;
 mod table;
+mod withdrawn;
 
 pub use self::clock::Clock;
 pub use self::faults::{Fault, FaultKind};

@@ -1,4 +1,4 @@
-//! Requests of the simulator's own: its clock, its faults, what it holds.
+//! Requests of the simulator's own: its clock, its faults, what it holds and what is gone from it.
 
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use crate::faults::Fault;
 use crate::soql::write_fixed;
 use crate::stamp::at_millisecond;
 use crate::state::SimulatorState;
+use crate::table::Table as _;
 
 /// A body may hold a row that is too large for every setting of `kafka.raw_max_record_bytes`, which ends at 8
 /// MiB.
@@ -26,7 +27,9 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .route("/simulator/clock", web::post().to(move_clock))
         .route("/simulator/faults", web::get().to(list_faults))
         .route("/simulator/faults", web::post().to(add_faults))
-        .route("/simulator/faults", web::delete().to(clear_faults));
+        .route("/simulator/faults", web::delete().to(clear_faults))
+        .route("/simulator/withdrawn", web::post().to(withdraw))
+        .route("/simulator/withdrawn", web::delete().to(bring_back));
 }
 
 /// `{"now": TIME}`, `{"advance": DURATION}`, `{"rate": N}`, `{"page_step": DURATION}`, in any combination.
@@ -57,6 +60,7 @@ fn describe(state: &SimulatorState) -> Value {
         "versions": versions,
         "first_updated_at": edge(0),
         "last_updated_at": edge(versions.saturating_sub(1)),
+        "withdrawn": table.count(),
         "requests": state.requests.load(std::sync::atomic::Ordering::Relaxed),
     })
 }
@@ -93,6 +97,35 @@ async fn move_clock(state: web::Data<SimulatorState>, body: Body) -> HttpRespons
     if let Some(page_step) = page_step {
         state.clock.set_page_step(page_step);
     }
+    status(state).await
+}
+
+/// `{"keys": ["69000001", ...]}`: these rows are gone.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WithdrawRequest {
+    keys: Vec<String>,
+}
+
+async fn withdraw(state: web::Data<SimulatorState>, body: Body) -> HttpResponse {
+    let body = match body {
+        Ok(body) => body,
+        Err(error) => return unread(&error),
+    };
+    let request: WithdrawRequest = match serde_json::from_slice(&body) {
+        Ok(request) => request,
+        Err(error) => return refused(&error.to_string()),
+    };
+    let worker = state.clone();
+    // Every row is looked at.
+    if web::block(move || worker.table.withdraw(&request.keys)).await.is_err() {
+        return HttpResponse::InternalServerError().finish();
+    }
+    status(state).await
+}
+
+async fn bring_back(state: web::Data<SimulatorState>) -> HttpResponse {
+    state.table.bring_back();
     status(state).await
 }
 

@@ -20,6 +20,7 @@ use crate::clock::milliseconds;
 use crate::faults::{Fault, FaultKind, broken_row, malformed_row};
 use crate::soql::{Answer, Query, QueryError, RowOrder};
 use crate::state::{DATASET, SimulatorState};
+use crate::table::Table as _;
 
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
 const DEFAULT_DELAY: Duration = Duration::from_secs(5);
@@ -119,7 +120,7 @@ fn serve(state: &SimulatorState, mut query: Query, seen_ms: i64, faults: &[Fault
     // What is put in comes on top of the page's rows, and the page still keeps to its limit: no row is lost
     // by it.
     query.limit = query.limit.saturating_sub(insertions.len() as u64).max(query.limit.min(1));
-    let mut served = answer::answer(state.table.as_ref(), &query, seen_ms);
+    let mut served = answer::answer(&state.table, &query, seen_ms);
     for fault in insertions {
         let at = fault.at.unwrap_or(served.rows.len() / 2).min(served.rows.len());
         let row = match fault.kind {

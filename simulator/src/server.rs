@@ -15,6 +15,7 @@ use crate::options::SimulatorOptions;
 use crate::soql::write_fixed;
 use crate::stamp::{Stamp, at_millisecond};
 use crate::state::{DATASET, SimulatorState};
+use crate::table::Table as _;
 use crate::{operator, resource};
 
 /// How long a stop waits for answers in flight.
@@ -93,6 +94,16 @@ impl Simulator {
 
     pub fn clear_faults(&self) {
         self.state.faults.clear();
+    }
+
+    /// Withdraws the rows with these keys: the source has them no more.
+    pub fn withdraw(&self, keys: &[String]) {
+        self.state.table.withdraw(keys);
+    }
+
+    /// Shows again what was withdrawn.
+    pub fn bring_back(&self) {
+        self.state.table.bring_back();
     }
 
     /// Returns every version of every row that there is, in the source's order, whenever its time comes.

@@ -13,6 +13,7 @@ use crate::faults::Faults;
 use crate::files::{self, LoadError};
 use crate::options::SimulatorOptions;
 use crate::table::Table;
+use crate::withdrawn::Withdrawn;
 
 /// The dataset that is served, as the city names it.
 pub const DATASET: &str = "erm2-nwe9";
@@ -22,7 +23,7 @@ const REST_AFTER_LAST_ROW: Duration = Duration::from_secs(3 * 60 * 60);
 
 /// What all requests share.
 pub struct SimulatorState {
-    pub table: Arc<dyn Table>,
+    pub table: Withdrawn,
     pub clock: Clock,
     pub faults: Faults,
     pub token: Option<String>,
@@ -57,7 +58,7 @@ impl SimulatorState {
             faults.add(fault.clone());
         }
         Ok(Self {
-            table,
+            table: Withdrawn::new(table),
             clock: Clock::new(start_ms, options.clock_rate, options.clock_step),
             faults,
             token: options.token.clone(),

@@ -251,6 +251,7 @@ fn incoming((topic, partition): (Arc<str>, i32), record: Record, identity: Ident
         topic,
         partition,
         offset: record.offset,
+        fetched_at: record.headers.origin.as_ref().map(|origin| origin.fetched_at),
         replay_of: record.headers.replay_of,
         value: record.value,
     }
@@ -316,10 +317,11 @@ fn fold(mut rows: Vec<IncomingRow>) -> (Vec<IncomingRow>, Folded) {
         match kept.last_mut() {
             Some(last) if last.identity.same_version(&row.identity) => {
                 let replay_of = last.replay_of.or(row.replay_of);
+                let fetched_at = last.fetched_at.max(row.fetched_at);
                 // Sorted by revision within a version: a later one has better rules. Of equals the first
                 // stands, as in the tables, where a version that is known already changes nothing.
                 let folds = if row.identity > last.identity { std::mem::replace(last, row) } else { row };
-                last.replay_of = replay_of;
+                (last.replay_of, last.fetched_at) = (replay_of, fetched_at);
                 *folded.entry((folds.poll_id, folds.raw_partition)).or_default() += 1;
             }
             _ => kept.push(row),
@@ -393,6 +395,7 @@ mod tests {
             topic: Arc::from("t"),
             partition: 0,
             offset: 0,
+            fetched_at: None,
             replay_of: None,
         }
     }

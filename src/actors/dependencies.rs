@@ -11,6 +11,7 @@ use jiff::Timestamp;
 
 use super::environment::{Condition, Environment};
 use crate::error_policy::Directive;
+use crate::reconciliation::DifferenceKind;
 use crate::supervision::{Named, Wait};
 use crate::telemetry::events;
 use crate::telemetry::labels::Dependency;
@@ -160,6 +161,15 @@ impl Environment {
     async fn measure(&self) {
         if let Ok(open) = self.store.open_dead_letters().await {
             metrics().dead_letters_open.set(open);
+        }
+        if let Ok(Some(last)) = self.store.last_difference().await {
+            for (kind, found) in [
+                (DifferenceKind::Missing, last.missing),
+                (DifferenceKind::Surplus, last.surplus),
+                (DifferenceKind::Stale, last.stale),
+            ] {
+                metrics().reconciliation_difference.of(kind).set(found);
+            }
         }
         if let Ok(polls) = self.store.poll_overview().await {
             let seconds = |at: Timestamp| at.as_second() as f64;

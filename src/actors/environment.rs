@@ -156,6 +156,17 @@ impl Environment {
         }
     }
 
+    /// Waits for the same without a word, for who works beside a stage that says what it waits for.
+    pub(super) async fn ready(&self) {
+        let is_ready = |now: &Condition| {
+            now.database.is_none() && now.kafka.is_none() && now.instance.is_none() && now.cluster.is_some()
+        };
+        if self.condition.subscribe().wait_for(is_ready).await.is_err() {
+            // The process ends; whoever waits is ended with it.
+            std::future::pending::<()>().await;
+        }
+    }
+
     /// Lets the next look at Kafka compare its logs with everything that is known of them.
     pub fn doubt_logs(&self) {
         self.doubted.store(true, Ordering::SeqCst);

@@ -42,7 +42,7 @@ use tokio::sync::watch;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use self::error::{CANCELLED, RunError, failed};
+pub(super) use self::error::{CANCELLED, RunError, failed, poll_error};
 use self::prepared::Prepared;
 use self::succession::Previous;
 use self::walk::{Certain, PageFacts, Walk, begins_at};
@@ -56,7 +56,7 @@ use crate::kafka::{Origin, PublishedPage, RECORD_OVERHEAD_BYTES, max_row_bytes};
 use crate::messages::{BatchError, RawPage};
 use crate::retry::DEPENDENCY_AWAY;
 use crate::socrata::{Cursor, Page, PageRequest, SocrataClient, SocrataError};
-use crate::store::polls::{Lease, LeaseError, PageRecord, Poll, PollError, PollState};
+use crate::store::polls::{Lease, LeaseError, PageRecord, Poll, PollState};
 use crate::store::{DeadLetter, NamedColumns};
 use crate::supervision::{Life, Named, StageRef, Wait};
 use crate::telemetry::events;
@@ -127,6 +127,11 @@ impl PollRun<'_> {
             }
             Err(RunError::LeaseLost) => {
                 tracing::warn!("poll belongs to somebody else or starts again");
+                return RunEnd::Ended;
+            }
+            Err(RunError::GaveWay) => {
+                tracing::info!("backfill gives way to a poll from the durable cursor on");
+                events::poll_entered(PollState::Queued);
                 return RunEnd::Ended;
             }
             Err(RunError::Stopped) => {
@@ -202,14 +207,20 @@ impl PollRun<'_> {
             walk.previous = Previous { rows: prepared.rows.clone(), last: prepared.last_index };
             let after = prepared.last.clone().or_else(|| walk.request.after.clone());
             let request = PageRequest { after, ..walk.request.clone() };
+            // Known before the next page is asked for, which would be asked for again.
+            let gives_way = !prepared.is_last && self.is_to_give_way().named(Wait::Database).await?;
             // The next page is fetched while this one is published: the source is the slower of the two.
             let following: OptionFuture<_> =
-                (!prepared.is_last).then(|| self.fetch_page(request.clone())).into();
+                (!prepared.is_last && !gives_way).then(|| self.fetch_page(request.clone())).into();
             let (published, following) = tokio::join!(self.publish(&walk, &prepared), following);
             let published = published?;
             walk.request = request;
             self.record(&mut walk, &prepared, published).await?;
             fetched = following.transpose()?;
+            if gives_way {
+                self.give_way().named(Wait::Database).await?;
+                fetched = Some(self.fetch_page(walk.request.clone()).await?);
+            }
         }
         let topic = &self.environment.settings.kafka.raw_topic;
         let partitions = 0..self.environment.partition_map.partitions();
@@ -221,6 +232,17 @@ impl PollRun<'_> {
         events::poll_entered(PollState::Storing);
         tracing::info!(pages = walk.page, "source is read to its end, rows are being stored");
         Ok(())
+    }
+
+    /// A backfill gives way at the end of a page; it goes on at its cursor afterwards.
+    async fn is_to_give_way(&self) -> Result<bool, RunError> {
+        Ok(!self.poll.window.is_open() && self.environment.store.incremental_poll_waits().await?)
+    }
+
+    /// Ends the run, unless the poll that waited does so no longer.
+    async fn give_way(&self) -> Result<(), RunError> {
+        let gave_way = self.environment.store.give_way(self.poll.id, self.token).await?;
+        if gave_way { Err(RunError::GaveWay) } else { Ok(()) }
     }
 
     async fn first_request(&self) -> Result<Walk, RunError> {
@@ -272,16 +294,7 @@ impl PollRun<'_> {
             }
         };
         events::waited(StageName::Poller, WaitsOn::Source, began);
-        let page = fetched.map_err(|error: SocrataError| {
-            RunError::Failed(PollError {
-                code: error.code().to_owned(),
-                stage: StageName::Poller.to_string(),
-                detail: error.to_string(),
-                http_status: error.http_status(),
-                retryable: error.is_transient(),
-            })
-        })?;
-        Ok((page, request.limit))
+        Ok((fetched?, request.limit))
     }
 
     /// Publishes a page; while Kafka is away or the publisher is being rebuilt, the page waits.

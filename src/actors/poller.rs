@@ -2,7 +2,7 @@
 //!
 //! Polls live in PostgreSQL. A lease with a token says which process runs one; a process that restarts under
 //! the same instance id takes its own back at once, another one takes over when the lease has passed.
-//! `poll_run` has the run.
+//! `poll_run` has the run. Beside it the poller works at the queue of reconciliations (`reconciler`).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,6 +14,7 @@ use tokio::sync::{Notify, watch};
 use super::environment::Environment;
 use super::poll_run::{PollRun, RunEnd};
 use super::raw_publisher::RawPublisher;
+use super::reconciler::Reconciler;
 use crate::messages::TriggerPoll;
 use crate::retry::DEPENDENCY_AWAY;
 use crate::socrata::SocrataClient;
@@ -26,14 +27,17 @@ use crate::telemetry::labels::{Dependency, StageName, WaitsOn};
 /// How often the queue in PostgreSQL is looked at without being woken.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// The actor that runs polls.
+/// The actor that runs polls and reconciliations.
 pub struct Poller {
     life: Life,
     environment: Arc<Environment>,
     publisher: StageRef<RawPublisher>,
     woken: Arc<Notify>,
+    /// Wakes the queue of reconciliations.
+    reconciliation_woken: Arc<Notify>,
     stop: watch::Sender<bool>,
-    idle: watch::Sender<bool>,
+    /// Whether a poll, and whether a reconciliation, is being run.
+    idle: [watch::Sender<bool>; 2],
 }
 
 impl Poller {
@@ -43,8 +47,9 @@ impl Poller {
             environment,
             publisher,
             woken: Arc::new(Notify::new()),
+            reconciliation_woken: Arc::new(Notify::new()),
             stop: watch::channel(false).0,
-            idle: watch::channel(true).0,
+            idle: [watch::channel(true).0, watch::channel(true).0],
         }
     }
 }
@@ -65,13 +70,25 @@ impl Actor for Poller {
             life: self.life.clone(),
             environment: self.environment.clone(),
             publisher: self.publisher.clone(),
-            source,
+            source: source.clone(),
             woken: self.woken.clone(),
             stop: self.stop.subscribe(),
         };
-        let idle = self.idle.clone();
+        let reconciler = Reconciler {
+            life: self.life.clone(),
+            environment: self.environment.clone(),
+            source,
+            woken: self.reconciliation_woken.clone(),
+            polls: self.woken.clone(),
+            stop: self.stop.subscribe(),
+        };
+        let [polls_idle, reconciler_idle] = self.idle.clone();
         let life = self.life.clone();
-        let work = async move { life.work("the queue of polls", queue.work(idle)).await };
+        let work = async move { life.work("the queue of polls", queue.work(polls_idle)).await };
+        context.spawn(work.into_actor(self));
+        let life = self.life.clone();
+        let work =
+            async move { life.work("the queue of reconciliations", reconciler.work(reconciler_idle)).await };
         context.spawn(work.into_actor(self));
     }
 }
@@ -81,6 +98,7 @@ impl Handler<TriggerPoll> for Poller {
 
     fn handle(&mut self, _: TriggerPoll, _: &mut Self::Context) {
         self.woken.notify_one();
+        self.reconciliation_woken.notify_one();
     }
 }
 
@@ -90,9 +108,13 @@ impl Handler<Drain> for Poller {
     /// Ends the run at the next page; the poll stays as it is and goes on after the restart.
     fn handle(&mut self, _: Drain, _: &mut Self::Context) -> Self::Result {
         self.stop.send_replace(true);
-        let mut idle = self.idle.subscribe();
-        // An error means that the work itself has ended.
-        Box::pin(async move { drop(idle.wait_for(|idle| *idle).await) })
+        let idle = self.idle.each_ref().map(watch::Sender::subscribe);
+        Box::pin(async move {
+            for mut idle in idle {
+                // An error means that the work itself has ended.
+                drop(idle.wait_for(|idle| *idle).await);
+            }
+        })
     }
 }
 
@@ -176,15 +198,16 @@ impl Queue {
         store.acquire_poll(&settings.instance.id, settings.poll.lease).await
     }
 
-    /// Submits a poll of its own when `poll.interval` has passed since the last poll, whoever asked for it.
+    /// Submits a poll of its own when `poll.interval` has passed since the last one from the durable cursor
+    /// on, whoever asked for it. A backfill that runs for days holds none up.
     async fn submit_by_interval(&self) -> Result<(), StoreError> {
         let settings = &self.environment.settings.poll;
         let Some(interval) = settings.interval else { return Ok(()) };
         let store = &self.environment.store;
-        let latest = store.list_polls(&[], 1, None).await?;
-        let due = latest.first().is_none_or(|poll| {
-            let age = Timestamp::now().duration_since(poll.created_at);
-            poll.state.has_ended() && std::time::Duration::try_from(age).is_ok_and(|age| age >= interval)
+        let latest = store.latest_incremental_poll().await?;
+        let due = latest.is_none_or(|(created_at, has_ended)| {
+            let age = Timestamp::now().duration_since(created_at);
+            has_ended && Duration::try_from(age).is_ok_and(|age| age >= interval)
         });
         if !due {
             return Ok(());

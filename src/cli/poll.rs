@@ -5,23 +5,16 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use nyc311_notation::{parse_instant, quantity};
 use reqwest::Method;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, timeout};
 
-use super::client::{AskError, ControlClient};
+use super::client::ControlClient;
 use super::exit::{self, CommandError};
+use super::follow::{Followed, before, follow_to_its_end, idempotency_key, moment};
 use super::output::{self, Format, OutputArgs, grouped, or_dash};
 use super::progress::Progress;
 use crate::config::Settings;
-use crate::documents::{
-    IdempotencyKey, KeyFault, PipelineDocument, PollDocument, PollRequest, SourceDocument,
-};
+use crate::documents::{IdempotencyKey, PipelineDocument, PollDocument, PollRequest, SourceDocument};
 use crate::poll::{PollState, Window, WindowOn};
-
-/// How often a running poll is asked for.
-const INTERVAL: Duration = Duration::from_millis(500);
-/// How long a service may be away while a poll is followed: a restart takes seconds, and the poll outlives
-/// it.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long the service may take to say where a poll begins.
 const BEGINNING_WITHIN: Duration = Duration::from_secs(2);
@@ -60,23 +53,6 @@ enum On {
     UpdatedAt,
     #[value(name = "created_date")]
     CreatedDate,
-}
-
-/// Checks a time and passes it on as written, since that is what the service compares repeated requests by.
-fn moment(text: &str) -> Result<String, String> {
-    parse_instant(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
-}
-
-/// Reads a key as the service does. The header could not even be sent with other characters.
-fn idempotency_key(text: &str) -> Result<IdempotencyKey, String> {
-    IdempotencyKey::read(text).map_err(|fault| {
-        let wrong = match fault {
-            KeyFault::Character(c) => format!("has the character {c:?}"),
-            KeyFault::Empty => "is empty".to_owned(),
-            KeyFault::TooLong(characters) => format!("has {characters} characters"),
-        };
-        format!("{wrong}; write 1 to {} characters of printable ASCII", IdempotencyKey::MAX_CHARACTERS)
-    })
 }
 
 impl PollArgs {
@@ -136,19 +112,9 @@ pub async fn run(args: &PollArgs, settings: &Settings) -> Result<i32, CommandErr
         asked.ok()?.ok()?.source
     };
     let submission = async { tokio::join!(submission, beginning) };
-    let (submitted, beginning) = match deadline {
-        None => submission.await,
-        Some(deadline) => match timeout_at(deadline, submission).await {
-            Ok(answers) => answers,
-            Err(_) => {
-                let detail = format!(
-                    "--timeout passed before {} answered, so the poll may be queued or not; `nyc311 status` shows it, and the same --idempotency-key asks for no second one",
-                    settings.client.url
-                );
-                return Err(CommandError::new(exit::UNREACHABLE, detail));
-            }
-        },
-    };
+    let again = "`nyc311 status` shows it, and the same --idempotency-key asks for no second one";
+    let (submitted, beginning) =
+        before(deadline, submission, settings, &format!("the poll may be queued or not; {again}")).await?;
     let mut poll = submitted?;
     let id = poll.id;
     let poll_url = format!("{}/v1/polls/{id}", settings.client.url);
@@ -159,21 +125,11 @@ pub async fn run(args: &PollArgs, settings: &Settings) -> Result<i32, CommandErr
         show(&poll, args.form.output);
         return Ok(exit::DONE);
     }
-    let mut progress = Progress::start();
-    let code = tokio::select! {
-        followed = follow(&client, &mut poll, deadline, &mut progress) => followed?,
-        _ = tokio::signal::ctrl_c() => exit::INTERRUPTED,
-    };
+    let hint = format!("the poll goes on, `nyc311 status {id}` shows it");
+    let (code, progress) = follow_to_its_end(&client, &mut poll, deadline, Progress::start(), &hint).await?;
     progress.end();
-    match code {
-        exit::INTERRUPTED => {
-            output::note(&format!("interrupted; the poll goes on, `nyc311 status {id}` shows it"))
-        }
-        exit::TIMEOUT => {
-            output::note(&format!("--timeout passed; the poll goes on, `nyc311 status {id}` shows it"));
-            show(&poll, args.form.output);
-        }
-        _ => show(&poll, args.form.output),
+    if code != exit::INTERRUPTED {
+        show(&poll, args.form.output);
     }
     Ok(code)
 }
@@ -205,46 +161,16 @@ fn beginning_in_words(source: &SourceDocument, poll_url: &str) -> String {
     }
 }
 
-/// Asks for the poll until it has ended; `poll` is what was last heard of it.
-async fn follow(
-    client: &ControlClient,
-    poll: &mut PollDocument,
-    deadline: Option<Instant>,
-    progress: &mut Progress,
-) -> Result<i32, CommandError> {
-    let mut away_since: Option<Instant> = None;
-    loop {
-        progress.show(poll);
-        match poll.state {
-            PollState::Succeeded => return Ok(exit::DONE),
-            PollState::Failed | PollState::Cancelled => return Ok(exit::NO),
-            PollState::Queued | PollState::Running | PollState::Storing => {}
-        }
-        let asked = async {
-            sleep(INTERVAL).await;
-            client.get(&format!("/v1/polls/{}", poll.id)).await
-        };
-        let asked = match deadline {
-            None => asked.await,
-            Some(deadline) => match timeout_at(deadline, asked).await {
-                Ok(asked) => asked,
-                Err(_) => return Ok(exit::TIMEOUT),
-            },
-        };
-        match asked {
-            Ok(heard) => {
-                away_since = None;
-                *poll = heard;
-            }
-            Err(AskError::Away(detail) | AskError::Failing(detail))
-                if away_since.is_none_or(|since| since.elapsed() < PATIENCE) =>
-            {
-                if away_since.is_none() {
-                    progress.note(&format!("{detail}; trying again"));
-                }
-                away_since.get_or_insert_with(Instant::now);
-            }
-            Err(error) => return Err(error.into()),
+impl Followed for PollDocument {
+    fn path(&self) -> String {
+        format!("/v1/polls/{}", self.id)
+    }
+
+    fn end(&self) -> Option<i32> {
+        match self.state {
+            PollState::Succeeded => Some(exit::DONE),
+            PollState::Failed | PollState::Cancelled => Some(exit::NO),
+            PollState::Queued | PollState::Running | PollState::Storing => None,
         }
     }
 }

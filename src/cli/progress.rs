@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::follow::Shows;
 use super::output;
 use crate::documents::PollDocument;
 use crate::poll::PollState;
@@ -34,8 +35,15 @@ impl Progress {
         Self::Bar(bar)
     }
 
-    /// Shows what was last heard of a poll.
-    pub fn show(&mut self, poll: &PollDocument) {
+    pub fn end(self) {
+        if let Self::Bar(bar) = self {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl Shows<PollDocument> for Progress {
+    fn show(&mut self, poll: &PollDocument) {
         let (state, counts) = (poll.state, &poll.counts);
         match self {
             Self::Bar(bar) => {
@@ -69,16 +77,10 @@ impl Progress {
     }
 
     /// Says something without disturbing the bar.
-    pub fn note(&self, message: &str) {
+    fn note(&self, message: &str) {
         match self {
             Self::Bar(bar) => bar.suspend(|| output::note(message)),
             Self::Lines { .. } => output::note(message),
-        }
-    }
-
-    pub fn end(self) {
-        if let Self::Bar(bar) = self {
-            bar.finish_and_clear();
         }
     }
 }

@@ -4,7 +4,9 @@ use super::definition::Definition;
 use super::reading::Reading;
 use super::section::Section;
 use super::written::Layers;
-use super::{client, database, faults, http, instance, kafka, log, poll, source, supervision, write};
+use super::{
+    client, database, faults, http, instance, kafka, log, poll, reconciliation, source, supervision, write,
+};
 
 /// Makes of each section, which is a file of that name, a field of [`Settings`] and a part of the list of
 /// definitions.
@@ -39,6 +41,7 @@ sections! {
     http: HttpSettings,
     client: ClientSettings,
     poll: PollSettings,
+    reconciliation: ReconciliationSettings,
     write: WriteSettings,
     supervision: SupervisionSettings,
     instance: InstanceSettings,

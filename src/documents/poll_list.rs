@@ -24,7 +24,7 @@ pub struct PollListDocument {
     pub next_page_token: Option<String>,
 }
 
-fn next_page_token() -> Schema {
+pub(super) fn next_page_token() -> Schema {
     ObjectBuilder::new()
         .schema_type(SchemaType::from_iter([Type::String, Type::Null]))
         .pattern(Some(PAGE_TOKEN))

@@ -38,6 +38,15 @@ pub struct PollRequest {
     pub on: Option<WindowOn>,
 }
 
+/// Describes a bound that a request may state.
+pub(super) fn bound(description: &str, example: &str) -> ObjectBuilder {
+    ObjectBuilder::new()
+        .schema_type(SchemaType::from_iter([Type::String, Type::Null]))
+        .description(Some(description))
+        .pattern(Some(MOMENT))
+        .examples([example])
+}
+
 impl PollRequest {
     pub const FIELDS: [&str; 3] = ["since", "until", "on"];
 }
@@ -45,13 +54,6 @@ impl PollRequest {
 impl PartialSchema for PollRequest {
     /// Describes the fields, and what they must be together.
     fn schema() -> RefOr<Schema> {
-        let bound = |description: &str, example: &str| {
-            ObjectBuilder::new()
-                .schema_type(SchemaType::from_iter([Type::String, Type::Null]))
-                .description(Some(description))
-                .pattern(Some(MOMENT))
-                .examples([example])
-        };
         let columns = WindowOn::ALL.iter().map(|on| Value::from(on.as_str()));
         let on = ObjectBuilder::new()
             .schema_type(SchemaType::from_iter([Type::String, Type::Null]))

@@ -20,6 +20,8 @@ words! {
         IdempotencyConflict = "idempotency-conflict",
         PollNotFound = "poll-not-found",
         PollFinished = "poll-finished",
+        ReconciliationNotFound = "reconciliation-not-found",
+        ReconciliationFinished = "reconciliation-finished",
         QueueFull = "queue-full",
         Unauthorized = "unauthorized",
         FeatureDisabled = "feature-disabled",

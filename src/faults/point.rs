@@ -41,6 +41,8 @@ pub const POINTS: &[Point] = points! {
     Kafka "raw_publisher:publish:after",
     OwnedDatabase "poller:record_page:before",
     OwnedDatabase "poller:record_page:after",
+    OwnedDatabase "poller:give_way:before",
+    OwnedDatabase "poller:give_way:after",
     OwnedDatabase "poller:begin_storing:before",
     OwnedDatabase "poller:begin_storing:after",
     OwnedDatabase "poller:finish:before",
@@ -85,6 +87,26 @@ pub const POINTS: &[Point] = points! {
     OwnedDatabase "writer:dead_letters:after",
     OwnedDatabase "writer:commit:before",
     OwnedDatabase "writer:commit:after",
+    Database "reconciliation:submit:before",
+    Database "reconciliation:submit:after",
+    Database "reconciliation:cancel:before",
+    Database "reconciliation:cancel:after",
+    Database "reconciliation:acquire:before",
+    Database "reconciliation:acquire:after",
+    OwnedDatabase "reconciliation:compare:before",
+    OwnedDatabase "reconciliation:compare:after",
+    OwnedDatabase "reconciliation:note_poll:before",
+    OwnedDatabase "reconciliation:note_poll:after",
+    OwnedDatabase "reconciliation:step:before",
+    OwnedDatabase "reconciliation:step:after",
+    OwnedDatabase "reconciliation:begin_walk:before",
+    OwnedDatabase "reconciliation:begin_walk:after",
+    OwnedDatabase "reconciliation:keys:before",
+    OwnedDatabase "reconciliation:keys:after",
+    OwnedDatabase "reconciliation:withdraw:before",
+    OwnedDatabase "reconciliation:withdraw:after",
+    OwnedDatabase "reconciliation:end_walk:before",
+    OwnedDatabase "reconciliation:end_walk:after",
     Database "environment:migrate:before",
     Database "environment:migrate:after",
     Database "environment:claim_instance:before",
@@ -169,7 +191,7 @@ mod tests {
         for point in POINTS {
             let parts: Vec<&str> = point.name().split(':').collect();
             let [stage, effect, side] = parts[..] else { panic!("{point}") };
-            let beside = ["consumer", "environment", "replay", "rewind"].contains(&stage);
+            let beside = ["consumer", "reconciliation", "environment", "replay", "rewind"].contains(&stage);
             assert!(beside || StageName::from_word(stage).is_some(), "{point}");
             assert!(!effect.is_empty() && ["before", "after"].contains(&side), "{point}");
         }

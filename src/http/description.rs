@@ -11,9 +11,9 @@ use utoipa::{Modify, OpenApi};
 
 use super::responses::{
     BodyLate, BodyTooLarge, DatabaseAway, FaultNotFound, FaultsDisabled, MalformedJson, PollNotFound,
-    Unauthorized, UnsupportedMediaType,
+    ReconciliationNotFound, Unauthorized, UnsupportedMediaType,
 };
-use super::{faults, health, pipeline, polls};
+use super::{faults, health, pipeline, polls, reconciliations};
 
 /// The description as it is served; it is the same as long as the program is.
 pub static OPENAPI: LazyLock<String> = LazyLock::new(|| Api::openapi().to_json().unwrap_or_default());
@@ -34,6 +34,10 @@ pub static OPENAPI: LazyLock<String> = LazyLock::new(|| Api::openapi().to_json()
         polls::list,
         polls::show,
         polls::cancel,
+        reconciliations::submit,
+        reconciliations::list,
+        reconciliations::show,
+        reconciliations::cancel,
         pipeline::show,
         faults::arm,
         faults::list,
@@ -46,7 +50,8 @@ pub static OPENAPI: LazyLock<String> = LazyLock::new(|| Api::openapi().to_json()
         show,
     ),
     components(responses(
-        Unauthorized, MalformedJson, BodyLate, BodyTooLarge, UnsupportedMediaType, PollNotFound, FaultNotFound, FaultsDisabled,
+        Unauthorized, MalformedJson, BodyLate, BodyTooLarge, UnsupportedMediaType, PollNotFound,
+        ReconciliationNotFound, FaultNotFound, FaultsDisabled,
         DatabaseAway
     )),
     modifiers(&WhatHolds),

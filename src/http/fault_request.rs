@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::poll_request::{pointer, unknown_field};
+use super::fields::{pointer, unknown_field};
 use super::problem::Problem;
 use crate::documents::FieldError;
 use crate::faults::{Fault, FaultRequest};

@@ -8,7 +8,8 @@ use actix_web::http::header::{LOCATION, RETRY_AFTER};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use uuid::Uuid;
 
-use super::poll_request::{self, ListRequest};
+use super::list_request::{self, ListRequest};
+use super::poll_request;
 use super::problem::Problem;
 use super::responses::{
     BodyLate, BodyTooLarge, DatabaseAway, MalformedJson, PollNotFound, Unauthorized, UnsupportedMediaType,
@@ -92,8 +93,8 @@ pub async fn submit(
         match bounded(&state, state.store.submit_poll(&new, settings.poll.max_queued)).await? {
             Submitted::Created(poll) | Submitted::Resumed(poll) => (StatusCode::ACCEPTED, poll),
             Submitted::Existing(poll) => (StatusCode::OK, poll),
-            Submitted::KeyConflict => return Err(Problem::idempotency_conflict()),
-            Submitted::QueueFull => return Err(Problem::queue_full(settings.poll.max_queued)),
+            Submitted::KeyConflict => return Err(Problem::idempotency_conflict("poll")),
+            Submitted::QueueFull => return Err(Problem::queue_full("polls", settings.poll.max_queued)),
         };
     if status == StatusCode::ACCEPTED {
         events::poll_entered(PollState::Queued);
@@ -177,7 +178,7 @@ pub async fn show(id: web::Path<String>, state: web::Data<ControlState>) -> Resu
 )]
 pub async fn cancel(id: web::Path<String>, state: web::Data<ControlState>) -> Result<HttpResponse, Problem> {
     let (status, poll) = match bounded(&state, state.store.cancel_poll(poll_id(&id)?)).await? {
-        Cancel::Cancelled { poll, now } => {
+        Cancel::Cancelled { cancelled: poll, now } => {
             if now {
                 events::poll_entered(PollState::Cancelled);
             }
@@ -200,7 +201,7 @@ pub async fn cancel(id: web::Path<String>, state: web::Data<ControlState>) -> Re
     summary = "List polls, newest first",
     description = "Ask for the next page with next_page_token of the page before, until it is null.",
     tag = "polls",
-    params(ListRequest),
+    params(ListRequest<PollState>),
     responses(
         (status = 200, description = "A page of polls", body = PollListDocument),
         (status = 401, response = Unauthorized),
@@ -214,17 +215,12 @@ pub async fn cancel(id: web::Path<String>, state: web::Data<ControlState>) -> Re
     ),
 )]
 pub async fn list(request: HttpRequest, state: web::Data<ControlState>) -> Result<HttpResponse, Problem> {
-    let query = web::Query::<Vec<(String, String)>>::from_query(request.query_string())
-        .map_err(|error| Problem::invalid_field("", request.query_string(), error.to_string()))?;
-    let wanted = poll_request::list(&query)?;
+    let wanted = list_request::of_query(&request)?;
     // One more than asked for tells whether there is a next page.
-    let polls =
-        bounded(&state, state.store.list_polls(&wanted.states, i64::from(wanted.limit) + 1, wanted.before))
-            .await?;
-    let shown = usize::from(wanted.limit).min(polls.len());
-    let next_page_token =
-        polls[..shown].last().filter(|_| shown < polls.len()).map(|poll| poll_request::page_token(poll.id));
-    let polls = polls[..shown].iter().map(PollDocument::from).collect();
+    let limit = i64::from(wanted.limit) + 1;
+    let mut polls = bounded(&state, state.store.list_polls(&wanted.states, limit, wanted.before)).await?;
+    let next_page_token = list_request::page(&mut polls, wanted.limit, |poll| poll.id);
+    let polls = polls.iter().map(PollDocument::from).collect();
     Ok(HttpResponse::Ok().json(PollListDocument { polls, next_page_token }))
 }
 
@@ -244,7 +240,8 @@ fn poll_id(id: &str) -> Result<Uuid, Problem> {
     Uuid::try_parse(id).map_err(|_| Problem::poll_not_found(id))
 }
 
-async fn bounded<T>(
+/// Waits for the database, as long as a caller may have to.
+pub(super) async fn bounded<T>(
     state: &ControlState,
     work: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, Problem> {

@@ -90,12 +90,14 @@ impl Problem {
         Self::invalid_field(&format!("/{}", IdempotencyKey::HEADER), shown, detail)
     }
 
-    pub fn idempotency_conflict() -> Self {
+    pub fn idempotency_conflict(what: &str) -> Self {
         Self::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             Some(ProblemCode::IdempotencyConflict),
             "the idempotency key belongs to another request",
-            "a poll with this Idempotency-Key was asked for with another body; send the same body, or another key",
+            format!(
+                "a {what} with this Idempotency-Key was asked for with another body; send the same body, or another key"
+            ),
         )
     }
 
@@ -117,12 +119,30 @@ impl Problem {
         )
     }
 
-    pub fn queue_full(max_queued: u32) -> Self {
+    pub fn reconciliation_not_found(id: &str) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            Some(ProblemCode::ReconciliationNotFound),
+            "there is no such reconciliation",
+            format!("no reconciliation has the id {id:?}"),
+        )
+    }
+
+    pub fn reconciliation_finished(state: &str) -> Self {
+        Self::new(
+            StatusCode::CONFLICT,
+            Some(ProblemCode::ReconciliationFinished),
+            "the reconciliation has ended",
+            format!("the reconciliation is {state}, so there is nothing to cancel"),
+        )
+    }
+
+    pub fn queue_full(what: &str, max_queued: u32) -> Self {
         Self::new(
             StatusCode::TOO_MANY_REQUESTS,
             Some(ProblemCode::QueueFull),
-            "as many polls wait as may",
-            format!("{max_queued} polls wait already (poll.max_queued); try again when one has run"),
+            "as many wait as may",
+            format!("{max_queued} {what} wait already (poll.max_queued); try again when one has run"),
         )
         .with_header(header::RETRY_AFTER, RETRY_QUEUE_SECONDS.to_string())
     }

@@ -76,6 +76,15 @@ impl ToResponse<'_> for PollNotFound {
     }
 }
 
+/// What is answered to an id that no reconciliation has.
+pub struct ReconciliationNotFound;
+
+impl ToResponse<'_> for ReconciliationNotFound {
+    fn response() -> (&'static str, RefOr<Response>) {
+        ("ReconciliationNotFound", problem("reconciliation-not-found").build().into())
+    }
+}
+
 /// What is answered to an id that no fault has.
 pub struct FaultNotFound;
 

@@ -10,7 +10,9 @@ use reqwest::header::{DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Response, StatusCode, Url, redirect};
 use serde::Deserialize;
 
+use super::counts::{Counted, MAX_MONTHS, MonthsRequest};
 use super::error::SocrataError;
+use super::keys::{Keys, KeysRequest};
 use super::page::{Page, PageHead};
 use super::query::PageRequest;
 use crate::causes::{self, Cause};
@@ -91,13 +93,17 @@ impl SocrataClient {
     /// Fetches one page, again and again while the source is away or busy, as long as the settings allow.
     /// Dropping the future cuts it short, also between two attempts.
     pub async fn fetch_page(&self, request: &PageRequest) -> Result<Page, SocrataError> {
-        let parameters = request.parameters(&self.columns);
+        self.ask(&request.parameters(&self.columns), request.limit).await
+    }
+
+    /// Asks a question whose answer has so many rows at most, as patiently.
+    async fn ask(&self, parameters: &[(&'static str, String)], rows: usize) -> Result<Page, SocrataError> {
         let pausing = |error: &SocrataError, pause: Duration| {
             tracing::warn!(code = error.code(), %error, pause_ms = pause.as_millis(), "source request failed, trying again");
         };
         let attempt = || async {
             let started = Instant::now();
-            let answer = self.attempt(&parameters, max_body_bytes(request.limit)).await;
+            let answer = self.attempt(parameters, max_body_bytes(rows)).await;
             let code = answer.as_ref().err().map_or(SourceCode::Status(200), attempt_code);
             (self.observer)(&Attempt { code, duration: started.elapsed() });
             answer.map_err(|error| match error.is_transient() {
@@ -108,6 +114,18 @@ impl SocrataClient {
         retry(self.retry, pausing, attempt).await
     }
 
+    /// Counts the rows of the source by month.
+    pub async fn count_months(&self, request: &MonthsRequest) -> Result<Counted, SocrataError> {
+        let page = self.ask(&request.parameters(), MAX_MONTHS).await?;
+        Counted::read(&page)
+    }
+
+    /// Fetches keys, of a month or of a list of them.
+    pub async fn fetch_keys(&self, request: &KeysRequest) -> Result<Keys, SocrataError> {
+        let page = self.ask(&request.parameters(), request.limit).await?;
+        Ok(Keys::read(&page))
+    }
+
     async fn attempt(
         &self,
         parameters: &[(&'static str, String)],
@@ -115,6 +133,7 @@ impl SocrataClient {
     ) -> Result<Page, SocrataError> {
         fault_point!("poller:fetch:before");
         let request = self.http.get(self.url.clone()).query(parameters);
+        let asked_at = Timestamp::now();
         let response = request.send().await.map_err(request_error)?;
         let status = response.status();
         let headers = response.headers().clone();
@@ -122,7 +141,7 @@ impl SocrataClient {
         if status != StatusCode::OK {
             return Err(status_error(status, &headers, &body));
         }
-        let head = page_head(&headers);
+        let head = PageHead { asked_at: Some(asked_at), ..page_head(&headers) };
         let page = Page::slice(body.clone(), head).map_err(|malformed| body_error(&body, malformed))?;
         fault_point!("poller:fetch:after");
         Ok(page)
@@ -162,6 +181,7 @@ fn attempt_code(error: &SocrataError) -> SourceCode {
         SocrataError::TimedOut { .. } => NoPage::TimedOut,
         SocrataError::Truncated { .. } => NoPage::Truncated,
         SocrataError::NotJson { .. } => NoPage::NotJson,
+        SocrataError::Unexpected { .. } => NoPage::Unexpected,
         SocrataError::TooLarge { .. } => NoPage::TooLarge,
     })
 }
@@ -281,6 +301,7 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 fn page_head(headers: &HeaderMap) -> PageHead {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     PageHead {
+        asked_at: None,
         answered_at: time_header(headers, DATE.as_str()),
         out_of_date: text("X-SODA2-Data-Out-Of-Date")
             .is_some_and(|value| value.trim().eq_ignore_ascii_case("true")),

@@ -28,6 +28,8 @@ pub enum SocrataError {
     Truncated { detail: String, source: Option<Cause> },
     #[error("the source's answer is no list of rows in json: {detail}")]
     NotJson { detail: String },
+    #[error("the source's answer is not what was asked for: {detail}")]
+    Unexpected { detail: String },
     #[error("the source's answer is larger than {limit_bytes} bytes")]
     TooLarge { limit_bytes: usize },
 }
@@ -64,6 +66,7 @@ impl SocrataError {
             Self::TimedOut { .. } => "source_timed_out",
             Self::Truncated { .. } => "source_truncated",
             Self::NotJson { .. } => "source_not_json",
+            Self::Unexpected { .. } => "source_unexpected",
             Self::TooLarge { .. } => "source_too_large",
         }
     }
@@ -87,7 +90,7 @@ impl SocrataError {
     /// | `Unavailable` otherwise, `TimedOut`, `Truncated` | waits | 69 | patience |
     /// | `Unreachable` | waits | 69 | mend the address, or let it be reached |
     /// | `NotJson` | waits | 69 | mend the address |
-    /// | `Settings`, `TooLarge` | fails | 78, 1 | mend the address |
+    /// | `Settings`, `TooLarge`, `Unexpected` | fails | 78, 1, 1 | mend the address |
     pub fn policy(&self) -> ErrorPolicy {
         let (directive, command_end, remedy) = match self {
             Self::Rejected { http_status: 401 | 403, .. } => {
@@ -120,7 +123,9 @@ impl SocrataError {
                 "set source.url to the address of a Socrata resource, which ends in .json",
             ),
             Self::Settings { .. } => (Directive::Fail, CommandEnd::Settings, "mend source.url"),
-            Self::TooLarge { .. } => (Directive::Fail, CommandEnd::No, "mend source.url"),
+            Self::TooLarge { .. } | Self::Unexpected { .. } => {
+                (Directive::Fail, CommandEnd::No, "mend source.url")
+            }
         };
         ErrorPolicy { directive, command_end, remedy: Some(remedy) }
     }

@@ -12,6 +12,8 @@ use nyc311_json::{JsonError, elements};
 /// What the source says about its answer beside the rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PageHead {
+    /// When the question was sent, by our clock: what the answer shows was there no earlier than this.
+    pub asked_at: Option<Timestamp>,
     /// `Date`: the source's clock when it answered. The durable cursor keeps its distance from it.
     pub answered_at: Option<Timestamp>,
     /// `X-SODA2-Data-Out-Of-Date`: a replica answered that lags. Its rows are good, but they may not be all.

@@ -108,7 +108,7 @@ fn select(columns: &[String]) -> String {
 }
 
 /// Quotes a text; a quote inside is doubled.
-fn literal(text: &str) -> String {
+pub(super) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
@@ -126,7 +126,7 @@ fn round_down(at: Timestamp) -> Timestamp {
 
 /// Writes a point in time as system fields are written: UTC, milliseconds, `Z`; with more digits where it has
 /// more, since what is asked from a time on must not begin after it.
-fn exactly(at: Timestamp) -> String {
+pub(super) fn exactly(at: Timestamp) -> String {
     match at.subsec_nanosecond() {
         nanosecond if nanosecond % 1_000_000 == 0 => format!("{at:.3}"),
         nanosecond if nanosecond % 1_000 == 0 => format!("{at:.6}"),

@@ -46,6 +46,7 @@ const MIGRATIONS: &[Migration] = migrations![
     12 "0012_collect_changes_once",
     13 "0013_mark_duplicates_at_once",
     14 "0014_mark_duplicates_last",
+    15 "0015_create_reconciliations",
 ];
 
 /// Any number that nothing else in the database uses as an advisory lock.

@@ -13,9 +13,11 @@ use jiff::Timestamp;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-pub use self::lease::{Lease, LeaseError, LeasedPoll};
+pub use self::lease::LeasedPoll;
 pub use self::progress::{PageRecord, PollError, RawEnd, SourcePosition};
-pub use self::submit::{Cancel, NewPoll, Submitted};
+pub use self::submit::NewPoll;
+use super::queue::Queue;
+pub use super::queue::{Cancel, Lease, LeaseError, Submitted};
 use super::{Store, StoreError};
 pub use crate::poll::{PollState, Trigger, Window, WindowOn};
 
@@ -67,6 +69,18 @@ pub struct PollOverview {
     pub newest_source_updated_at: Option<Timestamp>,
 }
 
+/// The queue of polls. One from the durable cursor on is small, and freshness waits for it; a backfill may
+/// take days, and nothing is late by it.
+const POLLS: Queue = Queue {
+    table: "poll",
+    id: "poll_id",
+    active: "'running', 'storing'",
+    first: "running",
+    order: "(p.window_since is not null or p.window_until is not null), p.queued_at, p.poll_id",
+    acquire_lock: 0x6e79_6333_3131_0003,
+    submission_lock: 0x6e79_6333_3131_0002,
+};
+
 /// Reads polls as the API shows them; a condition and an order follow.
 const SELECT_POLL: &str = "
     select p.poll_id, p.state, p.attempt, p.trigger, p.idempotency_key, p.request,
@@ -80,7 +94,9 @@ const SELECT_POLL: &str = "
            p.created_at, p.started_at, p.storing_at, p.finished_at, p.cancel_requested_at,
            case when p.state = 'queued' then
                (select count(*) from nyc311.poll q
-                where q.state = 'queued' and (q.queued_at, q.poll_id) <= (p.queued_at, p.poll_id))
+                where q.state = 'queued'
+                  and (q.window_since is not null or q.window_until is not null, q.queued_at, q.poll_id)
+                      <= (p.window_since is not null or p.window_until is not null, p.queued_at, p.poll_id))
            end as queue_position
     from nyc311.poll p
     cross join lateral (
@@ -113,7 +129,6 @@ impl Poll {
         let unknown = |column: &str| StoreError::other(format!("poll.{column} holds an unknown word"));
         let cursor_updated_at: Option<Timestamp> = row.get("cursor_updated_at");
         let cursor_row_id: Option<String> = row.get("cursor_row_id");
-        let error_code: Option<String> = row.get("error_code");
         Ok(Self {
             id: row.get("poll_id"),
             state: PollState::from_word(&word("state")).ok_or_else(|| unknown("state"))?,
@@ -140,15 +155,7 @@ impl Poll {
                 reenriched: row.get("reenriched"),
                 dead_lettered: row.get("dead_lettered"),
             },
-            error: error_code.map(|code| PollError {
-                code,
-                stage: row.get::<_, Option<String>>("error_stage").unwrap_or_default(),
-                detail: row.get::<_, Option<String>>("error_detail").unwrap_or_default(),
-                http_status: row
-                    .get::<_, Option<i32>>("error_http_status")
-                    .and_then(|status| u16::try_from(status).ok()),
-                retryable: row.get::<_, Option<bool>>("error_retryable").unwrap_or_default(),
-            }),
+            error: PollError::from_row(row),
             created_at: row.get("created_at"),
             started_at: row.get("started_at"),
             storing_at: row.get("storing_at"),
@@ -199,6 +206,22 @@ impl Store {
                 last_success_at: row.get(1),
                 newest_source_updated_at: row.get(2),
             })
+        })
+        .await
+    }
+
+    /// Returns when the latest poll from the durable cursor on was asked for, and whether it has ended.
+    pub async fn latest_incremental_poll(&self) -> Result<Option<(Timestamp, bool)>, StoreError> {
+        let client = self.client().await?;
+        self.bounded(async {
+            let row = client
+                .query_opt(
+                    "select created_at, state in ('succeeded', 'failed', 'cancelled') from nyc311.poll
+                     where window_since is null and window_until is null order by poll_id desc limit 1",
+                    &[],
+                )
+                .await?;
+            Ok(row.map(|row| (row.get(0), row.get(1))))
         })
         .await
     }

@@ -29,6 +29,7 @@
 //! 5. In a statement of its own, so that it sees what 4 did: every version of the batch that is not current
 //!    goes to the history; nothing is left for it where 4 wrote all rows as versions of their own. From 4 on
 //!    each key of the batch is locked, by which every access to the history of a key is in turn.
+//!    Then what was found gone from the source and is there again is marked so no more.
 //! 6. The rollups, each in one upsert in the order of its cells; the one whose cells all writers share comes
 //!    last. Until the commit a cell is locked.
 //! 7. Dead letters, the counts of polls and the words of the source, in the order of their keys.
@@ -63,6 +64,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::SinkExt;
+use jiff::Timestamp;
 use nyc311_domain::CONTENT;
 use tokio_postgres::Transaction;
 
@@ -212,6 +214,7 @@ impl Store {
                 plan.texts.store(&transaction).await?;
                 fault_point!("writer:upsert:before");
                 plan.count_placed(&mut counts, store_incoming(&transaction, plan.all_named()).await?);
+                bring_back(&transaction, plan.batch).await?;
                 fault_point!("writer:upsert:after");
                 apply_rollups(&transaction).await?;
                 fault_point!("writer:rollups:after");
@@ -440,6 +443,27 @@ async fn store_incoming(
         }
     }
     Ok(Placed::Counted(transaction.query(&*statements::PLACE_SUPERSEDED, &[]).await?))
+}
+
+/// Takes the mark from rows that were found gone from the source and that it has shown since, on a page that
+/// arrived after that. What was fetched before says nothing, however often it is read again. (A page that was
+/// under way when a row was found gone brings it back, until the next reconciliation finds it gone again.)
+async fn bring_back(transaction: &Transaction<'_>, batch: &WriteBatch) -> Result<(), StoreError> {
+    if !transaction.query_one(statements::ANY_WITHDRAWN, &[]).await?.get::<_, bool>(0) {
+        return Ok(());
+    }
+    let withdrawn = transaction.query(statements::WITHDRAWN, &[]).await?;
+    let withdrawn: HashMap<i64, Timestamp> = withdrawn.iter().map(|row| (row.get(0), row.get(1))).collect();
+    let is_back = |row: &&IncomingRow| {
+        let gone_at = withdrawn.get(&row.identity.unique_key);
+        gone_at.is_some_and(|gone_at| row.fetched_at.is_some_and(|fetched_at| fetched_at > *gone_at))
+    };
+    let back: Vec<i64> = batch.rows.iter().filter(is_back).map(|row| row.identity.unique_key).collect();
+    if !back.is_empty() {
+        transaction.execute(statements::BRING_BACK, &[&back]).await?;
+        tracing::info!(rows = back.len(), "rows that were gone from the source are there again");
+    }
+    Ok(())
 }
 
 async fn apply_rollups(transaction: &Transaction<'_>) -> Result<(), StoreError> {

@@ -10,6 +10,7 @@ use nyc311_domain::{QualityFlags, Rejection, TermKind};
 
 use crate::faults::{Harm, Target};
 use crate::poll::PollState;
+use crate::reconciliation::DifferenceKind;
 pub use crate::stage_name::StageName;
 use crate::words::words;
 
@@ -68,6 +69,7 @@ words! {
         TimedOut = "timed_out",
         Truncated = "truncated",
         NotJson = "not_json",
+        Unexpected = "unexpected",
         TooLarge = "too_large",
     }
 
@@ -173,6 +175,7 @@ closed_labels! {
     "on": WaitsOn;
     "outcome": TransactionEnd;
     "kind": TermKind;
+    "kind": DifferenceKind;
     "change": DriftChange;
     "state": PoolState;
     "state": PollState;

@@ -16,6 +16,7 @@ use super::labels::{
 };
 use crate::faults::Harm;
 use crate::poll::PollState;
+use crate::reconciliation::DifferenceKind;
 use crate::version;
 
 /// All metrics; a field is the name without the prefix `nyc311_`.
@@ -44,6 +45,7 @@ pub struct Metrics {
     pub stalled_partitions: Gauges<StageName>,
     pub db_pool_connections: Gauges<PoolState>,
     pub dependency_up: Gauges<Dependency>,
+    pub reconciliation_difference: Gauges<DifferenceKind>,
     pub faults_armed: IntGauge,
     pub faults_injected_total: Counters<(FaultTarget, Harm)>,
     pub build_info: Gauges<Build>,
@@ -173,6 +175,10 @@ impl Metrics {
             ),
             db_pool_connections: gauges.closed("db_pool_connections", "Database connections by state"),
             dependency_up: gauges.closed("dependency_up", "1 while a dependency answers"),
+            reconciliation_difference: gauges.closed(
+                "reconciliation_difference",
+                "What the last reconciliation has found: rows missing, rows too many, months whose newest differs",
+            ),
             faults_armed: registered(
                 &registry,
                 IntGauge::with_opts(opts("faults_armed", "Faults that are armed on purpose")),
@@ -251,7 +257,7 @@ mod tests {
     use crate::faults::Target;
     use crate::telemetry::labels::SetAside;
 
-    const NAMES: [&str; 27] = [
+    const NAMES: [&str; 28] = [
         "records_total",
         "stage_restarts_total",
         "polls_total",
@@ -276,6 +282,7 @@ mod tests {
         "stalled_partitions",
         "db_pool_connections",
         "dependency_up",
+        "reconciliation_difference",
         "faults_armed",
         "faults_injected_total",
         "build_info",
@@ -314,6 +321,7 @@ mod tests {
             ("db_pool_connections{", PoolState::ALL.len()),
             ("drift_total{", TermKind::ALL.len() + 1),
             ("dependency_up{", Dependency::ALL.len()),
+            ("reconciliation_difference{", DifferenceKind::ALL.len()),
             ("build_info{", 1),
             // What has not happened yet is in no closed set.
             ("source_requests_total{", 0),

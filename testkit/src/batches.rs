@@ -101,6 +101,7 @@ pub fn incoming(request: &ServiceRequest<'_>) -> IncomingRow {
         topic: Arc::from(TOPIC),
         partition: request.unique_key.rem_euclid(5) as i32,
         offset: 0,
+        fetched_at: None,
         replay_of: None,
     }
 }

@@ -296,6 +296,31 @@ impl Service {
         poll
     }
 
+    /// Submits a reconciliation and returns its id.
+    pub async fn submit_reconciliation(&self, body: Value) -> String {
+        let url = format!("http://{}/v1/reconciliations", self.settings.http.listen);
+        let request = http_client().post(url).header("content-type", "application/json");
+        let answer = request.body(body.to_string()).send().await.unwrap();
+        assert_eq!(answer.status(), 202);
+        let reconciliation: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+        reconciliation["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Waits until the reconciliation has ended and returns it.
+    pub async fn reconciled(&self, id: &str) -> Value {
+        self.wait_for("the reconciliation ends", async || {
+            let found = self.get(&format!("/v1/reconciliations/{id}")).await?;
+            ["succeeded", "failed", "cancelled"].contains(&found["state"].as_str()?).then_some(found)
+        })
+        .await
+    }
+
+    /// Runs a reconciliation of everything to its end.
+    pub async fn reconcile(&self) -> Value {
+        let id = self.submit_reconciliation(json!({})).await;
+        self.reconciled(&id).await
+    }
+
     /// Waits for a condition, for 90 seconds at most; shows the log when it does not come true.
     pub async fn wait_for<T>(&self, what: &str, condition: impl AsyncFnMut() -> Option<T>) -> T {
         let found = within(Duration::from_secs(90), condition).await;

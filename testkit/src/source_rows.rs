@@ -35,6 +35,22 @@ pub fn row(key: u64, version: u64) -> Value {
     row
 }
 
+/// Returns a row of a month as `2026-03`, with which the other side of a reconciliation counts it.
+pub fn row_of_month(key: u64, month: &str) -> Value {
+    let mut row = row(key, 1);
+    row["created_date"] = json!(format!("{month}-{:02}T{:02}:30:00.000", 1 + key % 28, key % 24));
+    row
+}
+
+/// Returns so many rows of each month, with keys that follow upon each other.
+pub fn rows_of_months(months: &[&str], each: u64) -> Vec<String> {
+    let of_month = |(index, month): (usize, &&str)| {
+        let first = index as u64 * each;
+        (first..first + each).map(|key| row_of_month(key, month).to_string()).collect::<Vec<_>>()
+    };
+    months.iter().enumerate().flat_map(of_month).collect()
+}
+
 /// Returns 90 rows with nanoseconds, microseconds or milliseconds in their times, three of each time.
 pub fn fine_rows(digits: usize) -> Vec<String> {
     (0..90_u64)

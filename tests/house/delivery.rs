@@ -85,7 +85,7 @@ fn every_crash_table_and_every_promise_names_its_tests() {
         *tables.entry(row.section).or_default() += 1;
     }
     let expected = [
-        ("At each point", 13),
+        ("At each point", 15),
         ("Completion of a poll", 2),
         ("Enriched to PostgreSQL", 3),
         ("Proof", 12),

@@ -46,7 +46,7 @@ const LAYERS: [&[&str]; 13] = [
     &["telemetry"],
     &["config"],
     &["faults"],
-    &["poll", "stage_name"],
+    &["poll", "reconciliation", "stage_name"],
     &[
         "causes",
         "error_policy",

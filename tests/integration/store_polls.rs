@@ -228,8 +228,7 @@ async fn cancelling_depends_on_the_state() {
     let queued = created(&database).await;
     let leased = acquired(&database, "a").await;
 
-    let Cancel::Cancelled { poll: cancelled, now: true } = database.cancel_poll(queued.id).await.unwrap()
-    else {
+    let Cancel::Cancelled { cancelled, now: true } = database.cancel_poll(queued.id).await.unwrap() else {
         panic!()
     };
     let again = database.cancel_poll(queued.id).await.unwrap();
@@ -339,4 +338,41 @@ async fn a_claim_keeps_the_position_and_begins_an_epoch_and_a_rewind_moves_it() 
     let rows = database.positions("c", &["t"]).await.unwrap();
     assert_eq!(rows.len(), 1);
     assert_eq!((rows[0].next_offset, rows[0].epoch, rows[0].owner.as_deref()), (7, 4, None));
+}
+
+#[tokio::test]
+async fn a_backfill_gives_way_to_a_poll_from_the_cursor_on_and_goes_on_before_other_backfills() {
+    let database = TestDatabase::create().await;
+    let backfill = |month: &str| NewPoll {
+        window: Window { on: WindowOn::CreatedDate, since: Some(time(month)), until: None },
+        ..new_poll(None)
+    };
+    let submit = async |new: NewPoll| match database.submit_poll(&new, 100).await.unwrap() {
+        Submitted::Created(poll) => poll.id,
+        other => panic!("{other:?}"),
+    };
+    let first = submit(backfill("2026-01-01T00:00:00Z")).await;
+    let second = submit(backfill("2026-02-01T00:00:00Z")).await;
+    let running = acquired(&database, "a").await;
+    assert_eq!(running.poll.id, first);
+    database.record_page(first, running.token, &page(1, 5, "2026-03-01T00:00:00Z")).await.unwrap();
+    assert!(!database.incremental_poll_waits().await.unwrap());
+    assert!(!database.give_way(first, running.token).await.unwrap(), "another backfill is no reason");
+
+    let incremental = submit(new_poll(None)).await;
+    let position = async |id| database.poll(id).await.unwrap().unwrap().queue_position;
+    assert_eq!((position(incremental).await, position(second).await), (Some(1), Some(2)));
+    assert!(database.incremental_poll_waits().await.unwrap());
+    assert!(database.give_way(first, running.token).await.unwrap());
+    let late = database.record_page(first, running.token, &page(2, 5, "2026-03-02T00:00:00Z")).await;
+    assert!(matches!(late, Err(LeaseError::Lost)), "{late:?}");
+    assert_eq!((position(incremental).await, position(first).await), (Some(1), Some(2)));
+
+    let overtaking = acquired(&database, "a").await;
+    assert_eq!(overtaking.poll.id, incremental);
+    assert!(database.acquire_poll("b", LEASE).await.unwrap().is_none(), "one runs at a time");
+    database.finish_cancelled(incremental, overtaking.token).await.unwrap();
+    let goes_on = acquired(&database, "a").await;
+    assert_eq!((goes_on.poll.id, goes_on.poll.attempt, goes_on.poll.counts.fetched), (first, 1, 5));
+    assert_eq!(goes_on.poll.cursor.map(|cursor| cursor.0), Some(time("2026-03-01T00:00:00Z")));
 }

@@ -8,3 +8,4 @@ mod faults;
 mod files;
 mod queries;
 mod rows;
+mod withdrawn;

@@ -4,15 +4,18 @@ use crate::error_policy::Directive;
 use crate::faults::Injected;
 use crate::kafka::KafkaError;
 use crate::messages::BatchError;
+use crate::socrata::SocrataError;
 use crate::store::StoreError;
 use crate::store::polls::{LeaseError, PollError};
 use crate::telemetry::labels::StageName;
 
 /// Why a run cannot go on.
-pub(super) enum RunError {
+pub(in crate::actors) enum RunError {
     /// The poll fails with this.
     Failed(PollError),
     LeaseLost,
+    /// The backfill waits in the queue again, behind a poll from the durable cursor on.
+    GaveWay,
     Stopped,
     Interrupted(String),
 }
@@ -32,6 +35,18 @@ impl From<StoreError> for RunError {
             return Self::Interrupted(error.to_string());
         }
         failed("database_refused", error.to_string())
+    }
+}
+
+impl From<SocrataError> for RunError {
+    fn from(error: SocrataError) -> Self {
+        Self::Failed(PollError {
+            code: error.code().to_owned(),
+            stage: StageName::Poller.to_string(),
+            detail: error.to_string(),
+            http_status: error.http_status(),
+            retryable: error.is_transient(),
+        })
     }
 }
 
@@ -59,10 +74,15 @@ impl From<BatchError> for RunError {
     }
 }
 
-pub(super) fn failed(code: &str, detail: String) -> RunError {
+pub(in crate::actors) fn failed(code: &str, detail: String) -> RunError {
+    RunError::Failed(poll_error(code, detail))
+}
+
+/// An end that asking again does not mend.
+pub(in crate::actors) fn poll_error(code: &str, detail: String) -> PollError {
     let stage = StageName::Poller.to_string();
-    RunError::Failed(PollError { code: code.to_owned(), stage, detail, http_status: None, retryable: false })
+    PollError { code: code.to_owned(), stage, detail, http_status: None, retryable: false }
 }
 
 /// The code under which a cancellation ends the run; never stored.
-pub(super) const CANCELLED: &str = "cancelled";
+pub(in crate::actors) const CANCELLED: &str = "cancelled";

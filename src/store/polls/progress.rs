@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use tokio_postgres::Transaction;
+use tokio_postgres::{Row, Transaction};
 use uuid::Uuid;
 
 use super::{ARRIVED, FROZEN_COUNTS, LeaseError};
@@ -54,6 +54,22 @@ pub struct PollError {
     pub detail: String,
     pub http_status: Option<u16>,
     pub retryable: bool,
+}
+
+impl PollError {
+    /// Reads the columns `error_…` of a poll, or of what tells of its end as a poll does.
+    pub(in crate::store) fn from_row(row: &Row) -> Option<Self> {
+        let code: Option<String> = row.get("error_code");
+        let text = |column: &str| row.get::<_, Option<String>>(column).unwrap_or_default();
+        let http_status: Option<i32> = row.get("error_http_status");
+        code.map(|code| Self {
+            code,
+            stage: text("error_stage"),
+            detail: text("error_detail"),
+            http_status: http_status.and_then(|status| u16::try_from(status).ok()),
+            retryable: row.get::<_, Option<bool>>("error_retryable").unwrap_or_default(),
+        })
+    }
 }
 
 /// How far a source has been read.
@@ -350,11 +366,6 @@ impl Store {
             }))
         })
         .await
-    }
-
-    /// As [`Store::bounded`], for steps that a lost lease refuses.
-    async fn leased<T>(&self, work: impl Future<Output = Result<T, LeaseError>>) -> Result<T, LeaseError> {
-        self.bounded(async { Ok(work.await) }).await?
     }
 }
 

@@ -2,12 +2,10 @@
 
 use uuid::Uuid;
 
-use super::{FROZEN_COUNTS, Poll, PollState, Trigger, Window};
+use super::{FROZEN_COUNTS, POLLS, Poll, PollState, Trigger, Window};
 use crate::fault_point;
+use crate::store::queue::{Cancel, Known, Submitted};
 use crate::store::{Store, StoreError};
-
-/// Submissions take turns, so that the queue's bound and the keys hold between processes.
-const SUBMISSION_LOCK: i64 = 0x6e79_6333_3131_0002;
 
 /// A poll that is asked for.
 #[derive(Debug, Clone)]
@@ -19,76 +17,24 @@ pub struct NewPoll {
     pub window: Window,
 }
 
-/// What became of a request for a poll.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Submitted {
-    /// A new poll waits in the queue.
-    Created(Poll),
-    /// The same request after a failure or a cancellation: the same poll, queued again at its cursor.
-    Resumed(Poll),
-    /// The same request once more; nothing happened.
-    Existing(Poll),
-    /// The key belongs to another request.
-    KeyConflict,
-    /// As many polls wait as may.
-    QueueFull,
-}
-
-/// What became of a request to cancel.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Cancel {
-    /// It is cancelled: by this request, or it had been before.
-    Cancelled {
-        poll: Poll,
-        now: bool,
-    },
-    /// It runs; whoever runs it has been asked to stop.
-    Requested(Poll),
-    /// It had ended before.
-    Finished(Poll),
-    Unknown,
-}
-
 impl Store {
     /// Queues a poll, unless its key is known or the queue is full.
-    pub async fn submit_poll(&self, new: &NewPoll, max_queued: u32) -> Result<Submitted, StoreError> {
+    pub async fn submit_poll(&self, new: &NewPoll, max_queued: u32) -> Result<Submitted<Poll>, StoreError> {
         let mut client = self.client().await?;
         self.bounded(async {
             let transaction = client.transaction().await?;
-            transaction.execute("select pg_advisory_xact_lock($1)", &[&SUBMISSION_LOCK]).await?;
-            let known = match &new.idempotency_key {
-                None => None,
-                Some(key) => {
-                    transaction
-                        .query_opt(
-                            "select poll_id, request = $2, state in ('failed', 'cancelled')
-                             from nyc311.poll where idempotency_key = $1 for no key update",
-                            &[key, &new.request],
-                        )
-                        .await?
-                }
-            };
-            if let Some(row) = &known {
-                let (id, same, resumable): (Uuid, bool, bool) = (row.get(0), row.get(1), row.get(2));
-                if !same {
-                    return Ok(Submitted::KeyConflict);
-                }
-                if !resumable {
+            let key = new.idempotency_key.as_deref();
+            let submitted = match POLLS.look_up(&transaction, key, &new.request, max_queued).await? {
+                Known::KeyConflict => return Ok(Submitted::KeyConflict),
+                Known::QueueFull => return Ok(Submitted::QueueFull),
+                Known::Existing(id) => {
                     return Ok(Submitted::Existing(Poll::read_existing(&transaction, id).await?));
                 }
-            }
-            let row =
-                transaction.query_one("select count(*) from nyc311.poll where state = 'queued'", &[]).await?;
-            if row.get::<_, i64>(0) >= i64::from(max_queued) {
-                return Ok(Submitted::QueueFull);
-            }
-            let submitted = match known {
-                Some(row) => {
-                    let id: Uuid = row.get(0);
+                Known::Resumable(id) => {
                     transaction.execute(RESUME, &[&id]).await?;
                     Submitted::Resumed(Poll::read_existing(&transaction, id).await?)
                 }
-                None => {
+                Known::New => {
                     let id = Uuid::now_v7();
                     transaction
                         .execute(
@@ -119,14 +65,11 @@ impl Store {
     }
 
     /// Cancels a queued poll at once and asks a running one to stop.
-    pub async fn cancel_poll(&self, id: Uuid) -> Result<Cancel, StoreError> {
+    pub async fn cancel_poll(&self, id: Uuid) -> Result<Cancel<Poll>, StoreError> {
         let mut client = self.client().await?;
         self.bounded(async {
             let transaction = client.transaction().await?;
-            // the lock comes first, so that the state is read after whoever held it has committed
-            transaction
-                .query_opt("select from nyc311.poll where poll_id = $1 for no key update", &[&id])
-                .await?;
+            POLLS.lock(&transaction, id).await?;
             let Some(poll) = Poll::read(&transaction, id).await? else {
                 return Ok(Cancel::Unknown);
             };
@@ -139,20 +82,13 @@ impl Store {
                          where poll_id = $1"
                     );
                     transaction.execute(&sql, &[&id]).await?;
-                    Cancel::Cancelled { poll: Poll::read_existing(&transaction, id).await?, now: true }
+                    Cancel::Cancelled { cancelled: Poll::read_existing(&transaction, id).await?, now: true }
                 }
                 PollState::Running | PollState::Storing => {
-                    transaction
-                        .execute(
-                            "update nyc311.poll
-                             set cancel_requested_at = coalesce(cancel_requested_at, now())
-                             where poll_id = $1",
-                            &[&id],
-                        )
-                        .await?;
+                    POLLS.ask_to_stop(&transaction, id).await?;
                     Cancel::Requested(Poll::read_existing(&transaction, id).await?)
                 }
-                PollState::Cancelled => Cancel::Cancelled { poll, now: false },
+                PollState::Cancelled => Cancel::Cancelled { cancelled: poll, now: false },
                 PollState::Succeeded | PollState::Failed => Cancel::Finished(poll),
             };
             fault_point!("control:cancel:before");

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use nyc311_domain::Identity;
 use uuid::Uuid;
 
@@ -36,6 +37,8 @@ pub struct IncomingRow {
     pub topic: Arc<str>,
     pub partition: i32,
     pub offset: i64,
+    /// When its page had arrived, where that is known.
+    pub fetched_at: Option<Timestamp>,
     /// The dead letter whose replay this row is.
     pub replay_of: Option<[u8; 32]>,
 }

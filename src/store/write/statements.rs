@@ -173,3 +173,22 @@ fn names() -> impl Iterator<Item = String> {
 fn joined(parts: impl Iterator<Item = String>) -> String {
     parts.collect::<Vec<_>>().join(", ")
 }
+
+/// Tells whether any row is withdrawn. Mostly none is, and then nothing is looked for.
+pub(super) const ANY_WITHDRAWN: &str =
+    "select exists (select from nyc311.service_request_row where withdrawn_at is not null)";
+
+/// Finds the rows of the batch that are withdrawn. By the index, row by row.
+pub(super) const WITHDRAWN: &str = "
+    select i.unique_key, r.withdrawn_at
+    from pg_temp.incoming i
+    cross join lateral (
+        select r.withdrawn_at from nyc311.service_request_row r
+        where r.unique_key = i.unique_key and r.withdrawn_at is not null
+        offset 0
+    ) r";
+
+/// Changes rows that the upsert has locked.
+pub(super) const BRING_BACK: &str = "
+    update nyc311.service_request_row set withdrawn_at = null
+    where unique_key = any ($1::bigint[]) and withdrawn_at is not null";

@@ -10,13 +10,16 @@ use crate::database::TestDatabase;
 
 /// The tables that are the program's own: positions, clocks, names of runs, and what the view
 /// `service_request` is made of, which is compared in their stead. Every other one is compared.
-const OWN_TABLES: [&str; 9] = [
+const OWN_TABLES: [&str; 12] = [
     "consumer_position",
     "instance",
     "migration",
     "poll",
     "poll_partition",
     "raw_position",
+    "reconciliation",
+    "reconciliation_key",
+    "reconciliation_month",
     "service_request_row",
     "source_text",
     "source_position",
