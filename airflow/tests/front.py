@@ -8,21 +8,18 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Front:
-    """Answers the next requests with the given statuses, and passes all later ones on."""
+    """Answers the next requests of each method with the given statuses, and passes all later ones on."""
 
-    def __init__(
-        self, behind: int, statuses: list[int], body: str = '{"title": "away for a moment"}'
-    ) -> None:
-        self.statuses = list(statuses)
-        self.given: list[int] = []
+    def __init__(self, behind: int, **statuses: list[int]) -> None:
+        self.statuses = statuses
         front = self
 
         class Handler(BaseHTTPRequestHandler):
             def answer(self) -> None:
                 sent = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                if front.statuses:
-                    status, text, retry_after = front.statuses.pop(0), body.encode(), "1"
-                    front.given.append(status)
+                if front.statuses.get(self.command):
+                    status = front.statuses[self.command].pop(0)
+                    text, retry_after = b'{"title": "not now"}', "1"
                 else:
                     backend = HTTPConnection("127.0.0.1", behind, timeout=30)
                     backend.request(self.command, self.path, sent or None, dict(self.headers))

@@ -96,12 +96,19 @@ def test_a_service_that_is_killed_in_the_middle_is_ridden_out(world):
     assert ended.results["poll_windows[0]"]["fetched"] >= 3000
 
 
-def test_what_passes_is_ridden_out_by_every_task(world):
-    with Front(world.port, [503, 429, 503]) as front:
+def test_what_passes_is_ridden_out_by_submit_and_wait(world):
+    with Front(world.port, POST=[503, 429], GET=[503, 429, 500]) as front:
         ended = run("nyc311_poll", 4, world.connection(front.port), **ANY_AGE)
     assert ended.state == "success"
-    assert front.given == [503, 429, 503]
-    assert ended.tries["submit"] == 1, "a short absence costs no attempt"
+    assert front.statuses == {"POST": [], "GET": []}
+    assert set(ended.tries.values()) == {1}, "a short absence costs no attempt"
+
+
+def test_a_wait_that_is_refused_fails_at_once(world):
+    with Front(world.port, GET=[401]) as front:
+        ended = run("nyc311_poll", 9, world.connection(front.port), **ANY_AGE)
+    assert (ended.state, ended.states["wait"], ended.tries["wait"]) == ("failed", "failed", 1)
+    assert "The token of the connection nyc311 is missing or wrong" in ended.errors["wait"]
 
 
 def test_a_wrong_token_fails_without_a_retry_and_says_so(world):
