@@ -2,13 +2,13 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo build run test test-faults test-all test-secure bench bench-path bench-peers soak services services-stop up down destroy test-containers check-data fmt lint deny clean
+.PHONY: help demo build run test test-faults test-all test-secure test-airflow bench bench-path bench-peers soak services services-stop up down destroy test-containers check-data fmt lint deny clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: ## Watch 311 rows arrive in PostgreSQL. ONCE=1 ends after the tables; SOURCE=live|FILE; ROWS=200000
-	@ONCE="$(ONCE)" SOURCE="$(SOURCE)" ROWS="$(ROWS)" SINCE="$(SINCE)" scripts/demo
+demo: ## Watch 311 rows arrive in PostgreSQL. ONCE=1 ends after the tables; SOURCE=live|FILE; ROWS=200000; AIRFLOW=1
+	@ONCE="$(ONCE)" AIRFLOW="$(AIRFLOW)" SOURCE="$(SOURCE)" ROWS="$(ROWS)" SINCE="$(SINCE)" scripts/demo
 
 build: ## Build the program, target/release/nyc311
 	@GIT_COMMIT="$$(scripts/commit)" cargo build --release --bin nyc311
@@ -27,6 +27,9 @@ test-all: ## Run both in one go
 
 test-secure: ## Run the suite of Kafka over TLS, with a build of its own
 	@scripts/test secure $(ARGS)
+
+test-airflow: ## Run the tests of the DAGs, in an Airflow of their own
+	@scripts/test_airflow $(ARGS)
 
 bench: ## Measure the parts, with the servers of `make services` and what it prints
 	cargo bench --workspace $(ARGS)
@@ -74,7 +77,7 @@ deny: ## Check licences, bans and sources of all dependencies, and that each is 
 	@scripts/deny
 
 clean: ## Stop the private servers and delete their data and all builds
-	@for name in services demo test check bench peers soak; do scripts/services destroy --name $$name; done
+	@for name in services demo test airflow-test check bench peers soak; do scripts/services destroy --name $$name; done
 	@scripts/test_containers destroy
 	rm -rf .services
 	cargo clean
